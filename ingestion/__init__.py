@@ -1,0 +1,1 @@
+"""Knowledge, written: documents become an index that is current."""

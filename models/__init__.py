@@ -1,0 +1,1 @@
+"""Behaviour, made and measured."""

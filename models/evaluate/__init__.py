@@ -1,0 +1,1 @@
+"""Evals: what fails, in which layer, and the smallest fix."""

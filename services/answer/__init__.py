@@ -1,0 +1,1 @@
+"""Knowledge, read, and behaviour: a question becomes a reply."""

@@ -1,0 +1,1 @@
+"""The embedded default: one process that mounts every plane."""

@@ -1,0 +1,1 @@
+"""The kernel: contracts and clients that every plane shares. Imports nothing of ours above it."""

@@ -1,0 +1,1 @@
+"""Clients of what Twofold stands on: index engines, embedders, model servers."""
