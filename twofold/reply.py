@@ -1,0 +1,173 @@
+"""The reply contract: what a reply is, how it stands on the wire, and how it is read back.
+
+On the wire a reply is one header line, then Markdown:
+
+    ESCALATE [team=billing reason=refund_over_limit]
+    A person in billing decides refunds above the limit. [1]
+
+The action is known before the first word, so routing never depends on prose. `grammar()` gives the
+grammar that a model server constrains decoding with; `ReplyParser` survives a reply that was not.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Action = Literal["ANSWER", "CLARIFY", "ESCALATE", "DECLINE"]
+ACTIONS: tuple[Action, ...] = ("ANSWER", "CLARIFY", "ESCALATE", "DECLINE")
+
+MAX_HEADER = 200
+"""Characters after which a first line cannot be a header any more."""
+
+_HEADER = re.compile(
+    r"^(?P<action>ANSWER|CLARIFY|ESCALATE|DECLINE)"
+    r"(?:\s*\[\s*team=(?P<team>[a-z_]+)\s+reason=(?P<reason>[a-z_]+)\s*\])?$"
+)
+_LOOSE_HEADER = re.compile(
+    r"^\W*(?:action\W+)?(?P<action>answer|clarify|escalate|decline)\b"
+    r"(?:\W+team\W+(?P<team>[a-z_]+))?(?:\W+reason\W+(?P<reason>[a-z_]+))?\W*$",
+    re.IGNORECASE,
+)
+_MARK = re.compile(r"\[(\d{1,2})\]")
+
+
+class Escalation(NamedTuple):
+    """Who takes over, and why: both from the house policy's closed sets."""
+
+    team: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Mark `[n]` of a reply: the quoted span and the document version it stands in."""
+
+    n: int
+    chunk: str
+    document_id: str
+    document: str
+    version: int
+    title: str
+    url: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A finished reply. ESCALATE always carries an escalation, no other action does."""
+
+    action: Action
+    text: str
+    citations: tuple[Citation, ...] = ()
+    escalation: Escalation | None = None
+
+
+class Header(NamedTuple):
+    action: Action
+    escalation: Escalation | None
+
+
+@dataclass(slots=True)
+class ReplyParser:
+    """Reads a reply from a stream of pieces, cut anywhere.
+
+    `feed` and `finish` give the text that is final so far; `header` is set before the first of it.
+    What had to be mended is told in `repairs`, one word each, for metrics:
+    `header_loose`, `header_missing`, `reason_unknown`, `team_wrong`, `escalation_missing`.
+    `reasons` maps every reason of the house policy to its team; `fallback` is the reason taken when
+    an escalation names none that is known.
+    """
+
+    reasons: Mapping[str, str]
+    fallback: str
+    header: Header | None = None
+    repairs: list[str] = field(default_factory=list)
+    _buffer: str = ""
+
+    def feed(self, piece: str) -> str:
+        if self.header is not None:
+            return piece
+        self._buffer += piece
+        line, newline, rest = self._buffer.lstrip().partition("\n")
+        if not newline and len(line) <= MAX_HEADER:
+            return ""
+        return self._start(line, rest, whole=self._buffer)
+
+    def finish(self) -> str:
+        """The rest, once the stream has ended."""
+        if self.header is not None:
+            return ""
+        line, _, rest = self._buffer.lstrip().partition("\n")
+        return self._start(line, rest, whole=self._buffer)
+
+    def _start(self, line: str, rest: str, whole: str) -> str:
+        match = _HEADER.match(line.strip())
+        if match is None and (match := _LOOSE_HEADER.match(line.strip())):
+            self.repairs.append("header_loose")
+        if match is None:
+            self.repairs.append("header_missing")
+            self.header = Header("ANSWER", None)
+            return whole
+        action = _action(match["action"].upper())
+        self.header = Header(action, self._escalation(action, match["team"], match["reason"]))
+        return rest
+
+    def _escalation(
+        self, action: Action, team: str | None, reason: str | None
+    ) -> Escalation | None:
+        if action != "ESCALATE":
+            return None
+        if reason is None:
+            self.repairs.append("escalation_missing")
+            reason = self.fallback
+        elif reason not in self.reasons:
+            self.repairs.append("reason_unknown")
+            reason = self.fallback
+        elif team != self.reasons[reason]:
+            self.repairs.append("team_wrong")
+        return Escalation(self.reasons[reason], reason)
+
+
+def parse(wire: str, reasons: Mapping[str, str], fallback: str) -> tuple[Header, str, list[str]]:
+    """A whole reply at once: header, text, repairs."""
+    parser = ReplyParser(reasons, fallback)
+    text = parser.feed(wire) + parser.finish()
+    assert parser.header is not None  # noqa: S101  finish() sets it
+    return parser.header, text.strip(), parser.repairs
+
+
+def render(action: Action, text: str, escalation: Escalation | None = None) -> str:
+    """The wire form: what training rows hold and what `parse` reads back."""
+    if escalation is None:
+        return f"{action}\n{text}"
+    return f"{action} [team={escalation.team} reason={escalation.reason}]\n{text}"
+
+
+def grammar(reasons: Mapping[str, str]) -> str:
+    """GBNF of every valid reply under a house policy with these reasons (reason -> team)."""
+    pairs = " | ".join(f'"team={team} reason={reason}"' for reason, team in reasons.items())
+    return (
+        "root ::= header text\n"
+        'header ::= plain "\\n" | "ESCALATE [" who "]\\n"\n'
+        'plain ::= "ANSWER" | "CLARIFY" | "DECLINE"\n'
+        f"who ::= {pairs}\n"
+        "text ::= [^\\x00]+\n"
+    )
+
+
+def marks(text: str) -> Iterator[int]:
+    """The numbers of the citation marks in `text`, in order, repeats included."""
+    for match in _MARK.finditer(text):
+        yield int(match[1])
+
+
+def strip_marks(text: str) -> str:
+    return re.sub(r"\s*\[\d{1,2}\]", "", text)
+
+
+def _action(name: str) -> Action:
+    for action in ACTIONS:
+        if action == name:
+            return action
+    raise ValueError(name)
