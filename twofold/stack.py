@@ -1,7 +1,8 @@
 """What a process stands on, opened once at its start: the composition root's common part."""
 
+from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from twofold.clients.edge import EdgeIndex
 from twofold.clients.embedder import Embedder, HttpEmbedder, MiniLM
@@ -16,7 +17,8 @@ SPLITTER = "1"
 """Raise it when the same sections come to give other chunks."""
 
 
-class Stack(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Stack:
     """Ledger, index and encoders that belong together; a context manager that closes them."""
 
     settings: Settings

@@ -66,8 +66,8 @@ class Evidence:
     """How well the sources seem to cover the question; inputs of the decision, kept in the record.
 
     `cosine`: best dense score. `coverage`: share (0..1), weighted by rarity, of the question's
-    content words that stand in the packed chunks. `keywords`: best BM25 score over the question's
-    own ideal score (0..1). `agreement`: whether dense and keyword search agree on the best document.
+    content words that stand in the packed chunks together. `keywords`: the same share for the one
+    chunk that holds most. `agreement`: dense and keyword search have the same best document.
     """
 
     cosine: float

@@ -1,0 +1,91 @@
+"""Second step: a follow-up becomes a question that stands alone, with the day it asks about."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from services.answer.contract import Turn
+
+MAX_FOLLOW_UP_WORDS = 9
+TURNS_KEPT = 2
+"""Earlier user turns that a follow-up is read with: two did best on doc2dial follow-ups."""
+
+_DEPENDENT = re.compile(
+    r"^(and|but|so|or|also|then|what about|how about|what if|same|ok|okay|yes|no|und|aber|oder|"
+    r"auch|ja|nein|was ist mit|wie sieht es)\b"
+    r"|\b(it|its|that|this|those|these|they|them|there|one|ones|he|she|then|instead|same|"
+    r"das|dies|diese|dieser|dort|dann|sie|ihn|davon|damit|dafür)\b",
+    re.IGNORECASE,
+)
+
+_MONTH_NAMES = (
+    "january jan januar",
+    "february feb februar",
+    "march mar märz",
+    "april apr",
+    "may mai",
+    "june jun juni",
+    "july jul juli",
+    "august aug",
+    "september sept sep",
+    "october oct oktober okt",
+    "november nov",
+    "december dec dezember dez",
+)
+_MONTHS = {name: i for i, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()}
+_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_DATES = (
+    re.compile(r"(?P<y>20\d\d)-(?P<m>\d\d)-(?P<d>\d\d)"),
+    re.compile(
+        rf"(?P<d>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<name>{_MONTH})\.?,?\s+(?P<y>20\d\d)",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"(?P<name>{_MONTH})\.?\s+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<y>20\d\d)",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"(?P<name>{_MONTH})\.?,?\s+(?:of\s+)?(?P<y>20\d\d)", re.IGNORECASE),
+)
+_PAST = re.compile(
+    r"\b(as of|as at|was|were|did|had|applied|apply|valid|in force|then|used to|back in|before"
+    r"|until|galt|galten|war|waren|hatte|damals|stand|vor|bis)\b",
+    re.IGNORECASE,
+)
+_BEFORE = re.compile(r"\b(before|until|prior to|vor|bis)\b(?:\s+\w+){0,2}\s*$", re.IGNORECASE)
+
+
+def condense(message: str, history: Sequence[Turn]) -> str:
+    """`message`, led by the user turns it leans on when it cannot be understood without them."""
+    earlier = [turn.text for turn in history if turn.role == "user"][-TURNS_KEPT:]
+    if not earlier:
+        return message
+    words = message.split()
+    if len(words) > MAX_FOLLOW_UP_WORDS and not _DEPENDENT.search(" ".join(words[:6])):
+        return message
+    return "\n".join([*earlier, message])
+
+
+def as_of_in(text: str, now: float) -> float | None:
+    """The day `text` asks about, as epoch seconds at noon UTC; None unless it names a past date.
+
+    A month alone means its middle; "before" a date means the day before it. A date without a word
+    that looks back ("what changes on 1 June 2026?") asks about the date, not as of it.
+    """
+    if not _PAST.search(text):
+        return None
+    for pattern in _DATES:
+        match = pattern.search(text)
+        if match is None:
+            continue
+        parts = match.groupdict()
+        month = int(parts["m"]) if parts.get("m") else _MONTHS[parts["name"].lower()]
+        day = int(parts["d"]) if parts.get("d") else 15
+        try:
+            named = date(int(parts["y"]), month, day)
+        except ValueError:
+            continue
+        if _BEFORE.search(text[: match.start()]):
+            named = (named if parts.get("d") else named.replace(day=1)) - timedelta(days=1)
+        moment = datetime(named.year, named.month, named.day, 12, tzinfo=UTC).timestamp()
+        return moment if moment < now else None
+    return None

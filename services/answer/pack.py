@@ -1,0 +1,79 @@
+"""Fourth step: which candidates the reply maker sees, and how well they cover the question."""
+
+import math
+from collections.abc import Sequence
+
+from twofold.clients.sparse import Bm25Encoder
+
+from services.answer.contract import Candidate, Evidence, Found
+
+MAX_CHUNKS = 6
+MAX_CHARS = 6000
+"""About 1,500 tokens of context."""
+SAME_TEXT = 0.85
+"""Chunks whose terms overlap this much (Jaccard) say the same; the better one is kept."""
+
+
+class Terms:
+    """Stemmed content terms of texts, and how rare each is among the candidates at hand."""
+
+    def __init__(self, sparse: Bm25Encoder, question: str, locale: str, found: Found) -> None:
+        self._sparse = sparse
+        self._locale = locale
+        self.question = frozenset(sparse.query(question, locale).indices)
+        self.chunks = [self.of(c.chunk.embedded_text) for c in found.candidates]
+        total = len(self.chunks)
+        self._weights = {
+            term: math.log(1 + (total - n + 0.5) / (n + 0.5))
+            for term in self.question
+            for n in [sum(term in terms for terms in self.chunks)]
+        }
+
+    def of(self, text: str) -> frozenset[int]:
+        return frozenset(self._sparse.document(text, self._locale).indices)
+
+    def weight(self, terms: frozenset[int]) -> float:
+        """Summed rarity of the question's terms among `terms`."""
+        return sum(self._weights[term] for term in self.question & terms)
+
+    def coverage(self, terms: frozenset[int]) -> float:
+        """Share (0..1) of the question's weight that `terms` cover."""
+        whole = sum(self._weights.values())
+        return self.weight(terms) / whole if whole else 0.0
+
+
+def pack(found: Found, terms: Terms) -> tuple[tuple[Candidate, ...], Evidence]:
+    """The chunks to answer from, best first, without near-repeats, and the evidence they make."""
+    packed: list[Candidate] = []
+    seen: list[frozenset[int]] = []
+    chars = 0
+    for candidate, words in zip(found.candidates, terms.chunks, strict=True):
+        size = len(candidate.chunk.text)
+        if packed and chars + size > MAX_CHARS:
+            continue
+        if any(_jaccard(words, other) >= SAME_TEXT for other in seen):
+            continue
+        packed.append(candidate)
+        seen.append(words)
+        chars += size
+        if len(packed) == MAX_CHUNKS:
+            break
+    return tuple(packed), _evidence(found, terms, seen)
+
+
+def _evidence(found: Found, terms: Terms, packed: Sequence[frozenset[int]]) -> Evidence:
+    if not found.candidates:
+        return Evidence(cosine=0.0, coverage=0.0, keywords=0.0, agreement=False)
+    best_dense = max(found.candidates, key=lambda c: c.dense)
+    best_keywords = max(found.candidates, key=lambda c: c.keywords)
+    return Evidence(
+        cosine=best_dense.dense,
+        coverage=terms.coverage(frozenset().union(*packed)),
+        keywords=max(terms.coverage(words) for words in packed),
+        agreement=best_dense.chunk.document == best_keywords.chunk.document,
+    )
+
+
+def _jaccard(a: frozenset[int], b: frozenset[int]) -> float:
+    union = len(a | b)
+    return len(a & b) / union if union else 0.0

@@ -1,0 +1,145 @@
+"""Last step: the answer's record, and the outbox row of a handoff, in one transaction."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import select
+
+from services.answer.contract import (
+    Ask,
+    Candidate,
+    Decision,
+    Draft,
+    Found,
+    Question,
+    Turn,
+    Verified,
+)
+from services.answer.events import Answered
+from twofold.errors import NotFound
+from twofold.ledger import Ledger
+from twofold.ledger.models import Answer, Citation, Conversation, Handoff
+from twofold.reply import ACTIONS
+
+REMEMBERED = 20
+"""Turns of a conversation that are read back."""
+
+
+def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
+    """Earlier turns, oldest first. Raises NotFound for a conversation of nobody, or of others."""
+    if ask.conversation_id is None:
+        return ask.history
+    with ledger.session() as session:
+        conversation = session.get(Conversation, ask.conversation_id)
+        if conversation is None or conversation.workspace != ask.workspace:
+            raise NotFound(
+                f"There is no conversation {ask.conversation_id!r}. Leave `conversation_id` out to"
+                " start one."
+            )
+        rows = session.execute(
+            select(Answer.question, Answer.text, Answer.action)
+            .where(Answer.conversation_id == conversation.id)
+            .order_by(Answer.created_at.desc())
+            .limit(REMEMBERED)
+        ).all()
+    turns: list[Turn] = []
+    for question, text, action in reversed(rows):
+        turns.append(Turn("user", question))
+        known = next(name for name in ACTIONS if name == action)
+        turns.append(Turn("assistant", text, known))
+    return tuple(turns)
+
+
+def record(
+    ledger: Ledger,
+    ask: Ask,
+    question: Question,
+    found: Found,
+    packed: Sequence[Candidate],
+    draft: Draft | None,
+    verified: Verified,
+    decision: Decision,
+    answered: Answered,
+    fingerprint: str,
+) -> None:
+    now = time.time()
+    with ledger.session() as session:
+        conversation = session.get(Conversation, answered.conversation_id)
+        if conversation is None:
+            conversation = Conversation(
+                id=answered.conversation_id,
+                workspace=ask.workspace,
+                customer=ask.customer,
+                created_at=now,
+                last_at=now,
+            )
+            session.add(conversation)
+        conversation.last_at = now
+        session.add(
+            Answer(
+                id=answered.answer_id,
+                workspace=ask.workspace,
+                conversation_id=conversation.id,
+                created_at=now,
+                question=question.asked,
+                standalone=question.standalone,
+                audience=sorted(ask.audiences),
+                locale=question.locale,
+                as_of=question.scope.as_of,
+                action=decision.action,
+                team=decision.escalation.team if decision.escalation else None,
+                reason=decision.escalation.reason if decision.escalation else None,
+                text=answered.text,
+                served_by=answered.served_by,
+                profile=draft.profile if draft else "none",
+                prompt_tokens=draft.prompt_tokens if draft else 0,
+                completion_tokens=draft.completion_tokens if draft else 0,
+                fingerprint=fingerprint,
+                retrieved=[_scores(c) for c in found.candidates],
+                packed=[c.chunk.id for c in packed],
+                verdicts=[asdict(v) for v in verified.verdicts],
+                signals=decision.signals | {"why": decision.why, "stale": found.stale},
+                timings={step: round(s * 1000, 3) for step, s in answered.timings.items()},
+                citations=[
+                    Citation(answer_id=answered.answer_id, **_row(c)) for c in answered.citations
+                ],
+            )
+        )
+        session.flush()
+        if decision.action == "ESCALATE" and decision.escalation:
+            session.add(
+                Handoff(
+                    id=str(uuid4()),
+                    workspace=ask.workspace,
+                    conversation_id=conversation.id,
+                    answer_id=answered.answer_id,
+                    team=decision.escalation.team,
+                    reason=decision.escalation.reason,
+                    state="pending",
+                    packet={
+                        "question": question.asked,
+                        "why": decision.why,
+                        "locale": question.locale,
+                    },
+                    created_at=now,
+                )
+            )
+
+
+def _scores(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "chunk": candidate.chunk.id,
+        "document": candidate.chunk.key,
+        "version": candidate.version,
+        "dense": round(candidate.dense, 4),
+        "keywords": round(candidate.keywords, 4),
+        "fused": round(candidate.fused, 4),
+        "score": round(candidate.score, 4),
+    }
+
+
+def _row(citation: Any) -> dict[str, Any]:
+    return asdict(citation)

@@ -1,0 +1,89 @@
+"""Third step: what the sources hold on the question, in the versions that apply."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from services.answer.contract import Candidate, Found, Question
+from twofold.index import Chunk, Hit
+from twofold.ledger import versions_at
+from twofold.stack import Stack
+
+DEPTH = 50
+"""Hits taken from each ranking before fusion."""
+KEPT = 20
+"""Candidates handed on."""
+OTHER_LOCALE = 0.35
+"""Taken off a chunk in another language than the question's (fused scores lie in 0..2)."""
+
+
+def retrieve(question: Question, stack: Stack) -> Found:
+    """Dense and keyword search under the question's scope, fused; at most KEPT candidates."""
+    vector = stack.embedder.embed([question.standalone])[0]
+    keywords = stack.sparse.query(question.standalone, question.locale)
+    dense, sparse = stack.index.search(vector, keywords, question.scope, DEPTH)
+    versions = applying(stack, [hit.chunk for hit in (*dense, *sparse)], question.as_of)
+    fresh = [[hit for hit in hits if hit.chunk.id in versions] for hits in (dense, sparse)]
+    stale = len(dense) + len(sparse) - len(fresh[0]) - len(fresh[1])
+    return Found(rank(fresh[0], fresh[1], versions, question.locale), vector, stale)
+
+
+def applying(stack: Stack, chunks: Sequence[Chunk], as_of: float | None) -> dict[str, int]:
+    """Chunk id -> document version it is read at; chunks of no version that applies are absent.
+
+    The ledger decides, not the index: between a flip and the prune that follows it the index still
+    holds what is gone. Asked about another day, policies are read as they stood then; articles and
+    release notes describe the product of today.
+    """
+    ids = {chunk.document for chunk in chunks}
+    with stack.ledger.session() as session:
+        live = versions_at(session, list(ids), None)
+        policies = {chunk.document for chunk in chunks if chunk.kind == "policy"}
+        if as_of is not None and policies:
+            then = versions_at(session, list(policies), as_of)
+            live = {id: number for id, number in live.items() if id not in policies} | then
+    return {
+        chunk.id: live[chunk.document]
+        for chunk in chunks
+        if chunk.document in live and chunk.since <= live[chunk.document] < chunk.until
+    }
+
+
+def rank(
+    dense: Sequence[Hit], sparse: Sequence[Hit], versions: dict[str, int], locale: str
+) -> tuple[Candidate, ...]:
+    """Fuse two rankings by distribution-based scores, then apply the priors; best first."""
+    chunks = {hit.chunk.id: hit.chunk for hit in (*dense, *sparse)}
+    cosine = {hit.chunk.id: hit.score for hit in dense}
+    bm25 = {hit.chunk.id: hit.score for hit in sparse}
+    normal_dense, normal_sparse = dbsf(cosine), dbsf(bm25)
+    candidates = []
+    for id, chunk in chunks.items():
+        fused = normal_dense.get(id, 0.0) + normal_sparse.get(id, 0.0)
+        prior = 0.0 if chunk.locale == locale else -OTHER_LOCALE
+        candidates.append(
+            Candidate(
+                chunk=chunk,
+                version=versions[id],
+                dense=cosine.get(id, 0.0),
+                keywords=bm25.get(id, 0.0),
+                fused=fused,
+                score=fused + prior,
+            )
+        )
+    candidates.sort(key=lambda c: (-c.score, c.chunk.id))
+    return tuple(candidates[:KEPT])
+
+
+def dbsf(scores: dict[str, float]) -> dict[str, float]:
+    """Scores to 0..1 between mean - 3 and mean + 3 standard deviations (as Qdrant's DBSF does)."""
+    if len(scores) < 2:
+        return dict.fromkeys(scores, 0.5)
+    values: npt.NDArray[np.float64] = np.fromiter(scores.values(), dtype=np.float64)
+    spread = 6 * float(values.std(ddof=1))
+    if spread == 0 or not math.isfinite(spread):
+        return dict.fromkeys(scores, 0.5)
+    low = float(values.mean()) - spread / 2
+    return {id: min(max((score - low) / spread, 0.0), 1.0) for id, score in scores.items()}

@@ -1,0 +1,65 @@
+"""The `twofold` command, assembled from what each plane registers in `twofold.commands`."""
+
+import sys
+from importlib.metadata import entry_points, version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from twofold.errors import TwofoldError
+
+FAILED = 2
+
+
+class Commands(TyperGroup):
+    """Turns an error we raise on purpose into its one sentence; every other one keeps its trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TwofoldError as error:
+            typer.echo(f"error: {error.message}", err=True)
+            raise typer.Exit(FAILED) from None
+
+
+def build() -> typer.Typer:
+    """The app with every command that this installation has the dependencies for."""
+    app = typer.Typer(
+        cls=Commands,
+        help="A self-hosted support assistant: retrieval for facts, fine-tuning for behaviour.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for entry in sorted(entry_points(group="twofold.commands"), key=lambda entry: entry.name):
+        try:
+            register = entry.load()
+        except ModuleNotFoundError:
+            # A plane's extra that is not installed: its commands are absent, the others work.
+            continue
+        register(app)
+    return app
+
+
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"twofold {version('twofold')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    try:
+        build()()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; a second error at shutdown would only confuse.
+        sys.stderr.close()
+
+
+if __name__ == "__main__":
+    main()

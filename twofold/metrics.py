@@ -1,0 +1,117 @@
+"""Every metric of ours, declared here and nowhere else.
+
+Base units, explicit buckets, closed label sets. A question, a URL or a session never is a label.
+What the HTTP server, vLLM, Qdrant or Celery already expose is not written again.
+"""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+OTHER: Final = "other"
+"""Label value of anything outside a closed set."""
+
+OUTCOMES: Final = ("added", "changed", "unchanged", "removed", "failed")
+STAGES: Final = ("condense", "embed", "search", "rerank", "pack")
+FATES: Final = ("packed", "cut")
+LADDER: Final = ("tuned", "base", "composer", "escalation")
+REPAIRS: Final = (
+    *("header_loose", "header_missing", "reason_unknown", "team_wrong"),
+    *("escalation_missing", OTHER),
+)
+PROBLEMS: Final = ("uncited", "unsupported", "number", "promise", "banned", "link", OTHER)
+ACTIONS: Final = ("ANSWER", "CLARIFY", "ESCALATE", "DECLINE")
+REFUSALS: Final = (
+    *("invalid-input", "not-found", "conflict", "too-large", "forbidden", "overloaded"),
+    *("upstream", "setup", "internal", OTHER),
+)
+
+_STAGE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_ANSWER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40)
+_SCORES = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1)
+
+INGESTION_DOCUMENTS = Counter(
+    "twofold_ingestion_documents_total", "Documents a sync dealt with, by outcome.", ["outcome"]
+)
+INGESTION_CHUNKS = Counter(
+    "twofold_ingestion_chunks_total", "Chunks embedded and written to the index."
+)
+
+KNOWLEDGE_STAGE = Histogram(
+    "twofold_knowledge_stage_seconds",
+    "Latency of each stage of retrieval.",
+    ["stage"],
+    buckets=_STAGE_SECONDS,
+)
+KNOWLEDGE_TOP_SCORE = Histogram(
+    "twofold_knowledge_top_score", "Cosine of the best passage found (0..1).", buckets=_SCORES
+)
+KNOWLEDGE_EVIDENCE = Counter(
+    "twofold_knowledge_evidence_total", "Questions by whether sources cover them.", ["found"]
+)
+KNOWLEDGE_CHUNKS = Counter(
+    "twofold_knowledge_chunks_total", "Chunks packed for the reply, or cut.", ["fate"]
+)
+KNOWLEDGE_STALE = Counter(
+    "twofold_knowledge_stale_refused_total", "Hits refused: their version does not apply."
+)
+
+BEHAVIOUR_SERVED = Counter(
+    "twofold_behaviour_served_total", "Replies by step of the ladder that made them.", ["served_by"]
+)
+BEHAVIOUR_REPAIRS = Counter(
+    "twofold_behaviour_repairs_total", "Mended breaches of the reply contract.", ["repair"]
+)
+BEHAVIOUR_SENTENCES = Counter(
+    "twofold_behaviour_sentence_problems_total", "Sentences that verification struck.", ["problem"]
+)
+BEHAVIOUR_ESCALATIONS = Counter(
+    "twofold_behaviour_escalations_total",
+    "Replies that hand over, by reason of the house policy.",
+    ["reason"],
+)
+BEHAVIOUR_TOKENS = Counter(
+    "twofold_behaviour_tokens_total", "Tokens read and written by a model.", ["kind"]
+)
+BEHAVIOUR_FIRST_TOKEN = Histogram(
+    "twofold_behaviour_first_token_seconds",
+    "From the question's arrival to the first word of the reply.",
+    buckets=_ANSWER_SECONDS,
+)
+
+ANSWER_SECONDS = Histogram(
+    "twofold_answer_seconds",
+    "From the question's arrival to the finished answer.",
+    ["action"],
+    buckets=_ANSWER_SECONDS,
+)
+ANSWER_IN_FLIGHT = Gauge("twofold_answer_in_flight", "Questions being answered now.")
+ANSWER_REFUSED = Counter(
+    "twofold_answer_refused_total", "Questions refused before an answer began.", ["problem"]
+)
+
+
+def closed(value: str, allowed: tuple[str, ...]) -> str:
+    """`value` where the closed set has it, else `other`: a label never grows by what is sent."""
+    return value if value in allowed else OTHER
+
+
+def _start_at_zero() -> None:
+    """Series exist before their first event, so that a rate never misses the step from nothing."""
+    for metric, values in (
+        (INGESTION_DOCUMENTS, OUTCOMES),
+        (KNOWLEDGE_STAGE, STAGES),
+        (KNOWLEDGE_EVIDENCE, ("yes", "no")),
+        (KNOWLEDGE_CHUNKS, FATES),
+        (BEHAVIOUR_SERVED, LADDER),
+        (BEHAVIOUR_REPAIRS, REPAIRS),
+        (BEHAVIOUR_SENTENCES, PROBLEMS),
+        (BEHAVIOUR_TOKENS, ("prompt", "completion")),
+        (ANSWER_SECONDS, ACTIONS),
+        (ANSWER_REFUSED, REFUSALS),
+    ):
+        for value in values:
+            metric.labels(value)
+
+
+_start_at_zero()

@@ -1,0 +1,69 @@
+"""Structured logs that hold neither what people wrote nor a secret."""
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+UNLOGGED = frozenset(
+    {"answer_text", "api_key", "authorization", "body", "comment", "cookie", "history", "message"}
+    | {"packet", "password", "prompt", "question", "quote", "secret", "standalone", "text", "token"}
+)
+"""Keys whose value never reaches a log line, whoever binds them."""
+WITHHELD = "[withheld]"
+FRAMES = 12
+
+
+def configure(json: bool | None = None, level: int = logging.INFO) -> None:
+    """Log to stderr: JSON lines, or readable lines where a person watches (the default decides)."""
+    json = not sys.stderr.isatty() if json is None else json
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            withhold,
+            describe_error,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def withhold(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+    for key in event.keys() & UNLOGGED:
+        event[key] = WITHHELD
+    return event
+
+
+def describe_error(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+    """`exc_info` becomes types and places.
+
+    An exception's own words may quote a question or a statement's parameters, so they stay out.
+    """
+    error = event.pop("exc_info", None)
+    if isinstance(error, BaseException):
+        event["error"] = " < ".join(type(each).__qualname__ for each in _chain(error))
+        event["where"] = [
+            f"{frame.filename}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(error.__traceback__)[-FRAMES:]
+        ]
+    return event
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
