@@ -1,0 +1,65 @@
+"""Blocks and sentences are literal spans: nothing lost, nothing invented."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twofold.prose import blocks, items, numbers, parts, plain, sentences
+
+lines = st.sampled_from(
+    ["A sentence. Another one!", "- item one", "  more of it", "1. Step", "| a | b |", "|---|---|",
+     "```", "x = 1", "", "> **Note:** mind this.", "Prices are e.g. 49. Next: 5."]
+)  # fmt: skip
+texts = st.lists(lines, max_size=15).map("\n".join)
+
+
+@given(texts)
+def test_blocks_cover_every_word_in_order(text: str) -> None:
+    spans = [block.span for block in blocks(text)]
+    assert " ".join(text[s.start : s.end] for s in spans).split() == text.split()
+    assert all(a.end <= b.start for a, b in itertools.pairwise(spans))
+
+
+@given(texts)
+def test_parts_cover_every_word_of_their_block(text: str) -> None:
+    for block in blocks(text):
+        pieces = [text[s.start : s.end] for s in parts(text, block)]
+        assert " ".join(pieces).split() == text[block.span.start : block.span.end].split()
+
+
+def test_sentences_keep_their_marks_and_respect_abbreviations() -> None:
+    text = "Use a key, e.g. Bw_live. It lasts 24 hours. [1] Then rotate it."
+    assert [text[s.start : s.end] for s in sentences(text)] == [
+        "Use a key, e.g. Bw_live.",
+        "It lasts 24 hours. [1]",
+        "Then rotate it.",
+    ]
+
+
+def test_a_list_item_keeps_its_continuation() -> None:
+    text = "1. Open it.\n   It is under Settings.\n2. Close it."
+    (block,) = blocks(text)
+    spans = items(text, block.span)
+    assert [text[s.start : s.end] for s in spans] == [
+        "1. Open it.\n   It is under Settings.",
+        "2. Close it.",
+    ]
+
+
+def test_a_table_and_the_paragraph_above_it_are_two_blocks() -> None:
+    assert [b.kind for b in blocks("Limits:\n\n| a |\n|---|\n| 1 |\n\nAfter.")] == [
+        "paragraph", "table", "paragraph",
+    ]  # fmt: skip
+
+
+def test_plain_drops_addresses_and_keeps_words() -> None:
+    assert plain('> **Note:** See [the guide](../a(b).md "t") and ![shot](x.png).') == (
+        "**Note:** See the guide and shot."
+    )
+
+
+def test_numbers_ignore_how_they_are_written() -> None:
+    assert numbers("$1,200.00, 99.99% of 2,000,000") == numbers("1200 and 99.99 and 2000000")
+    assert "12" in numbers("the 12-hour overlap")
+    assert numbers("version v2, abc123") == frozenset()
