@@ -1,0 +1,34 @@
+"""Sources, one module each behind one small interface: discover -> fetch."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ingestion.sources.base import NO_META, Fetched, Item, Source
+from ingestion.sources.folder import MEDIA_TYPES, Folder
+from twofold.errors import InvalidInput
+from twofold.settings import Settings
+
+__all__ = ["MEDIA_TYPES", "NO_META", "Fetched", "Folder", "Item", "Source", "check_name", "reopen"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+def check_name(name: str) -> str:
+    """The name, if it can name a source. Raises InvalidInput."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} cannot name a source. Use up to 63 lower-case letters, digits, - and _."
+        )
+    return name
+
+
+def reopen(settings: Settings, name: str, kind: str, config: Mapping[str, Any]) -> Source:
+    """A source from what the ledger keeps of it. Raises InvalidInput where it cannot be opened."""
+    check_name(name)
+    if kind == "folder":
+        return Folder(name, Path(config["path"]), max_file_mb=settings.max_file_mb)
+    raise InvalidInput(
+        f"Source {name!r} is of kind {kind!r}, which cannot be synced. Kinds that can: folder."
+    )

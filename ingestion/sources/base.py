@@ -1,0 +1,62 @@
+"""What every source is: it names its documents, and hands over the bytes of one when asked."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+NO_META: Mapping[str, Any] = MappingProxyType({})
+
+
+class Fetched(NamedTuple):
+    """A document as its source hands it over.
+
+    `meta` holds what the source itself knows under the names of front matter (title, audience,
+    url, ...); the document's own front matter wins over it. `updated_at` is epoch seconds.
+    """
+
+    raw: bytes
+    media_type: str
+    updated_at: float | None = None
+    meta: Mapping[str, Any] = NO_META
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of everything that can change what the document says or who may see it."""
+        digest = hashlib.sha256(self.raw)
+        if self.meta:
+            digest.update(orjson.dumps(dict(self.meta), option=orjson.OPT_SORT_KEYS))
+        return digest.hexdigest()
+
+
+class Item(Protocol):
+    """A document found, not yet read. `external_id` is stable and unique in its source."""
+
+    @property
+    def external_id(self) -> str: ...
+
+    def fetch(self) -> Fetched:
+        """Read it. Raises TwofoldError or OSError; the sync goes on with the others."""
+        ...
+
+
+class Source(Protocol):
+    """Where documents come from. `kind` and `config` are what it takes to open it again."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+    def discover(self) -> Iterator[Item]:
+        """Every document there is, in a stable order.
+
+        An error means that discovery is incomplete, and then nothing is removed.
+        """
+        ...

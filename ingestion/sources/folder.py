@@ -1,0 +1,123 @@
+"""A folder of Markdown, MDX, HTML and text files."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ingestion.sources.base import Fetched
+from twofold.errors import InvalidInput, TooLarge, UpstreamError
+
+MEDIA_TYPES = {
+    "md": "text/markdown",
+    "markdown": "text/markdown",
+    "mdx": "text/mdx",
+    "html": "text/html",
+    "htm": "text/html",
+    "txt": "text/plain",
+}
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class File(NamedTuple):
+    """A file below the folder. `external_id` is its POSIX path relative to the folder."""
+
+    external_id: str
+    path: str
+    media_type: str
+    max_bytes: int
+
+    def fetch(self) -> Fetched:
+        """Read it whole. Raises TooLarge over the cap, InvalidInput on a name of unknown coding."""
+        if not self.external_id.isascii():
+            _check_name(self.external_id)
+        # Bare descriptors: a sync that changes nothing is made of this call and a hash.
+        descriptor = os.open(self.path, _READ)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise InvalidInput(f"{self.external_id} is not a regular file. Remove it.")
+            if status.st_size > self.max_bytes:
+                raise self._too_large(status.st_size)
+            raw = os.read(descriptor, status.st_size + 1)
+            while len(raw) < status.st_size and (more := os.read(descriptor, self.max_bytes)):
+                raw += more
+        finally:
+            os.close(descriptor)
+        if len(raw) > self.max_bytes:
+            raise self._too_large(len(raw))
+        return Fetched(raw, self.media_type, status.st_mtime)
+
+    def _too_large(self, size: int) -> TooLarge:
+        return TooLarge(
+            f"{self.external_id} is {size / 1e6:.1f} MB, over the limit of"
+            f" {self.max_bytes / 1e6:g} MB. Split the file, or raise TWOFOLD_MAX_FILE_MB."
+        )
+
+
+class Folder:
+    """Files of known kinds below `path`, sorted.
+
+    Hidden files and folders are left out, and so are symbolic links to folders and to anything
+    outside `path`. Raises InvalidInput where `path` is not a folder that can be read.
+    """
+
+    kind = "folder"
+
+    def __init__(self, name: str, path: Path, *, max_file_mb: float = 10) -> None:
+        if not path.exists():
+            raise InvalidInput(f"There is no folder at {path}. Check the path.")
+        if not path.is_dir():
+            raise InvalidInput(f"{path} is not a folder. Name the folder that holds the files.")
+        self.name = name
+        self.root = path.resolve()
+        self._max_bytes = int(max_file_mb * 1e6)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {"path": str(self.root)}
+
+    def discover(self) -> Iterator[File]:
+        """Raises UpstreamError naming a folder below that cannot be listed."""
+        return iter(self._files(str(self.root), ""))
+
+    def _files(self, folder: str, prefix: str) -> list[File]:
+        found: list[File] = []
+        for entry in _listing(folder):
+            name = entry.name
+            if name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                found += self._files(entry.path, f"{prefix}{name}/")
+            elif media_type := MEDIA_TYPES.get(name.rpartition(".")[2].lower()):
+                path = self._target(entry) if entry.is_symlink() else entry.path
+                if path is not None:
+                    found.append(File(prefix + name, path, media_type, self._max_bytes))
+        return found
+
+    def _target(self, link: os.DirEntry[str]) -> str | None:
+        target = Path(os.path.realpath(link.path))
+        inside = target.is_relative_to(self.root) and target.is_file()
+        return str(target) if inside else None
+
+
+def _listing(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        # Left out silently, its documents would look deleted.
+        raise UpstreamError(
+            f"{folder} cannot be listed ({error.strerror}). Nothing was changed; make it readable"
+            " and sync again."
+        ) from error
+
+
+def _check_name(external_id: str) -> None:
+    try:
+        external_id.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"The file name {external_id!r} is not valid UTF-8. Rename the file."
+        ) from error

@@ -1,0 +1,76 @@
+"""The one prompt renderer: the service asks with it, and training rows are made with it.
+
+The order is fixed for the sake of prefix caching: the house policy first (the same for everybody),
+then the documents, then the conversation, and the question last. Nothing that changes with time or
+request stands early. Document text is data: it is fenced, and cannot close its own fence.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from twofold.house import HousePolicy
+from twofold.index import Chunk, content_hash
+
+Profile = Literal["full", "tuned"]
+"""`full`: rules and examples, for a base model. `tuned`: a line, for an adapter trained on it."""
+
+
+class Message(NamedTuple):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # noqa: S701  the output is a prompt, not HTML; fences are kept by `_fenced`
+)
+
+
+def render_prompt(
+    house: HousePolicy,
+    profile: Profile,
+    documents: Sequence[Chunk],
+    history: Sequence[Message],
+    question: str,
+) -> list[Message]:
+    """The messages of one request. `[n]` in the reply is `documents[n-1]`."""
+    return [
+        Message("system", instructions(house, profile) + _documents(documents)),
+        *history,
+        Message("user", question),
+    ]
+
+
+def instructions(house: HousePolicy, profile: Profile) -> str:
+    """The part of the prompt that tells how to behave: the same for every request."""
+    return _environment.get_template(f"{profile}.j2").render(house=house)
+
+
+def prompt_digest(house: HousePolicy, profile: Profile) -> str:
+    """Changes whenever a prompt of this profile would; releases and rows are pinned to it."""
+    return content_hash(instructions(house, profile), _documents(()))[:12]
+
+
+def _documents(documents: Sequence[Chunk]) -> str:
+    return _environment.get_template("documents.j2").render(
+        documents=[
+            {
+                "title": _fenced(" > ".join((chunk.title, *chunk.heading_path))),
+                "kind": chunk.kind,
+                "text": _fenced(chunk.text),
+            }
+            for chunk in documents
+        ]
+    )
+
+
+def _fenced(text: str) -> str:
+    """Text that cannot open or close a `document` tag."""
+    return re.sub(r"<(/?\s*documents?)", r"‹\1", text, flags=re.IGNORECASE)
