@@ -5,7 +5,7 @@ No retry after the first token: a half-told answer is never told twice.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +75,7 @@ class ChatModel:
         max_tokens: int = 512,
         grammar: str | None = None,
         cache_salt: str | None = None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """The completion in pieces. `deadline` is on the clock of `time.monotonic`.
 
         Raises UpstreamError (or Overloaded while the breaker is open); nothing else.
@@ -113,7 +113,7 @@ class ChatModel:
 
     async def _attempt(
         self, body: dict[str, Any], deadline: float, usage: Usage
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         started = time.monotonic()
         headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         finished = False
@@ -125,8 +125,9 @@ class ChatModel:
             )  # fmt: skip
             async with asyncio.timeout(_left(deadline, self.first_token_s)):
                 response = await self.http.send(request, stream=True)
-            async with aclosing(response.aiter_bytes()) as chunks:
+            async with aclosing(response):
                 await _check(response, self.base_url)
+                chunks = response.aiter_bytes()
                 while True:
                     wait = self.gap_s if usage.first_token_s is not None else self.first_token_s
                     async with asyncio.timeout(_left(deadline, wait)):
