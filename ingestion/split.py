@@ -1,0 +1,237 @@
+"""Sections to chunk texts: never across a heading, never over the token budget.
+
+Blocks that fit stay whole and small neighbours share a chunk. A table that does not fit is cut
+between rows and keeps its header, a list between items, code between lines, a paragraph between
+sentences; what still does not fit is cut between words, and a single word over the budget between
+characters. Nothing is rewritten: apart from white space and repeated table headers, the chunks of
+a section in order are the section.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ingestion.extract.document import Block, BlockKind, Section
+
+MIN_ROOM = 32
+"""Tokens a chunk's text may always have, however long its heading path is."""
+SPECIAL = 2
+"""Tokens that a model of BERT's kind puts around a text."""
+TINY = 20
+"""A last chunk under so many tokens joins the one before where both fit."""
+
+_SENTENCE = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]*_]*\s+(?=\S)|\n")
+_ITEM = re.compile(r"(?m)^(?=([ \t]*)(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$))")
+_DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t:|-]*)?")
+
+
+class Piece(NamedTuple):
+    """The text of one chunk and the headings it stands under."""
+
+    heading_path: tuple[str, ...]
+    text: str
+
+
+class Tokens:
+    """Token counts of texts, special tokens not counted; each text is counted once."""
+
+    MAX_KEPT = 50_000
+
+    def __init__(self, count: Callable[[Sequence[str]], list[int]]) -> None:
+        self._count = count
+        self._known: dict[str, int] = {}
+
+    def warm(self, texts: Iterable[str]) -> None:
+        """Count these in one batch: a call costs far more than a text."""
+        unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if not unknown:
+            return
+        if len(self._known) > self.MAX_KEPT:
+            self._known.clear()
+        self._known.update(zip(unknown, self._count(unknown), strict=True))
+
+    def __call__(self, text: str) -> int:
+        if text not in self._known:
+            self.warm([text])
+        return self._known[text]
+
+
+class Budget(NamedTuple):
+    """`chunk` tokens of text in a chunk; `whole` tokens of text and headings in an embedding."""
+
+    chunk: int
+    whole: int
+
+    def room(self, header: int) -> int:
+        return max(MIN_ROOM, min(self.chunk, self.whole - header - SPECIAL))
+
+
+class _Unit(NamedTuple):
+    """What is never cut any further. `glue` joins it to the unit before, in the same chunk.
+
+    `header` opens every chunk in which the unit follows none of its own table.
+    """
+
+    text: str
+    tokens: int
+    glue: str
+    header: str = ""
+    header_tokens: int = 0
+
+
+class _Step(NamedTuple):
+    cut: Callable[[str, int], list[str]]
+    """(text, room in tokens) -> its parts."""
+    glue: str
+
+
+def split(title: str, sections: Sequence[Section], budget: Budget, tokens: Tokens) -> list[Piece]:
+    """Chunk texts of a document, in reading order; every chunk holds at most `budget.chunk`.
+
+    Less where heading path and text together would pass what the embedder reads, but never less
+    than MIN_ROOM.
+    """
+    paths = {
+        section.heading_path: "\n".join((title, *section.heading_path)) for section in sections
+    }
+    tokens.warm([*paths.values(), *(block.text for s in sections for block in s.blocks)])
+    pieces: list[Piece] = []
+    for section in sections:
+        room = budget.room(tokens(paths[section.heading_path]))
+        units = [unit for block in section.blocks for unit in _units(block, room, tokens)]
+        pieces += [Piece(section.heading_path, text) for text in _pack(units, room)]
+    return pieces
+
+
+def _units(block: Block, room: int, tokens: Tokens) -> Iterator[_Unit]:
+    if block.kind == "table" and tokens(block.text) > room:
+        yield from _rows(block.text, room, tokens)
+    else:
+        yield from _cut(block.text, "\n\n", _LADDERS[block.kind], room, tokens)
+
+
+def _cut(
+    text: str, glue: str, ladder: tuple[_Step, ...], room: int, tokens: Tokens
+) -> Iterator[_Unit]:
+    count = tokens(text)
+    if count <= room or not ladder:
+        yield _Unit(text, count, glue)
+        return
+    step, *finer = ladder
+    parts = step.cut(text, room)
+    tokens.warm(parts)
+    for at, part in enumerate(parts):
+        yield from _cut(part, step.glue if at else glue, tuple(finer), room, tokens)
+
+
+def _rows(text: str, room: int, tokens: Tokens) -> Iterator[_Unit]:
+    lines = text.split("\n")
+    if len(lines) < 3 or not _DELIMITER_ROW.fullmatch(lines[1]):
+        yield from _cut(text, "\n\n", _LADDERS["code"], room, tokens)
+        return
+    header = "\n".join(lines[:2])
+    cost = tokens(header)
+    if cost > room // 2:
+        # Repeating it would leave too little for the rows.
+        yield from _cut(text, "\n\n", _LADDERS["code"], room, tokens)
+        return
+    tokens.warm(lines[2:])
+    for at, line in enumerate(lines[2:]):
+        for unit in _cut(line, "\n" if at else "\n\n", _WORDS, room - cost, tokens):
+            yield unit._replace(header=header, header_tokens=cost)
+
+
+def _pack(units: Sequence[_Unit], room: int) -> Iterator[str]:
+    chunks: list[list[_Unit]] = []
+    held: list[_Unit] = []
+    size = 0
+    for unit in units:
+        cost = _cost(unit, held[-1] if held else None)
+        if held and size + cost > room:
+            chunks.append(held)
+            held = _lead_in(held, unit, room)
+            size = _size(held)
+            cost = _cost(unit, held[-1] if held else None)
+        held.append(unit)
+        size += cost
+    chunks.append(held)
+    if len(chunks) > 1 and size < TINY and _size(chunks[-2] + held) <= room:
+        chunks[-2:] = [chunks[-2] + held]
+    return filter(str.strip, map(_text, chunks))
+
+
+def _pairs(units: Sequence[_Unit]) -> Iterator[tuple[_Unit | None, _Unit]]:
+    return zip([None, *units], units, strict=False)
+
+
+def _opens_table(unit: _Unit, before: _Unit | None) -> bool:
+    return bool(unit.header) and (before is None or before.header is not unit.header)
+
+
+def _cost(unit: _Unit, before: _Unit | None) -> int:
+    return unit.tokens + (unit.header_tokens if _opens_table(unit, before) else 0)
+
+
+def _size(units: Sequence[_Unit]) -> int:
+    return sum(_cost(unit, before) for before, unit in _pairs(units))
+
+
+def _lead_in(full: list[_Unit], unit: _Unit, room: int) -> list[_Unit]:
+    """Take "To do this:" along from the end of a full chunk to what it introduces."""
+    last = full[-1]
+    follows = unit.glue == "\n\n" and last.text.rstrip("*_ ").endswith(":")
+    if follows and len(full) > 1 and not last.header and last.tokens + _cost(unit, None) <= room:
+        return [full.pop()]
+    return []
+
+
+def _text(units: Sequence[_Unit]) -> str:
+    parts: list[str] = []
+    for before, unit in _pairs(units):
+        parts.append(unit.glue if before else "")
+        parts.append(unit.header + "\n" if _opens_table(unit, before) else "")
+        parts.append(unit.text)
+    return "".join(parts).strip("\n").rstrip()
+
+
+def _items(text: str, _room: int) -> list[str]:
+    """Items of a list, each with all that is indented below it."""
+    starts = list(_ITEM.finditer(text))
+    outer = min((len(start[1].expandtabs(4)) for start in starts), default=0)
+    cuts = [s.start() for s in starts if len(s[1].expandtabs(4)) <= outer + 1 and s.start() > 0]
+    return _parts(text, cuts)
+
+
+def _lines(text: str, _room: int) -> list[str]:
+    return text.split("\n")
+
+
+def _sentences(text: str, _room: int) -> list[str]:
+    cuts = [match.end() for match in _SENTENCE.finditer(text)]
+    return [part for part in _parts(text, cuts) if part.strip()]
+
+
+def _words(text: str, _room: int) -> list[str]:
+    return text.split()
+
+
+def _characters(text: str, room: int) -> list[str]:
+    # A character may cost a byte-level tokenizer four tokens.
+    step = max(1, room // 4)
+    return [text[at : at + step] for at in range(0, len(text), step)]
+
+
+def _parts(text: str, cuts: Sequence[int]) -> list[str]:
+    ends = [*cuts, len(text)]
+    return [text[a:b].rstrip() for a, b in zip([0, *cuts], ends, strict=True)]
+
+
+_WORDS = (_Step(_words, " "), _Step(_characters, ""))
+_LADDERS: dict[BlockKind, tuple[_Step, ...]] = {
+    "paragraph": (_Step(_sentences, " "), *_WORDS),
+    "quote": (_Step(_lines, "\n"), _Step(_sentences, " "), *_WORDS),
+    "list": (_Step(_items, "\n"), _Step(_lines, "\n"), _Step(_sentences, " "), *_WORDS),
+    "table": (_Step(_lines, "\n"), *_WORDS),
+    "code": (_Step(_lines, "\n"), *_WORDS),
+}
+"""How each kind of block is cut, coarse to fine."""
