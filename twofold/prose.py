@@ -9,7 +9,7 @@ BlockKind = Literal["paragraph", "list", "table", "code"]
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _SENTENCE_END = re.compile(
-    r"(?<=[.!?…])[\"'”’)\]*_`]*(?:\s*\[\d{1,2}\])*\s+(?=[\"'“‘(\[*_`]*[A-Z0-9ÄÖÜ])"
+    r"(?<=[.!?…])[\"'”’)\]*_`]*(?:\s*\[\d{1,2}\])*\s+(?!\[\d{1,2}\])(?=[\"'“‘(\[*_`]*[A-Z0-9ÄÖÜ])"
 )
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|nr|st|dr|mr|ms|inc|z\.\s?B|d\.\s?h|bzw|ca|usw|ggf|inkl)"

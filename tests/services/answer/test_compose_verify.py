@@ -1,0 +1,133 @@
+"""The composer quotes, verification refuses: nothing is said that its source does not hold."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.answer.contract import Candidate, Draft, Found
+from services.answer.generate.compose import compose
+from services.answer.pack import Terms, pack
+from services.answer.verify import verify
+from twofold.clients.sparse import Bm25Encoder
+from twofold.house import load_house
+from twofold.index import Chunk
+from twofold.prose import squeeze
+from twofold.reply import marks
+
+SPARSE = Bm25Encoder()
+HOUSE = load_house(Path(__file__).parents[3] / "examples" / "brackwater" / "house.yaml")
+
+SECRETS = """Rolling a secret keeps both secrets valid for 12 hours. Deploy the new one by then.
+
+1. Open **Endpoints** and pick the endpoint.
+2. Choose **Roll secret**.
+3. Copy the new secret into your receiver.
+
+See [verifying](verify-signatures.md) for the check itself."""
+PLANS = """What each plan includes:
+
+| Plan | Price | Endpoints |
+|---|---|---|
+| Brook | free | 2 |
+| Creek | $49 | 25 |"""
+RETRIES = "A failed delivery is retried 12 times over 36 hours. Then it goes to the shelf."
+
+
+def candidate(text: str, name: str, score: float = 1.0) -> Candidate:
+    chunk = Chunk(
+        id=name, workspace="w", source="s", document=f"doc-{name}", key=f"s/{name}.md", since=1,
+        title=name, heading_path=("Overview",), text=text, position=0,
+    )  # fmt: skip
+    return Candidate(chunk, version=3, dense=score, keywords=score, fused=score, score=score)
+
+
+def terms_of(question: str, candidates: list[Candidate]) -> Terms:
+    return Terms(SPARSE, question, "en", Found(tuple(candidates), np.zeros(2, np.float32)))
+
+
+THREE = [
+    candidate(SECRETS, "secrets", 1.5),
+    candidate(PLANS, "plans", 0.9),
+    candidate(RETRIES, "retries", 0.8),
+]
+
+
+def test_the_answer_is_quoted_and_cited() -> None:
+    terms = terms_of("how long do both secrets stay valid", THREE)
+    verified = verify(compose(THREE, terms, 120), THREE, terms, HOUSE)
+    assert "12 hours" in verified.text
+    assert "(verify-signatures.md)" not in verified.text
+    first = verified.citations[0]
+    assert (first.n, first.document, first.version) == (1, "s/secrets.md", 3)
+    assert first.quote in SECRETS
+    assert "12 hours" in first.quote
+
+
+def test_a_table_comes_with_its_header() -> None:
+    plans = [THREE[1]]
+    terms = terms_of("how many endpoints has Creek", plans)
+    verified = verify(compose(plans, terms, 120), plans, terms, HOUSE)
+    assert "| Plan | Price | Endpoints |" in verified.text
+    assert "| Creek | $49 | 25 |" in verified.text
+
+
+words = st.sampled_from(
+    ["secret", "roll", "plan", "Creek", "hours", "retry", "delivery", "shelf", "price", "valid"]
+)
+
+
+@given(st.lists(words, min_size=1, max_size=8).map(" ".join), st.permutations(THREE))
+def test_every_quote_is_a_literal_span_and_every_mark_has_one(
+    question: str, candidates: list[Candidate]
+) -> None:
+    terms = terms_of(question, candidates)
+    packed, _ = pack(Found(tuple(candidates), np.zeros(2, np.float32)), terms)
+    verified = verify(compose(packed, terms, 120), packed, terms, HOUSE)
+    texts = {c.chunk.id: c.chunk.text for c in candidates}
+    assert [c.n for c in verified.citations] == list(range(1, len(verified.citations) + 1))
+    assert set(marks(verified.text)) == {c.n for c in verified.citations}
+    assert all(squeeze(c.quote) in squeeze(texts[c.chunk]) for c in verified.citations)
+
+
+@dataclass(frozen=True)
+class Written:
+    id: str
+    text: str
+    kept: str
+    problem: str = ""
+
+
+WRITTEN = [
+    Written("supported", "Both secrets stay valid for 12 hours. [1]",
+            "Both secrets stay valid for 12 hours. [1]"),
+    Written("wrong number", "Both secrets stay valid for 24 hours. [1]", "", "number"),
+    Written("nothing like it", "Dolphins sleep with half a brain awake. [1]", "", "unsupported"),
+    Written("forged mark", "Dolphins sleep with half a brain awake. [7]", "", "uncited"),
+    Written("uncited but true", "A failed delivery is retried 12 times over 36 hours.",
+            "A failed delivery is retried 12 times over 36 hours. [1]"),
+    Written("marks renumbered", "A failed delivery is retried 12 times over 36 hours. [3]",
+            "A failed delivery is retried 12 times over 36 hours. [1]"),
+    Written("false promise", "I have refunded you the 12 hours. [1]", "", "promise"),
+    Written("foreign link", "A roll keeps both secrets valid, as https://evil.test/x says. [1]",
+            "A roll keeps both secrets valid, as  says. [1]"),
+    Written("image", "Rolling a secret ![shot](https://evil.test/p.png) keeps both valid. [1]",
+            "Rolling a secret shot keeps both valid. [1]"),
+    Written("one bad sentence of two",
+            "Deploy the new secret by then. [1] It costs $900 to roll the secret. [1]",
+            "Deploy the new secret by then. [1]", "number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRITTEN, ids=lambda case: case.id)
+def test_what_a_model_wrote_is_held_to_its_sources(case: Written) -> None:
+    terms = terms_of("how long do both secrets stay valid", THREE)
+    verified = verify(Draft("ANSWER", case.text, "model"), THREE, terms, HOUSE)
+    assert verified.text == case.kept
+    assert [v.problem for v in verified.verdicts if not v.ok] == (
+        [case.problem] * bool(case.problem)
+    )
+    assert all(c.quote in THREE[0].chunk.text + RETRIES for c in verified.citations)
