@@ -1,0 +1,105 @@
+"""Knowledge, written: a source's documents to the index, and out of it again.
+
+A sync may be interrupted anywhere. Until a document's flip its last live version answers, and the
+next sync ends in the state that an undisturbed one would have reached.
+"""
+
+from ingestion.errors import StepFailed, reason
+from ingestion.plan import Plan
+from ingestion.prepare import (
+    Prepared,
+    batches,
+    discover,
+    fetch_changed,
+    load_known,
+    prepare,
+)
+from ingestion.remove import discard_drafts, purge, remove_missing
+from ingestion.run import (
+    ProgressCallback,
+    Report,
+    Run,
+    clear_other_failures,
+    open_run,
+)
+from ingestion.sources import Source
+from ingestion.write import write
+from twofold.errors import Conflict, UpstreamError
+from twofold.stack import Stack
+
+FAILURES_IN_A_ROW = 3
+"""So many documents failing one after the other to be embedded or written: it is not them."""
+PUSH_WAIT_SECONDS = 10.0
+
+
+def sync(
+    stack: Stack,
+    workspace: str,
+    source: Source,
+    progress: ProgressCallback | None = None,
+    *,
+    allow_empty: bool = False,
+) -> Report:
+    """Bring the index up to date with a source.
+
+    A document that fails is reported and left as it was. Raises Conflict where another sync of the
+    source runs, InvalidInput where the source is suddenly empty (and `allow_empty` is not set),
+    UpstreamError where the source, the embedder or the index cannot be reached.
+    """
+    with open_run(stack.ledger, workspace, source, progress) as run:
+        return carry_out(stack, run, source, allow_empty=allow_empty)
+
+
+def carry_out(stack: Stack, run: Run, source: Source, *, allow_empty: bool = False) -> Report:
+    """A sync whose lease is already held: `sync` without the opening and closing."""
+    known = load_known(stack, run)
+    items = discover(run, source.discover(), known, allow_empty=allow_empty)
+    changed = fetch_changed(run, items, known)
+    ready = prepare(stack, run, changed)
+    for batch in batches(ready):
+        write_each(stack, run, batch)
+    remove_missing(stack, run, known.live, {item.external_id for item in items})
+    purge(stack, list(known.removed.values()))
+    discard_drafts(stack, run.lease)
+    clear_other_failures(stack.ledger, run.lease, {note.document for note in run.failures})
+    return run.report()
+
+
+def write_each(stack: Stack, run: Run, batch: list[Prepared]) -> None:
+    """Write a batch at once; where that fails, one by one, so that one cannot fail the others.
+
+    Raises UpstreamError where they all fail alike: then it is the embedder or the index.
+    """
+    try:
+        _count(run, write(stack, run.lease, batch, run.checkpoint))
+    except StepFailed as failure:
+        _stop_if_lost(failure)
+        in_a_row = 0
+        for prepared in batch:
+            in_a_row = 0 if _write_one(stack, run, prepared) else in_a_row + 1
+            if in_a_row == FAILURES_IN_A_ROW:
+                raise UpstreamError(
+                    f"The sync stopped: {in_a_row} documents in a row failed at the step"
+                    f" {failure.step!r} ({reason(failure.cause)}) What was live still answers."
+                    " Mend that, then sync again."
+                ) from failure
+
+
+def _write_one(stack: Stack, run: Run, prepared: Prepared) -> bool:
+    try:
+        _count(run, write(stack, run.lease, [prepared], run.checkpoint))
+    except StepFailed as failure:
+        _stop_if_lost(failure)
+        run.failed(prepared.ref.external_id, failure)
+        return False
+    return True
+
+
+def _count(run: Run, plans: list[Plan]) -> None:
+    for plan in plans:
+        run.wrote(added=plan.live is None, chunks=len(plan.fresh))
+
+
+def _stop_if_lost(failure: StepFailed) -> None:
+    if isinstance(failure.cause, Conflict):
+        raise failure.cause

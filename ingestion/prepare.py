@@ -1,0 +1,153 @@
+"""Raw documents to texts ready to embed: fetch, compare, extract, split."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import and_, select
+
+from ingestion.errors import StepFailed, step
+from ingestion.extract import Extracted, extract
+from ingestion.run import Run
+from ingestion.sources import Fetched, Item
+from ingestion.split import Budget, Piece, Tokens, split
+from twofold.errors import InvalidInput
+from twofold.index import DocumentRef
+from twofold.ledger.models import Document, Version
+from twofold.stack import Stack
+
+BATCH_DOCUMENTS = 64
+BATCH_CHUNKS = 512
+
+
+class Known(NamedTuple):
+    """What the ledger holds of a source when a sync begins."""
+
+    settled: Mapping[str, str]
+    """external id -> raw hash, of documents of which nothing remains to be done."""
+    live: Mapping[str, str]
+    """external id -> document id, of documents that answer."""
+    removed: Mapping[str, str]
+    """The same of documents whose removal was interrupted before their points were gone."""
+
+
+class Candidate(NamedTuple):
+    """A document that differs from what is live."""
+
+    ref: DocumentRef
+    fetched: Fetched
+    raw_hash: str
+    fetched_at: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A document ready to embed and write. Times are epoch seconds."""
+
+    ref: DocumentRef
+    raw_hash: str
+    fetched_at: float
+    updated_at: float
+    extracted: Extracted
+    pieces: Sequence[Piece]
+
+
+def load_known(stack: Stack, run: Run) -> Known:
+    """One query for all hashes of the source."""
+    digest = stack.fingerprint.digest
+    # An index that was lost is filled again from the source.
+    filled = stack.index.count() > 0
+    settled, live, removed = dict[str, str](), dict[str, str](), dict[str, str]()
+    with stack.ledger.session() as session:
+        rows = session.execute(
+            select(
+                Document.external_id,
+                Document.id,
+                Document.raw_hash,
+                Document.live,
+                Version.fingerprint,
+            )
+            .outerjoin(
+                Version, and_(Version.document_id == Document.id, Version.number == Document.live)
+            )
+            .where(Document.workspace == run.workspace, Document.source == run.source)
+        )
+        for external_id, id, raw_hash, number, fingerprint in rows:
+            if number is None:
+                if raw_hash:
+                    removed[external_id] = id
+                continue
+            live[external_id] = id
+            if raw_hash and fingerprint == digest and filled:
+                settled[external_id] = raw_hash
+    return Known(settled, live, removed)
+
+
+def discover(run: Run, items: Iterator[Item], known: Known, *, allow_empty: bool) -> list[Item]:
+    """Everything the source has. Raises InvalidInput where it has suddenly nothing at all."""
+    found = list(items)
+    if not found and known.live and not allow_empty:
+        raise InvalidInput(
+            f"Source {run.source!r} holds no documents now, but {len(known.live)} are live from"
+            " it. Check its path; to remove them all, sync again with --allow-empty."
+        )
+    run.expect(len(found))
+    return found
+
+
+def fetch_changed(run: Run, items: Sequence[Item], known: Known) -> Iterator[Candidate]:
+    """Read each document, and hand on those whose bytes differ from the live version's."""
+    for item in items:
+        external_id = item.external_id
+        try:
+            fetched = item.fetch()
+        except Exception as error:
+            run.failed(_printable(external_id), StepFailed("fetch", error))
+            continue
+        digest = fetched.digest
+        if known.settled.get(external_id) != digest:
+            ref = DocumentRef(run.workspace, run.source, external_id)
+            yield Candidate(ref, fetched, digest, time.time())
+            continue
+        run.unchanged()
+
+
+def prepare(stack: Stack, run: Run, candidates: Iterator[Candidate]) -> Iterator[Prepared]:
+    """Extract and split; a document that cannot be is recorded and left out."""
+    tokens = Tokens(stack.embedder.count_tokens)
+    for candidate in candidates:
+        try:
+            yield prepare_one(stack, candidate, tokens)
+        except StepFailed as failure:
+            run.failed(candidate.ref.external_id, failure)
+
+
+def prepare_one(stack: Stack, candidate: Candidate, tokens: Tokens) -> Prepared:
+    """Raises StepFailed naming `extract` or `split`."""
+    ref, fetched, raw_hash, fetched_at = candidate
+    with step("extract"):
+        extracted = extract(ref.external_id, fetched)
+    with step("split"):
+        budget = Budget(stack.settings.chunk_tokens, stack.embedder.max_tokens)
+        pieces = split(extracted.title, extracted.sections, budget, tokens)
+    updated_at = extracted.meta.updated_at or fetched.updated_at or fetched_at
+    return Prepared(ref, raw_hash, fetched_at, updated_at, extracted, pieces)
+
+
+def batches(documents: Iterator[Prepared]) -> Iterator[list[Prepared]]:
+    """Enough documents at a time to keep the embedder busy, few enough to hold in memory."""
+    held: list[Prepared] = []
+    chunks = 0
+    for document in documents:
+        held.append(document)
+        chunks += len(document.pieces)
+        if len(held) >= BATCH_DOCUMENTS or chunks >= BATCH_CHUNKS:
+            yield held
+            held, chunks = [], 0
+    if held:
+        yield held
+
+
+def _printable(external_id: str) -> str:
+    return external_id.encode(errors="backslashreplace").decode()

@@ -1,0 +1,95 @@
+"""Documents out of the index: those gone at their source, and drafts nobody will publish."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import delete, exists, or_, select, update
+
+from ingestion.lease import Lease
+from ingestion.plan import NOT_YET
+from ingestion.run import Run, clear_failures
+from twofold.ledger.models import Document, Version
+from twofold.stack import Stack
+
+BATCH = 200
+
+
+def remove_missing(stack: Stack, run: Run, live: Mapping[str, str], found: set[str]) -> None:
+    """Take out what was live and was not found. `live` is external id -> document id."""
+    gone = [external_id for external_id in live if external_id not in found]
+    for at in range(0, len(gone), BATCH):
+        some = gone[at : at + BATCH]
+        remove(stack, run.lease, {external_id: live[external_id] for external_id in some})
+        run.removed(len(some))
+        run.checkpoint()
+
+
+def remove(stack: Stack, lease: Lease, documents: Mapping[str, str]) -> None:
+    """Stop answering from these, then delete all points they ever had."""
+    ids = list(documents.values())
+    with stack.ledger.session() as session:
+        lease.renew(session)
+        # The raw hash stays until the points are gone: it says that they are not, yet.
+        session.execute(
+            update(Document).where(Document.id.in_(ids)).values(live=None, removed_at=time.time())
+        )
+        clear_failures(session, lease, list(documents))
+    purge(stack, ids)
+
+
+def purge(stack: Stack, ids: Sequence[str]) -> None:
+    """Delete the points of removed documents, also where an earlier removal was interrupted."""
+    if not ids:
+        return
+    with stack.ledger.session() as session:
+        points = session.scalars(select(Version.points).where(Version.document_id.in_(ids)))
+        held = sorted({id for some in points for id in some})
+    if held:
+        stack.index.delete(held)
+    with stack.ledger.session() as session:
+        session.execute(
+            delete(Version).where(Version.document_id.in_(ids), Version.applied_from == NOT_YET)
+        )
+        session.execute(update(Document).where(Document.id.in_(ids)).values(raw_hash=""))
+
+
+def discard_drafts(stack: Stack, lease: Lease) -> None:
+    """Clear away what interrupted syncs left of versions that never went live."""
+    with stack.ledger.session() as session:
+        candidates = session.execute(
+            select(Version.id, Version.document_id)
+            .join(Document)
+            .where(
+                Document.workspace == lease.workspace,
+                Document.source == lease.source,
+                # By the index alone: what else a version row holds is far larger.
+                or_(Document.live.is_(None), Version.number > Document.live),
+            )
+        ).all()
+        if not candidates:
+            return
+        ids = {row.document_id for row in candidates}
+        rows = session.execute(
+            select(Version.id, Version.document_id, Version.points, Version.applied_from).where(
+                Version.document_id.in_(ids)
+            )
+        ).all()
+    drafts = [row for row in rows if row.applied_from == NOT_YET]
+    held = {id for row in rows if row.applied_from != NOT_YET for id in row.points}
+    if orphans := sorted({id for row in drafts for id in row.points} - held):
+        stack.index.delete(orphans)
+    _forget(stack, [row.id for row in drafts], {row.document_id for row in drafts})
+
+
+def _forget(stack: Stack, drafts: Sequence[int], documents: Iterable[str]) -> None:
+    if not drafts:
+        return
+    with stack.ledger.session() as session:
+        session.execute(delete(Version).where(Version.id.in_(drafts)))
+        # A document of which nothing was ever live never was.
+        session.execute(
+            delete(Document).where(
+                Document.id.in_(list(documents)),
+                ~exists().where(Version.document_id == Document.id),
+            )
+        )

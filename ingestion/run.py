@@ -1,0 +1,226 @@
+"""One sync under way: its lease, its row in the ledger, its counts and its failures."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from uuid import uuid4
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from ingestion import lease as leases
+from ingestion.errors import StepFailed, reason
+from ingestion.lease import Lease
+from ingestion.sources import Source
+from twofold.errors import Conflict
+from twofold.ledger import Ledger
+from twofold.ledger.models import Failure, Sync
+
+CHECKPOINT_SECONDS = 1.0
+"""Between two writes of progress to the ledger."""
+
+ProgressCallback = Callable[[int, int], None]
+"""(documents done, documents in all)."""
+
+
+class FailureNote(NamedTuple):
+    """A document that was left out, at which step, and what to do about it."""
+
+    document: str
+    step: str
+    reason: str
+
+
+class Report(NamedTuple):
+    """What a sync did. `chunks` counts those embedded and written; `seconds` is wall time."""
+
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    failed: int
+    chunks: int
+    seconds: float
+    failures: tuple[FailureNote, ...]
+
+    def record(self) -> dict[str, Any]:
+        """JSON values, under the field names."""
+        values = self._asdict()
+        values["failures"] = [note._asdict() for note in self.failures]
+        return values
+
+
+class Run:
+    """A sync that holds its source's lease. As a context manager it records how it ended."""
+
+    def __init__(self, ledger: Ledger, lease: Lease, progress: ProgressCallback | None) -> None:
+        self.ledger = ledger
+        self.lease = lease
+        self.id = str(uuid4())
+        self.stop = threading.Event()
+        self.counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "chunks"), 0)
+        self.failures: list[FailureNote] = []
+        self.total = 0
+        self.done = 0
+        self._progress = progress
+        self._started = time.time()
+        self._clock = time.monotonic()
+        self._next = self._clock + CHECKPOINT_SECONDS
+        self._recorded = 0
+
+    @property
+    def workspace(self) -> str:
+        return self.lease.workspace
+
+    @property
+    def source(self) -> str:
+        return self.lease.source
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._finish(error)
+        finally:
+            self.lease.release(self.ledger)
+
+    def begin(self) -> None:
+        with self.ledger.session() as session:
+            # Whoever ran before and did not say how it ended is dead: the lease is ours.
+            session.execute(
+                update(Sync)
+                .where(
+                    Sync.workspace == self.workspace,
+                    Sync.source == self.source,
+                    Sync.state == "running",
+                )
+                .values(state="failed", error="It was interrupted.", finished_at=self._started)
+            )
+            row = Sync(id=self.id, workspace=self.workspace, source=self.source, state="running")
+            row.started_at = self._started
+            row.finished_at = None
+            row.counts = {}
+            session.add(row)
+
+    def expect(self, total: int) -> None:
+        self.total = total
+        self._advance(0)
+
+    def unchanged(self) -> None:
+        self.counts["unchanged"] += 1
+        self._advance(1)
+
+    def wrote(self, *, added: bool, chunks: int) -> None:
+        self.counts["added" if added else "changed"] += 1
+        self.counts["chunks"] += chunks
+        self._advance(1)
+
+    def removed(self, count: int) -> None:
+        self.counts["removed"] += count
+
+    def failed(self, external_id: str, failure: StepFailed) -> None:
+        self.failures.append(FailureNote(external_id, failure.step, reason(failure.cause)))
+        self._advance(1)
+
+    def _advance(self, documents: int) -> None:
+        self.done += documents
+        if time.monotonic() >= self._next or self.done == self.total or not documents:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Renew the lease, and say how far we are. Raises Conflict when told to stop."""
+        if self.stop.is_set():
+            raise Conflict("The sync was told to stop. Run it again to go on where it stopped.")
+        if self._progress is not None:
+            self._progress(self.done, self.total)
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + CHECKPOINT_SECONDS
+        with self.ledger.session() as session:
+            self.lease.renew(session)
+            self._record(session, "running", None)
+
+    def report(self) -> Report:
+        seconds = time.monotonic() - self._clock
+        failures = tuple(self.failures)
+        return Report(
+            **self.counts, failed=len(failures), seconds=round(seconds, 3), failures=failures
+        )
+
+    def _finish(self, error: BaseException | None) -> None:
+        cause = error.cause if isinstance(error, StepFailed) else error
+        text = "" if cause is None else "It was interrupted."
+        if isinstance(cause, Exception):
+            text = reason(cause)
+        with self.ledger.session() as session:
+            self._record(session, "failed" if error else "done", time.time(), text)
+
+    def _record(
+        self, session: Session, state: str, finished_at: float | None, error: str = ""
+    ) -> None:
+        session.execute(
+            update(Sync)
+            .where(Sync.id == self.id)
+            .values(
+                state=state,
+                finished_at=finished_at,
+                total=self.total,
+                done=self.done,
+                counts={**self.counts, "failed": len(self.failures)},
+                error=error,
+            )
+        )
+        for note in self.failures[self._recorded :]:
+            record_failure(session, self.lease, note)
+        self._recorded = len(self.failures)
+
+
+def open_run(
+    ledger: Ledger, workspace: str, source: Source, progress: ProgressCallback | None = None
+) -> Run:
+    """Take the source's lease and begin a sync. Raises Conflict naming who holds it."""
+    leases.register(ledger, workspace, source.name, source.kind, source.config)
+    run = Run(ledger, leases.acquire(ledger, workspace, source.name), progress)
+    run.begin()
+    return run
+
+
+def record_failure(session: Session, lease: Lease, note: FailureNote) -> None:
+    """Add a document to the failures, or count one more attempt."""
+    now = time.time()
+    row = session.get(Failure, (lease.workspace, lease.source, note.document))
+    if row is None:
+        row = Failure(
+            workspace=lease.workspace,
+            source=lease.source,
+            external_id=note.document,
+            attempts=0,
+            first_at=now,
+        )
+        session.add(row)
+    row.step, row.reason, row.last_at = note.step, note.reason, now
+    row.attempts += 1
+
+
+def clear_failures(session: Session, lease: Lease, external_ids: list[str]) -> None:
+    session.execute(delete(Failure).where(*_of(lease), Failure.external_id.in_(external_ids)))
+
+
+def clear_other_failures(ledger: Ledger, lease: Lease, failed: set[str]) -> None:
+    """After a whole sync: what did not fail in it is well, or gone at its source."""
+    with ledger.session() as session:
+        held = session.scalars(select(Failure.external_id).where(*_of(lease))).all()
+        if cleared := [external_id for external_id in held if external_id not in failed]:
+            clear_failures(session, lease, cleared)
+
+
+def _of(lease: Lease) -> tuple[Any, Any]:
+    return Failure.workspace == lease.workspace, Failure.source == lease.source

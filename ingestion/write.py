@@ -1,0 +1,270 @@
+"""Documents into the index: draft, embed, put, flip, settle.
+
+The order is what a crash at any point relies on. A draft names the points of a version before they
+exist, so that whoever comes next can find them; points of a version that is not live are never
+answered from; the flip is one transaction; only then is the old version cleared away, and last of
+all the document's `raw_hash` says that nothing is left to do.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from sqlalchemy import delete, update
+from sqlalchemy.orm import Session
+
+from ingestion.errors import step
+from ingestion.lease import Lease
+from ingestion.plan import NOT_YET, Plan, kept_for_past, make_plans, narrowed
+from ingestion.prepare import Prepared
+from ingestion.run import clear_failures
+from twofold.index import Chunk, Embedded
+from twofold.ledger.models import Document, Version
+from twofold.stack import Stack
+
+EMBED_TEXTS = 256
+"""Texts in one call to the embedder: enough to group by length, few enough to show progress."""
+UPSERT_POINTS = 128
+"""Points in one write: a larger one would hold up searches meanwhile."""
+
+T = TypeVar("T")
+Heartbeat = Callable[[], None]
+
+
+def write(
+    stack: Stack, lease: Lease, batch: Sequence[Prepared], heartbeat: Heartbeat
+) -> list[Plan]:
+    """Bring these documents live. Raises StepFailed; then those not yet flipped stay as they were,
+    and writing them again ends as if nothing had happened."""
+    with step("plan"):
+        plans = make_plans(stack, batch)
+    with step("embed"):
+        points = embed(stack, plans, heartbeat)
+    with step("write"):
+        draft(stack, plans)
+        put(stack, plans, points, heartbeat)
+        narrow(stack, plans)
+    with step("flip"):
+        flip(stack, lease, plans)
+    with step("prune"):
+        settle(stack, plans)
+    return plans
+
+
+def embed(stack: Stack, plans: Sequence[Plan], heartbeat: Heartbeat) -> list[Embedded]:
+    """Both vectors of every chunk that the index lacks, over all documents at once."""
+    chunks = [chunk for plan in plans for chunk in plan.fresh]
+    points: list[Embedded] = []
+    for some in _slices(chunks, EMBED_TEXTS):
+        texts = [chunk.embedded_text for chunk in some]
+        vectors = stack.embedder.embed(texts)
+        for chunk, text, vector in zip(some, texts, vectors, strict=True):
+            sparse = stack.sparse.document(text, chunk.locale)
+            points.append(Embedded(chunk, vector, sparse))
+        heartbeat()
+    return points
+
+
+def draft(stack: Stack, plans: Sequence[Plan]) -> None:
+    """Say in the ledger which points are about to be written."""
+    new = [plan for plan in plans if not plan.same]
+    if not new:
+        return
+    with stack.ledger.session() as session:
+        session.add_all(_document(plan) for plan in new if plan.document is None)
+        _drop_drafts(session, new)
+        session.flush()
+        session.add_all(_version(plan, stack.fingerprint.digest) for plan in new)
+
+
+def put(
+    stack: Stack, plans: Sequence[Plan], points: Sequence[Embedded], heartbeat: Heartbeat
+) -> None:
+    """Points in; those that an interrupted sync left behind, out: the flip would revive them."""
+    if abandoned := sorted(set().union(*(plan.abandoned for plan in plans))):
+        stack.index.delete(abandoned)
+    for some in _slices(points, UPSERT_POINTS):
+        stack.index.upsert(some)
+        heartbeat()
+
+
+def narrow(stack: Stack, plans: Sequence[Plan]) -> None:
+    """Shut out, before the flip, whoever may not read a document any more."""
+    shut: list[Chunk] = []
+    for plan in plans:
+        audience = plan.prepared.extracted.meta.audience
+        if plan.live is None or narrowed(plan.live.audience, audience) is None:
+            continue
+        held = {id for version in (*plan.past, plan.live) for id in version.points}
+        for chunk in stack.index.retrieve(sorted(held)):
+            fewer = narrowed(chunk.audience, audience)
+            if fewer is not None:
+                shut.append(replace(chunk, audience=fewer))
+    if shut:
+        stack.index.update_payload(shut)
+
+
+def flip(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
+    """Make the new versions live, in one transaction that a lost lease undoes."""
+    with stack.ledger.session() as session:
+        lease.renew(session)
+        _drop_drafts(session, [plan for plan in plans if plan.same])
+        for plan in plans:
+            _flip(session, plan, stack.fingerprint.digest)
+        clear_failures(session, lease, [plan.prepared.ref.external_id for plan in plans])
+
+
+def settle(stack: Stack, plans: Sequence[Plan]) -> None:
+    """Bring kept points up to date, retire the others, and only then call the documents done."""
+    unsettled = [plan for plan in plans if not _settled_by_flip(plan)]
+    if not unsettled:
+        return
+    changed = [chunk for plan in unsettled for chunk in plan.kept if _differs(plan, chunk)]
+    closed = [chunk for plan in unsettled for chunk in _closed(stack, plan)]
+    if changed or closed:
+        stack.index.update_payload([*changed, *closed])
+    if gone := sorted(set().union(*(_gone(plan) for plan in unsettled))):
+        stack.index.delete(gone)
+    with stack.ledger.session() as session:
+        for plan in unsettled:
+            session.execute(
+                update(Document)
+                .where(Document.id == plan.prepared.ref.id)
+                .values(raw_hash=plan.prepared.raw_hash)
+            )
+
+
+def _settled_by_flip(plan: Plan) -> bool:
+    """A first version leaves nothing to clear away."""
+    return not plan.past and not plan.same
+
+
+def _document(plan: Plan) -> Document:
+    ref = plan.prepared.ref
+    return Document(
+        id=ref.id,
+        workspace=ref.workspace,
+        source=ref.source,
+        external_id=ref.external_id,
+        live=None,
+        raw_hash="",
+        removed_at=None,
+    )
+
+
+def _version(plan: Plan, fingerprint: str) -> Version:
+    prepared, meta = plan.prepared, plan.prepared.extracted.meta
+    return Version(
+        document_id=prepared.ref.id,
+        number=plan.number,
+        content_hash=prepared.extracted.content_hash,
+        raw_hash=prepared.raw_hash,
+        fingerprint=fingerprint,
+        title=prepared.extracted.title,
+        url=meta.url,
+        kind=meta.kind,
+        locale=meta.locale,
+        product=meta.product,
+        audience=list(meta.audience),
+        meta=dict(meta.extra),
+        sections=prepared.extracted.records,
+        points=[chunk.id for chunk in plan.chunks],
+        applied_from=NOT_YET,
+        applied_until=NOT_YET,
+        source_updated_at=prepared.updated_at,
+        fetched_at=prepared.fetched_at,
+        quarantined=False,
+    )
+
+
+def _flip(session: Session, plan: Plan, fingerprint: str) -> None:
+    prepared = plan.prepared
+    if plan.same:
+        _alter(
+            session,
+            plan,
+            plan.number,
+            fingerprint=fingerprint,
+            raw_hash=prepared.raw_hash,
+            points=[chunk.id for chunk in plan.chunks],
+        )
+    else:
+        start = plan.applied_from
+        _alter(session, plan, plan.number, applied_from=start, applied_until=plan.applied_until)
+        if plan.past:
+            old = plan.past[-1]
+            end = max(old.applied_from, min(old.applied_until, start))
+            _alter(session, plan, old.number, applied_until=end)
+    session.execute(
+        update(Document)
+        .where(Document.id == prepared.ref.id)
+        .values(
+            live=plan.number,
+            removed_at=None,
+            raw_hash=prepared.raw_hash if _settled_by_flip(plan) else "",
+        )
+    )
+
+
+def _alter(session: Session, plan: Plan, number: int, **values: Any) -> None:
+    session.execute(
+        update(Version)
+        .where(Version.document_id == plan.prepared.ref.id, Version.number == number)
+        .values(**values)
+    )
+
+
+def _drop_drafts(session: Session, plans: Sequence[Plan]) -> None:
+    ids = [plan.draft.id for plan in plans if plan.draft is not None]
+    if ids:
+        session.execute(delete(Version).where(Version.id.in_(ids)))
+
+
+def _differs(plan: Plan, chunk: Chunk) -> bool:
+    return chunk != plan.existing[chunk.id]
+
+
+def _steps(plan: Plan) -> Iterator[tuple[Version, int, float]]:
+    """Each superseded version that may still have points of its own, with the number of the next
+    version and the moment from which that one applied."""
+    document = plan.document
+    settled = document is not None and document.live is not None and document.raw_hash
+    past = plan.past[-1:] if settled else plan.past
+    successors = [(version.number, version.applied_from) for version in past[1:]]
+    successors.append((plan.number, plan.applied_from))
+    for version, (number, start) in zip(past, successors, strict=True):
+        yield version, number, start
+
+
+def _closed(stack: Stack, plan: Plan) -> Iterator[Chunk]:
+    """Points that go on answering about their time, and end with it."""
+    for version, until, start in _steps(plan):
+        if not _stays(version, start):
+            continue
+        own = set(version.points) - plan.ids - _later(plan, version)
+        for chunk in stack.index.retrieve(sorted(own)):
+            end = min(chunk.expires_at, int(start))
+            if (chunk.until, chunk.expires_at) != (until, end):
+                yield replace(chunk, until=until, expires_at=end)
+
+
+def _gone(plan: Plan) -> set[str]:
+    kept = plan.ids
+    for version, _, start in _steps(plan):
+        if _stays(version, start):
+            kept |= set(version.points)
+    return {id for version, _, _ in _steps(plan) for id in version.points} - kept
+
+
+def _later(plan: Plan, version: Version) -> set[str]:
+    return {id for other in plan.past if other.number > version.number for id in other.points}
+
+
+def _stays(version: Version, successor_from: float) -> bool:
+    """A version stays for questions about its time, and until its successor applies at all."""
+    return kept_for_past(version) or successor_from > time.time()
+
+
+def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[at : at + size] for at in range(0, len(items), size))
