@@ -1,11 +1,14 @@
-"""What kind of question this is: a small classifier over the embedder's vectors.
+"""What kind of question this is: a small classifier over the embedder's vectors and the manner of
+asking, because a vector tells the subject ("hacked account") but hardly whose case it is ("what do
+I do if an account is hacked?" against "my account was hacked").
 
 Ridge regression onto the classes gives every example's leave-one-out score in closed form (Rifkin &
 Lippert 2007, "Notes on Regularized Least Squares"), so the model is trained, calibrated and judged
 in one go, in a fraction of a second on a house's few hundred examples.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +28,48 @@ RIDGE = 1.0
 """Penalty on unit vectors; .3 to 3 differ by less than a point of leave-one-out accuracy."""
 BALANCE = 0.5
 """Weight of an example: its class's size to the power of minus this."""
+MANNER_SCALE = 0.2
+"""Of each trait beside a unit vector: leave-one-out accuracy of the example house .72 without, .77
+with .15 to .2, .75 with .3."""
 BLOCK = 2048
 
 Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.floating]
+
+
+_MANNER = (
+    re.compile(
+        r"(^\W*|[.,?!] *)(how|what|where|which|when|why|who"
+        r"|wie|was|wo|welche[rsn]?|wann|warum|wer)\b",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"^\W*(can|could|do|does|is|are|will|may|should|kann|können|gibt|ist|sind|darf|muss)\b",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"\bhow (do|can|to|does|long|many|much|should)\b|\bwie \w+ (ich|wir)\b", re.IGNORECASE
+    ),
+    re.compile(
+        r"\b(i|we)( have|.ve)? (was|were|got|lost|found|see|saw|tried|asked|paid|discovered|did"
+        r"|bought|noticed|want|need|request|demand|had|cancell?ed)\b"
+        r"|\b(ich|wir) (habe|haben|wurde|wurden|bin|sind|will|wollen|möchten?|verlange)\b",
+        re.IGNORECASE,
+    ),
+    re.compile(r"\b(you|your|sie|ihnen|ihre?|euch|euer|eure)\b", re.IGNORECASE),
+    re.compile(r"\b(my|our|me|us|mein\w*|unser\w*|mir|uns)\b", re.IGNORECASE),
+    re.compile(r"\b(someone|somebody|stranger|attacker|jemand)\b", re.IGNORECASE),
+    re.compile(r"\b(if|when|in case|falls|wenn)\b", re.IGNORECASE),
+    re.compile(r"\b(please|kindly|bitte)\b", re.IGNORECASE),
+    re.compile(r"\b(not|no|never|none|nothing|nobody|nicht|nichts|kein\w*)\b|n't\b", re.IGNORECASE),
+    re.compile(r"\b(und|ich|der|die|das|nicht|wir|ein|eine|wie)\b", re.IGNORECASE),
+    re.compile(r"[$€]|\b(dollars?|usd|euros?|eur)\b", re.IGNORECASE),
+    re.compile(r"\d"),
+    re.compile(r"\?"),
+    re.compile(r"!|\b[A-Z]{4,}\b"),
+)
+LONG_WORDS = 30
+SHORT_WORDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +104,7 @@ class IntentModel:
             ]
         )
 
-    def of(self, vector: Vectors) -> dict[str, float]:
+    def of(self, vector: Vectors) -> Mapping[str, float]:
         """One vector (d,) to class -> probability."""
         row = self.probabilities(vector[np.newaxis])[0]
         return dict(zip(self.classes, map(float, row), strict=True))
@@ -75,11 +116,11 @@ class IntentModel:
 
 
 def fit(vectors: Vectors, labels: Sequence[str], outside: str = OFF_TOPIC) -> IntentModel:
-    """Train on (n, d) unit vectors and their classes, at least two examples in each.
+    """Train on (n, d) vectors of about unit length and their classes, two examples or more in each.
 
     A question unlike every example of the other classes leans to the class `outside`, where there
-    is one. Four numbers weigh the parts (ridge score, cosine to the nearest example, novelty and a
-    bias of `outside`); they are fitted on leave-one-out scores, which makes the result calibrated.
+    is one. Four numbers weigh the parts (ridge score, likeness to the nearest example, novelty and
+    a bias of `outside`); fitted on leave-one-out scores, they make the result calibrated.
     """
     classes, y = np.unique(np.asarray(labels), return_inverse=True)
     sizes = np.bincount(y)
@@ -132,8 +173,20 @@ def fit_house(house: HousePolicy, embedder: Embedder) -> IntentModel | None:
     examples = house_examples(house)
     if len({kind for _, kind in examples}) < 2:
         return None
-    vectors = embedder.embed([text for text, _ in examples])
-    return fit(vectors, [kind for _, kind in examples])
+    texts = [text for text, _ in examples]
+    return fit(features(texts, embedder.embed(texts)), [kind for _, kind in examples])
+
+
+def features(texts: Sequence[str], vectors: Vectors) -> Vectors:
+    """(n, d) vectors of the texts, widened by how each is asked: in English and German."""
+    manner = np.array([_manner(text) for text in texts], dtype=vectors.dtype)
+    return np.concatenate([vectors, MANNER_SCALE * manner], axis=1)
+
+
+def _manner(text: str) -> list[float]:
+    words = len(text.split())
+    traits = [float(pattern.search(text) is not None) for pattern in _MANNER]
+    return [*traits, min(words / LONG_WORDS, 1.0), float(words <= SHORT_WORDS)]
 
 
 def _with_one(vectors: Vectors) -> Floats:
@@ -144,11 +197,12 @@ def _nearest(cosines: Vectors, labels: npt.NDArray[np.intp], classes: int) -> Fl
     """(n, examples) cosines to each class's highest, (n, classes)."""
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(classes))
-    return np.maximum.reduceat(cosines[:, order], starts, axis=1).astype(np.float64)
+    best: Floats = np.maximum.reduceat(cosines[:, order], starts, axis=1).astype(np.float64)
+    return best
 
 
 def _mixed(mix: Floats, linear: Floats, nearest: Floats, outside: int) -> Floats:
-    logits = mix[0] * linear + mix[1] * nearest
+    logits: Floats = mix[0] * linear + mix[1] * nearest
     if outside >= 0:
         inside = np.delete(nearest, outside, axis=1).max(axis=1)
         logits[:, outside] += mix[2] * (1 - inside) + mix[3]
