@@ -99,6 +99,8 @@ class Chunk:
         values = {name: getattr(self, name) for name in _PAYLOAD_FIELDS}
         values["heading_path"] = list(self.heading_path)
         values["audience"] = list(self.audience)
+        # As 0 or 1: the in-process engine (0.9) matches no booleans.
+        values["quarantined"] = int(self.quarantined)
         return values
 
     @classmethod
@@ -106,6 +108,7 @@ class Chunk:
         values = {name: payload[name] for name in _PAYLOAD_FIELDS}
         values["heading_path"] = tuple(values["heading_path"])
         values["audience"] = tuple(values["audience"])
+        values["quarantined"] = bool(values["quarantined"])
         return cls(id=id, **values)
 
     def closed(self, until: int) -> "Chunk":

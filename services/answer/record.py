@@ -78,6 +78,7 @@ def record(
             )
             session.add(conversation)
         conversation.last_at = now
+        session.flush()  # before the answer, which refers to it
         session.add(
             Answer(
                 id=answered.answer_id,
