@@ -14,6 +14,7 @@ from ingestion import lease as leases
 from ingestion.errors import StepFailed, reason
 from ingestion.lease import Lease
 from ingestion.sources import Source
+from twofold import metrics
 from twofold.errors import Conflict
 from twofold.ledger import Ledger
 from twofold.ledger.models import Failure, Sync
@@ -160,6 +161,10 @@ class Run:
         text = "" if cause is None else "It was interrupted."
         if isinstance(cause, Exception):
             text = reason(cause)
+        counts = {**self.counts, "failed": len(self.failures)}
+        for outcome in metrics.OUTCOMES:
+            metrics.INGESTION_DOCUMENTS.labels(outcome).inc(counts[outcome])
+        metrics.INGESTION_CHUNKS.inc(counts["chunks"])
         with self.ledger.session() as session:
             self._record(session, "failed" if error else "done", time.time(), text)
 

@@ -1,0 +1,191 @@
+"""Commands of the ingestion plane. Anything heavy is imported by the command that needs it."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ingestion.run import ProgressCallback, Report
+    from twofold.ledger import Ledger
+
+SHOWN_FAILURES = 20
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Workspace = Annotated[str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE where not given.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this plane's commands to the `twofold` command."""
+    app.command("ingest")(ingest)
+    knowledge = typer.Typer(help="Look into the knowledge layer.", no_args_is_help=True)
+    knowledge.command("status")(status)
+    knowledge.command("sources")(sources)
+    knowledge.command("show")(show)
+    app.add_typer(knowledge, name="knowledge")
+
+
+def ingest(
+    path: Annotated[Path, typer.Argument(help="Folder of Markdown, MDX, HTML and text files.")],
+    source: Annotated[str, typer.Option(help="Name of the source, such as help.")],
+    workspace: Workspace = "",
+    json: Json = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Let an empty folder remove every document.")
+    ] = False,
+) -> None:
+    """Bring the index up to date with a folder.
+
+    Exit code 0 when every document went well, 1 when some failed and the others went on, 2 when
+    the sync could not be done.
+    """
+    from ingestion.sources import Folder, check_name
+    from twofold.settings import Settings
+
+    settings = Settings()
+    folder = Folder(check_name(source), path, max_file_mb=settings.max_file_mb)
+
+    from ingestion.pipeline import sync
+    from twofold.stack import open_stack
+
+    with open_stack(settings) as stack, _progress(shown=not json) as progress:
+        report = sync(
+            stack, workspace or settings.workspace, folder, progress, allow_empty=allow_empty
+        )
+    if json:
+        _print_json(report.record())
+    else:
+        _print_report(report)
+    raise typer.Exit(1 if report.failed else 0)
+
+
+def status(workspace: Workspace = "", json: Json = False) -> None:
+    """Sources, live documents and chunks, last syncs, and what failed and how to retry it."""
+    from ingestion.status import knowledge_status
+
+    ledger, workspace = _ledger(workspace)
+    known = knowledge_status(ledger, workspace)
+    if json:
+        _print_json(known.record())
+        return
+    _print_sources(known.sources)
+    typer.echo(f"\n{known.documents} live documents, {known.chunks} chunks.")
+    for failure in known.failures:
+        typer.echo(f"\nfailed: {failure.document} at {failure.step}, {failure.attempts} times")
+        typer.echo(f"  {failure.reason}\n  retry: {failure.retry}")
+
+
+def sources(workspace: Workspace = "", json: Json = False) -> None:
+    """The sources of a workspace."""
+    from ingestion.status import list_sources, source_record
+
+    ledger, workspace = _ledger(workspace)
+    found = list_sources(ledger, workspace)
+    if json:
+        _print_json([source_record(each) for each in found])
+    else:
+        _print_sources(found)
+
+
+def show(
+    document: Annotated[str, typer.Argument(help="source/path, such as help/faq.md.")],
+    workspace: Workspace = "",
+    json: Json = False,
+) -> None:
+    """A document's versions and their sections."""
+    from ingestion.status import document_record, show_document
+
+    ledger, workspace = _ledger(workspace)
+    found = show_document(ledger, workspace, document)
+    if json:
+        _print_json(document_record(found))
+        return
+    typer.echo(f"{found.document}  ({found.id})")
+    for version in found.versions:
+        mark = "live" if version.live else "past"
+        typer.echo(
+            f"\nversion {version.number} ({mark}): {version.title}\n"
+            f"  {version.kind}, {version.locale}, for {', '.join(version.audience)};"
+            f" {len(version.points)} chunks, read {_when(version.fetched_at)}"
+        )
+        for section in version.sections if version.live else []:
+            heading = " > ".join(section["heading_path"]) or "(opening)"
+            typer.echo(f"  line {section['line']}: {heading}, {len(section['text'])} characters")
+
+
+def _ledger(workspace: str) -> "tuple[Ledger, str]":
+    from twofold.ledger import Ledger
+    from twofold.settings import Settings
+
+    settings = Settings()
+    return Ledger(settings.ledger), workspace or settings.workspace
+
+
+@contextmanager
+def _progress(*, shown: bool) -> "Iterator[ProgressCallback | None]":
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("indexing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("indexing", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_report(report: "Report") -> None:
+    rate = report.chunks / report.seconds if report.seconds else 0.0
+    rows = [
+        (name, f"{getattr(report, name)}")
+        for name in ("added", "changed", "unchanged", "removed", "failed", "chunks")
+    ]
+    rows += [("seconds", f"{report.seconds:.1f}"), ("chunks per second", f"{rate:.1f}")]
+    for name, value in rows:
+        typer.echo(f"{name:<18}{value:>10}")
+    for note in report.failures[:SHOWN_FAILURES]:
+        typer.echo(f"failed: {note.document} ({note.step}): {note.reason}", err=True)
+    if len(report.failures) > SHOWN_FAILURES:
+        more = len(report.failures) - SHOWN_FAILURES
+        typer.echo(f"and {more} more; see all with: twofold knowledge status", err=True)
+
+
+def _print_sources(found: Sequence[Any]) -> None:
+    if not found:
+        typer.echo("No sources yet. Add one with: twofold ingest PATH --source NAME")
+        return
+    row = "{:<20} {:<8} {:>9} {:>8} {:>7}  {}"
+    typer.echo(row.format("source", "kind", "documents", "chunks", "failed", "last sync"))
+    for each in found:
+        last = each.last_sync
+        when = f"{last.state}, {_when(last.started_at)} {last.error}".strip() if last else "never"
+        typer.echo(row.format(each.name, each.kind, each.documents, each.chunks, each.failed, when))
+
+
+def _when(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
