@@ -13,7 +13,7 @@ _SENTENCE_END = re.compile(
 )
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|nr|st|dr|mr|ms|inc|z\.\s?B|d\.\s?h|bzw|ca|usw|ggf|inkl)"
-    r"|\b[A-Z]|^\s*\d{1,3})\.$",
+    r"|\b[A-Z]|\b\d{1,2})\.$",
     re.IGNORECASE,
 )
 _LINK = re.compile(r"!?\[([^\]]*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")

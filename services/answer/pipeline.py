@@ -95,7 +95,9 @@ def _reply(
         terms = Terms(stack.sparse, question.standalone, question.locale, found)
         packed, evidence = pack(found, terms)
     with trace.step("generate"):
-        draft = compose(packed, terms, house.style.max_words) if packed else None
+        draft = (
+            compose(packed, question.standalone, terms, house.style.max_words) if packed else None
+        )
     with trace.step("verify"):
         verified = verify(draft, packed, terms, house) if draft else Verified("", (), ())
     with trace.step("decide"):

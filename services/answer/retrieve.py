@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.answer.contract import Candidate, Found, Question
-from twofold.index import Chunk, Hit
+from twofold.clients.sparse import Bm25Encoder
+from twofold.index import Chunk, Hit, SparseVector
 from twofold.ledger import versions_at
 from twofold.stack import Stack
 
@@ -15,6 +16,11 @@ DEPTH = 50
 """Hits taken from each ranking before fusion."""
 KEPT = 20
 """Candidates handed on."""
+TRUSTED_HITS = 5
+FULL_TRUST = 1.6
+"""Keyword search counts in full once a hit holds 1/1.6 of the question's terms. On the tune half of
+the example suite 1.0 and 1.3 were lower in Recall@6, 1.6 as good as plain fusion; questions that
+share no content word with their answer gained .17 in Recall@6."""
 OTHER_LOCALE = 0.35
 """Taken off a chunk in another language than the question's (fused scores lie in 0..2)."""
 
@@ -27,7 +33,8 @@ def retrieve(question: Question, stack: Stack) -> Found:
     versions = applying(stack, [hit.chunk for hit in (*dense, *sparse)], question.as_of)
     fresh = [[hit for hit in hits if hit.chunk.id in versions] for hits in (dense, sparse)]
     stale = len(dense) + len(sparse) - len(fresh[0]) - len(fresh[1])
-    return Found(rank(fresh[0], fresh[1], versions, question.locale), vector, stale)
+    trust = keyword_trust(stack.sparse, fresh[1], keywords, question.locale)
+    return Found(rank(fresh[0], fresh[1], versions, question.locale, trust), vector, stale)
 
 
 def applying(stack: Stack, chunks: Sequence[Chunk], as_of: float | None) -> dict[str, int]:
@@ -51,17 +58,37 @@ def applying(stack: Stack, chunks: Sequence[Chunk], as_of: float | None) -> dict
     }
 
 
+def keyword_trust(
+    sparse: Bm25Encoder, hits: Sequence[Hit], question: SparseVector, locale: str
+) -> float:
+    """How much keyword search counts (0..1): by the share of the terms its best hits hold.
+
+    A question in other words than its answer still has a best keyword hit, about something else.
+    """
+    terms = set(question.indices)
+    held = (sparse.document(hit.chunk.embedded_text, locale).indices for hit in hits[:TRUSTED_HITS])
+    share = max((len(terms.intersection(h)) / len(terms) for h in held), default=0.0)
+    return min(1.0, FULL_TRUST * share)
+
+
 def rank(
-    dense: Sequence[Hit], sparse: Sequence[Hit], versions: dict[str, int], locale: str
+    dense: Sequence[Hit],
+    sparse: Sequence[Hit],
+    versions: dict[str, int],
+    locale: str,
+    trust: float = 1.0,
 ) -> tuple[Candidate, ...]:
-    """Fuse two rankings by distribution-based scores, then apply the priors; best first."""
+    """Fuse two rankings by distribution-based scores, then apply the priors; best first.
+
+    `trust` (0..1) is the weight of the keyword ranking; the dense one weighs 1.
+    """
     chunks = {hit.chunk.id: hit.chunk for hit in (*dense, *sparse)}
     cosine = {hit.chunk.id: hit.score for hit in dense}
     bm25 = {hit.chunk.id: hit.score for hit in sparse}
     normal_dense, normal_sparse = dbsf(cosine), dbsf(bm25)
     candidates = []
     for id, chunk in chunks.items():
-        fused = normal_dense.get(id, 0.0) + normal_sparse.get(id, 0.0)
+        fused = normal_dense.get(id, 0.0) + trust * normal_sparse.get(id, 0.0)
         prior = 0.0 if chunk.locale == locale else -OTHER_LOCALE
         candidates.append(
             Candidate(

@@ -37,6 +37,10 @@ def test_sentences_keep_their_marks_and_respect_abbreviations() -> None:
     ]
 
 
+def test_a_day_before_its_month_ends_no_sentence() -> None:
+    assert len(sentences("Codes per SMS gibt es seit dem 1. Februar 2026 nicht mehr.")) == 1
+
+
 def test_a_list_item_keeps_its_continuation() -> None:
     text = "1. Open it.\n   It is under Settings.\n2. Close it."
     (block,) = blocks(text)

@@ -1,133 +1,189 @@
 """The extractive composer: a reply out of the sources' own sentences. It needs no model.
 
-It takes the passage of the best chunk that covers the question, then adds passages of other chunks
-while they cover words that are still uncovered. Every line is a literal span, so it cannot invent.
+It takes the passage that answers best, then adds passages of other chunks while they cover words
+of the question that are still uncovered. Every line is a literal span, so it cannot invent.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.answer.contract import Candidate, Draft
 from services.answer.pack import Terms
-from twofold.prose import Span, blocks, parts, plain
+from twofold.prose import Block, Span, blocks, items, parts, plain
 
 SERVED_BY = "composer"
-LEAD_WORDS = 90
+LEAD_WORDS = 85
 """Length the first passage grows to."""
 MORE_WORDS = 45
 MAX_SOURCES = 3
+LEADS = 3
+"""The first passage comes from one of this many best chunks."""
 NEW_COVERAGE = 0.12
 """Share of the question's weight that a further passage must newly cover, or"""
-CLOSE_SCORE = 0.93
+CLOSE_SCORE = 0.9
 """the share of the best chunk's score above which a second opinion is worth its words."""
+RIGHT_KIND = 0.2
+"""What a sentence of the kind asked for (a number, a step) is worth, in coverage."""
+MAX_ROWS = 6
+"""Rows of a table that are shown whole; of a longer one only those that match."""
+
+_ASKS_NUMBER = re.compile(
+    r"\bhow (?:long|many|much|often|large|big|fast|soon|late|old|far|quickly)\b|\bwhen\b|\bcosts?\b"
+    r"|\bprices?\b|\blimit\b|\bmax(?:imum)?\b|\btimeout\b|\bpercent|\bfee\b|\bhow .{0,20} long\b"
+    r"|\bwie (?:lange|viele?|oft|groß|hoch|schnell)\b|\bwann\b|\bkostet\b|\bhöchstens\b",
+    re.IGNORECASE,
+)
+_ASKS_STEPS = re.compile(
+    r"\bhow (?:do|can|should|would|could|does one|am) \b|\bhow to\b|\bwhere (?:do|can|is|are|to)\b"
+    r"|\bsteps?\b|\bset ?up\b|\bwie (?:kann|richte|ändere|lade|stelle|mache|füge|prüfe|kündige)\b"
+    r"|\bwo (?:finde|kann|ist|sehe|stelle)\b",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|zwei|drei)\b"
+)
+_STEP = re.compile(r"\d{1,2}[.)]\s")
 
 
 class Unit(NamedTuple):
-    """The smallest thing to quote: a sentence, a list item, a table row, a code block."""
+    """The smallest thing to quote: a sentence, a list item, a table, a code block."""
 
     kind: str
     span: Span
-    words: int
-    weight: float
+    show: str
+    worth: float
+
+    @property
+    def words(self) -> int:
+        return len(self.show.split())
 
 
 class Passage(NamedTuple):
-    """Consecutive units of one chunk."""
+    """Consecutive units of one chunk; `mark` is its place among the packed, from 1."""
 
     mark: int
     units: tuple[Unit, ...]
     terms: frozenset[int]
 
+    @property
+    def worth(self) -> float:
+        return max((unit.worth for unit in self.units), default=0.0)
 
-def compose(packed: Sequence[Candidate], terms: Terms, max_words: int) -> Draft:
+    @property
+    def words(self) -> int:
+        return sum(unit.words for unit in self.units)
+
+
+def compose(packed: Sequence[Candidate], question: str, terms: Terms, max_words: int) -> Draft:
     """A cited draft of about `max_words`. `packed` must not be empty."""
-    lead = _passage(1, packed[0], terms, min(LEAD_WORDS, max_words))
+    best = packed[0].score
+    leads = [
+        _passage(mark, candidate, question, terms, min(LEAD_WORDS, max_words))
+        for mark, candidate in enumerate(packed[:LEADS], start=1)
+    ]
+    lead = max(leads, key=lambda p: p.worth + packed[p.mark - 1].score / best)
     passages = [lead]
     covered = lead.terms
-    budget = max_words - sum(unit.words for unit in lead.units)
-    for mark, candidate in enumerate(packed[1:], start=2):
+    budget = max_words - lead.words
+    for mark, candidate in enumerate(packed, start=1):
         if len(passages) == MAX_SOURCES or budget < MORE_WORDS // 2:
             break
-        more = _passage(mark, candidate, terms, min(MORE_WORDS, budget))
-        gain = terms.coverage(covered | more.terms) - terms.coverage(covered)
-        close = candidate.score >= CLOSE_SCORE * packed[0].score
-        if not more.units or (gain < NEW_COVERAGE and not close):
+        if mark == lead.mark:
             continue
-        passages.append(more)
-        covered |= more.terms
-        budget -= sum(unit.words for unit in more.units)
+        more = _passage(mark, candidate, question, terms, min(MORE_WORDS, budget))
+        gain = terms.coverage(covered | more.terms) - terms.coverage(covered)
+        if more.units and (gain >= NEW_COVERAGE or candidate.score >= CLOSE_SCORE * best):
+            passages.append(more)
+            covered |= more.terms
+            budget -= more.words
     return Draft(
         action="ANSWER",
-        text="\n\n".join(_show(p, packed[p.mark - 1].chunk.text) for p in passages),
+        text="\n\n".join(_show(passage) for passage in passages),
         served_by=SERVED_BY,
         quotes={p.mark: _quote(p, packed[p.mark - 1].chunk.text) for p in passages},
     )
 
 
-def _passage(mark: int, candidate: Candidate, terms: Terms, budget: int) -> Passage:
-    """The run of units around the best one, grown towards the heavier side while words last."""
+def _passage(mark: int, candidate: Candidate, question: str, terms: Terms, budget: int) -> Passage:
+    """The run of units around the best one, grown towards the worthier side while words last."""
     text = candidate.chunk.text
-    units = _units(text, terms)
+    units = [unit for block in blocks(text) for unit in _units(text, block, question, terms)]
     if not units:
         return Passage(mark, (), frozenset())
-    low = high = max(range(len(units)), key=lambda i: (units[i].weight, -i))
+    low = high = max(range(len(units)), key=lambda i: (units[i].worth, -i))
     words = units[low].words
     while True:
         before = units[low - 1] if low > 0 else None
         after = units[high + 1] if high + 1 < len(units) else None
-        # On a tie text is read on, not back; but a table row or a step needs what stands above it.
-        grow_back = before is not None and (
-            after is None or before.weight > after.weight or units[low].kind in ("list", "table")
+        # On a tie text is read on, not back; but a step needs the ones above it.
+        back = before is not None and (
+            after is None or before.worth > after.worth or units[low].kind == "list"
         )
-        unit = before if grow_back else after
-        if unit is None or words + unit.words > budget:
-            other = after if grow_back else before
-            if other is None or words + other.words > budget:
+        for unit, backwards in ((before, True), (after, False)) if back else (
+            (after, False), (before, True)
+        ):  # fmt: skip
+            if unit is not None and words + unit.words <= budget:
+                words += unit.words
+                low, high = (low - 1, high) if backwards else (low, high + 1)
                 break
-            unit, grow_back = other, not grow_back
-        words += unit.words
-        low, high = (low - 1, high) if grow_back else (low, high + 1)
+        else:
+            break
     chosen = tuple(units[low : high + 1])
     return Passage(mark, chosen, terms.of(text[chosen[0].span.start : chosen[-1].span.end]))
 
 
-def _units(text: str, terms: Terms) -> list[Unit]:
+def _units(text: str, block: Block, question: str, terms: Terms) -> list[Unit]:
+    if block.kind == "table":
+        return [_table(text, block.span, question, terms)]
     units = []
-    for block in blocks(text):
-        for span in parts(text, block):
-            words = text[span.start : span.end]
-            units.append(Unit(block.kind, span, len(words.split()), terms.weight(terms.of(words))))
+    for span in parts(text, block):
+        words = text[span.start : span.end]
+        show = words if block.kind == "code" else plain(words)
+        units.append(Unit(block.kind, span, show, _worth(words, question, terms)))
     return units
+
+
+def _table(text: str, span: Span, question: str, terms: Terms) -> Unit:
+    """A table as one unit: whole when small, else its header and the rows that match."""
+    rows = [plain(text[row.start : row.end]) for row in items(text, span)]
+    head, body = rows[:2], rows[2:]
+    if len(body) > MAX_ROWS:
+        ranked = sorted(range(len(body)), key=lambda i: -terms.weight(terms.of(body[i])))
+        body = [body[i] for i in sorted(ranked[:MAX_ROWS])]
+    words = text[span.start : span.end]
+    return Unit("table", span, "\n".join([*head, *body]), _worth(words, question, terms))
+
+
+def _worth(words: str, question: str, terms: Terms) -> float:
+    """Coverage of the question (0..1), and whether it is the kind of thing that was asked for."""
+    worth = terms.coverage(terms.of(words))
+    if _ASKS_NUMBER.search(question) and _NUMBER.search(words):
+        worth += RIGHT_KIND
+    if _STEP.match(words):
+        worth += RIGHT_KIND if _ASKS_STEPS.search(question) else -RIGHT_KIND
+    return worth
 
 
 def _quote(passage: Passage, text: str) -> str:
     return text[passage.units[0].span.start : passage.units[-1].span.end]
 
 
-def _show(passage: Passage, text: str) -> str:
-    """The passage as reply Markdown: a mark after each sentence, item, table or code block."""
+def _show(passage: Passage) -> str:
+    """The passage as reply Markdown: a mark after each sentence, item, table and code block."""
     mark = f"[{passage.mark}]"
-    lines: list[str] = []
+    shown = ""
     previous = ""
-    table = False
     for unit in passage.units:
-        words = plain(text[unit.span.start : unit.span.end])
-        if table and unit.kind != "table":
-            lines += ["", mark]
-        table = unit.kind == "table"
         if unit.kind == "paragraph":
-            line = words if words.endswith(":") else f"{words} {mark}"
-            if previous == "paragraph":
-                lines[-1] += f" {line}"
-            else:
-                lines += ["", line]
+            line = unit.show if unit.show.endswith(":") else f"{unit.show} {mark}"
         elif unit.kind == "list":
-            lines += ([""] if previous != "list" else []) + [f"{words} {mark}"]
-        elif unit.kind == "table":
-            lines += ([""] if previous != "table" else []) + [words]
+            line = f"{unit.show} {mark}"
         else:
-            lines += ["", text[unit.span.start : unit.span.end], "", mark]
+            line = f"{unit.show}\n\n{mark}"
+        if previous == unit.kind == "paragraph":
+            shown += f" {line}"
+        else:
+            shown += ("\n" if previous == unit.kind == "list" else "\n\n") + line
         previous = unit.kind
-    if table:
-        lines += ["", mark]
-    return "\n".join(lines).strip()
+    return shown.strip()

@@ -58,7 +58,9 @@ THREE = [
 
 def test_the_answer_is_quoted_and_cited() -> None:
     terms = terms_of("how long do both secrets stay valid", THREE)
-    verified = verify(compose(THREE, terms, 120), THREE, terms, HOUSE)
+    verified = verify(
+        compose(THREE, "how long do both secrets stay valid", terms, 120), THREE, terms, HOUSE
+    )
     assert "12 hours" in verified.text
     assert "(verify-signatures.md)" not in verified.text
     first = verified.citations[0]
@@ -70,7 +72,9 @@ def test_the_answer_is_quoted_and_cited() -> None:
 def test_a_table_comes_with_its_header() -> None:
     plans = [THREE[1]]
     terms = terms_of("how many endpoints has Creek", plans)
-    verified = verify(compose(plans, terms, 120), plans, terms, HOUSE)
+    verified = verify(
+        compose(plans, "how many endpoints has Creek", terms, 120), plans, terms, HOUSE
+    )
     assert "| Plan | Price | Endpoints |" in verified.text
     assert "| Creek | $49 | 25 |" in verified.text
 
@@ -86,7 +90,7 @@ def test_every_quote_is_a_literal_span_and_every_mark_has_one(
 ) -> None:
     terms = terms_of(question, candidates)
     packed, _ = pack(Found(tuple(candidates), np.zeros(2, np.float32)), terms)
-    verified = verify(compose(packed, terms, 120), packed, terms, HOUSE)
+    verified = verify(compose(packed, question, terms, 120), packed, terms, HOUSE)
     texts = {c.chunk.id: c.chunk.text for c in candidates}
     assert [c.n for c in verified.citations] == list(range(1, len(verified.citations) + 1))
     assert set(marks(verified.text)) == {c.n for c in verified.citations}
