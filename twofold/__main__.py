@@ -1,6 +1,5 @@
 """The `twofold` command, assembled from what each plane registers in `twofold.commands`."""
 
-import sys
 from importlib.metadata import entry_points, version
 from typing import Annotated, Any
 
@@ -43,22 +42,25 @@ def build() -> typer.Typer:
     return app
 
 
-def _options(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
-    ] = False,
-) -> None:
-    if show_version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"twofold {version('twofold')}")
         raise typer.Exit
 
 
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
-    try:
-        build()()
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough; a second error at shutdown would only confuse.
-        sys.stderr.close()
+    build()()
 
 
 if __name__ == "__main__":

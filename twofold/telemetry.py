@@ -52,6 +52,8 @@ def describe_error(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
     An exception's own words may quote a question or a statement's parameters, so they stay out.
     """
     error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
     if isinstance(error, BaseException):
         event["error"] = " < ".join(type(each).__qualname__ for each in _chain(error))
         event["where"] = [

@@ -1,0 +1,147 @@
+"""Every error as an RFC 9457 problem document, without a word about our insides."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from services.answer.schemas import Problem
+from twofold.errors import Overloaded, TwofoldError
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:twofold:problem:"
+TITLES: Mapping[str, str] = {
+    "conflict": "Somebody else holds it",
+    "forbidden": "Not allowed",
+    "internal": "Something went wrong here",
+    "invalid-input": "The request cannot be used as it is",
+    "not-found": "It does not exist",
+    "overloaded": "Too much at once",
+    "setup": "The installation is incomplete",
+    "too-large": "Over the limit",
+    "upstream": "A service we need failed",
+}
+UNEXPECTED = "Something unexpected went wrong here. Try again; if it stays, report the error_id."
+
+_log = structlog.get_logger("twofold.http")
+
+
+def declare(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of an endpoint that may answer with these problems."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+
+
+def problem_of(error: Exception, path: str | None = None) -> Problem:
+    """The problem that `error` is to a caller. What was not foreseen is logged under an id."""
+    if isinstance(error, TwofoldError):
+        return Problem(
+            type=URN + error.slug,
+            title=TITLES.get(error.slug, error.slug),
+            status=error.status,
+            detail=error.message,
+            instance=path,
+        )
+    error_id = uuid4().hex[:12]
+    _log.error("unexpected error", error_id=error_id, path=path, exc_info=error)
+    return Problem(
+        type=URN + "internal",
+        title=TITLES["internal"],
+        status=500,
+        detail=UNEXPECTED,
+        instance=path,
+        error_id=error_id,
+    )
+
+
+def encode(problem: Problem) -> bytes:
+    return orjson.dumps(problem.model_dump(exclude_none=True))
+
+
+def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(encode(problem), problem.status, dict(headers or {}), MEDIA_TYPE)
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    if isinstance(error, Overloaded):
+        return {"Retry-After": str(max(1, round(error.retry_after)))}
+    return {}
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(TwofoldError, _raised)
+
+
+async def _raised(request: Request, error: Exception) -> Response:
+    return respond(problem_of(error, request.url.path), headers_of(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for nothing else
+    phrase = HTTPStatus(error.status_code).phrase
+    problem = Problem(
+        type="about:blank",
+        title=phrase,
+        status=error.status_code,
+        detail=_say(error, request),
+        instance=request.url.path,
+    )
+    return respond(problem, error.headers)
+
+
+def _say(error: HTTPException, request: Request) -> str:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return f"There is nothing at {request.url.path}. See /openapi.json for what there is."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"{request.method} is not possible at {request.url.path}; use {allowed}."
+    return error.detail
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for nothing else
+    found = [{"field": _field(each["loc"]), "message": _message(each)} for each in error.errors()]
+    first = found[0]
+    problem = Problem.model_validate(
+        {
+            "type": URN + "invalid-input",
+            "title": TITLES["invalid-input"],
+            "status": 422,
+            "detail": f"`{first['field']}`: {first['message']}.",
+            "instance": request.url.path,
+            "errors": found,
+        }
+    )
+    return respond(problem)
+
+
+def _field(location: Sequence[Any]) -> str:
+    """Where in the request, in the caller's words: without our union branches."""
+    parts = [
+        str(part) for part in location[1:] if not str(part).startswith(("list[", "constrained"))
+    ]
+    return ".".join(parts) or "body"
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    # What pydantic says about broken JSON and wrong bodies speaks of its own types.
+    if error["type"] == "json_invalid":
+        return "the body is not valid JSON"
+    if error["type"] in ("model_attributes_type", "dict_type"):
+        return "send a JSON object, with Content-Type: application/json"
+    if error["type"] == "missing":
+        return "it is missing"
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]

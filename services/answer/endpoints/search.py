@@ -1,0 +1,34 @@
+"""POST /v1/search: retrieval alone, with the score of each stage."""
+
+from fastapi import APIRouter
+
+from services.answer import pipeline
+from services.answer.contract import Ask
+from services.answer.endpoints.deps import PartsDep
+from services.answer.endpoints.problems import declare
+from services.answer.retrieve import retrieve
+from services.answer.schemas import CandidateOut, SearchOut, SearchRequest
+
+router = APIRouter(tags=["search"])
+
+
+@router.post(
+    "/v1/search",
+    summary="Find passages without answering",
+    responses=declare(413, 422, 500, 502, 503),
+)
+def search(body: SearchRequest, parts: PartsDep) -> SearchOut:
+    ask = Ask(
+        message=body.query,
+        workspace=parts.stack.settings.workspace,
+        audiences=body.audiences,
+        locale=body.locale,
+        as_of=body.moment,
+    )
+    question = pipeline.understand(ask, parts)
+    found = retrieve(question, parts.stack)
+    return SearchOut(
+        query=question.asked,
+        standalone=question.standalone,
+        candidates=[CandidateOut.of(each) for each in found.candidates[: body.limit]],
+    )

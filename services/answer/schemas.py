@@ -1,0 +1,283 @@
+"""What goes over HTTP: the requests, the answer, and its record."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from services.answer.contract import Ask, Candidate, Turn
+from services.answer.events import Answered
+from twofold.index import Kind
+from twofold.ledger import models
+from twofold.reply import Action, Citation, Escalation
+
+MAX_HISTORY = 50
+MAX_COMMENT = 2000
+Audience = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class HistoryTurn(Request):
+    """An earlier message, for callers that keep their own history."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+class Asked(Request):
+    """What a question and a search have in common."""
+
+    audience: Audience | Annotated[list[Audience], Field(max_length=16)] = Field(
+        default_factory=list, description="Who asks, beyond `public`: one audience or several."
+    )
+    locale: Annotated[str, Field(pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$", max_length=35)] = (
+        Field(default="", description="Language of the question; detected when left out.")
+    )
+    as_of: date | None = Field(
+        default=None, description="Ask about the rules of that day (UTC); today when left out."
+    )
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        return frozenset([self.audience] if isinstance(self.audience, str) else self.audience)
+
+    @property
+    def moment(self) -> float | None:
+        """Epoch seconds of the last second of `as_of`: what took effect that day counts."""
+        if self.as_of is None:
+            return None
+        return datetime.combine(self.as_of, time(23, 59, 59), UTC).timestamp()
+
+
+class ChatRequest(Asked):
+    message: str = Field(description="The question, as the person typed it.")
+    conversation_id: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="From an earlier answer; a new conversation when left out."
+    )
+    history: Annotated[list[HistoryTurn], Field(max_length=MAX_HISTORY)] = Field(
+        default_factory=list, description="Earlier turns, where no `conversation_id` is sent."
+    )
+    stream: bool = Field(default=False, description="Answer as server-sent events.")
+
+    def ask(self, workspace: str) -> Ask:
+        return Ask(
+            message=self.message,
+            workspace=workspace,
+            audiences=self.audiences,
+            locale=self.locale,
+            conversation_id=self.conversation_id,
+            as_of=self.moment,
+            history=tuple(Turn(turn.role, turn.text) for turn in self.history),
+        )
+
+
+class SearchRequest(Asked):
+    query: str = Field(description="What to look for.")
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
+
+
+def _says_rating(rating: str) -> str:
+    if rating not in ("up", "down"):
+        raise ValueError("a rating is `up` or `down`")
+    return rating
+
+
+class FeedbackRequest(Request):
+    answer_id: Annotated[str, Field(max_length=64)]
+    rating: Annotated[
+        str, AfterValidator(_says_rating), Field(json_schema_extra={"enum": ["up", "down"]})
+    ]
+    comment: Annotated[str, Field(max_length=MAX_COMMENT)] = ""
+
+
+class CitationOut(BaseModel):
+    """Mark `[n]` of the text: where it stands, and the words it rests on."""
+
+    n: int
+    title: str
+    url: str
+    document: str
+    version: int
+    quote: str
+
+    @classmethod
+    def of(cls, citation: Citation | models.Citation) -> Self:
+        return cls(
+            n=citation.n,
+            title=citation.title,
+            url=citation.url,
+            document=citation.document,
+            version=citation.version,
+            quote=citation.quote,
+        )
+
+
+class EscalationOut(BaseModel):
+    team: str
+    reason: str
+
+    @classmethod
+    def of(cls, escalation: Escalation | None) -> Self | None:
+        return cls(team=escalation.team, reason=escalation.reason) if escalation else None
+
+
+class ChatAnswer(BaseModel):
+    """The answer to one question."""
+
+    answer_id: str
+    conversation_id: str
+    action: Action
+    text: str = Field(description="Markdown; `[n]` refers to the citation with that `n`.")
+    citations: list[CitationOut]
+    escalation: EscalationOut | None
+    served_by: str = Field(description="Which step of the ladder wrote the text.")
+
+    @classmethod
+    def of(cls, answered: Answered) -> Self:
+        return cls(
+            answer_id=answered.answer_id,
+            conversation_id=answered.conversation_id,
+            action=answered.action,
+            text=answered.text,
+            citations=citations_out(answered.citations),
+            escalation=EscalationOut.of(answered.escalation),
+            served_by=answered.served_by,
+        )
+
+    @classmethod
+    def of_row(cls, row: models.Answer) -> Self:
+        escalation = Escalation(row.team, row.reason) if row.team and row.reason else None
+        return cls.model_validate(
+            {
+                "answer_id": row.id,
+                "conversation_id": row.conversation_id,
+                "action": row.action,
+                "text": row.text,
+                "citations": citations_out(row.citations),
+                "escalation": EscalationOut.of(escalation),
+                "served_by": row.served_by,
+            }
+        )
+
+
+def citations_out(citations: Iterable[Citation | models.Citation]) -> list[CitationOut]:
+    return [CitationOut.of(citation) for citation in citations]
+
+
+class AnswerRecord(BaseModel):
+    """Everything that took part in an answer: what diagnosis reads."""
+
+    answer: ChatAnswer
+    created_at: float = Field(description="Epoch seconds.")
+    question: str
+    standalone: str
+    audience: list[str]
+    locale: str
+    as_of: float
+    profile: str
+    prompt_tokens: int
+    completion_tokens: int
+    fingerprint: str
+    retrieved: list[dict[str, Any]]
+    packed: list[str]
+    verdicts: list[dict[str, Any]]
+    signals: dict[str, Any]
+    timings: dict[str, float] = Field(description="Milliseconds by step.")
+
+    @classmethod
+    def of(cls, row: models.Answer) -> Self:
+        same = cls.model_fields.keys() - {"answer"}
+        values = {name: getattr(row, name) for name in same}
+        return cls(answer=ChatAnswer.of_row(row), **values)
+
+
+class TurnOut(BaseModel):
+    """A question of a conversation, its answer, and how the person rated it last."""
+
+    question: str
+    created_at: float = Field(description="Epoch seconds.")
+    answer: ChatAnswer
+    rating: str | None
+
+
+class ConversationOut(BaseModel):
+    conversation_id: str
+    turns: list[TurnOut] = Field(description="Oldest first.")
+
+
+class FeedbackOut(BaseModel):
+    answer_id: str
+    rating: str
+
+
+class CandidateOut(BaseModel):
+    """A passage, and its score in each stage of retrieval."""
+
+    chunk: str
+    document: str
+    version: int
+    title: str
+    url: str
+    kind: Kind
+    locale: str
+    heading_path: list[str]
+    text: str
+    dense: float = Field(description="Cosine.")
+    keywords: float = Field(description="BM25.")
+    fused: float
+    score: float = Field(description="Fused, with the priors: the final order.")
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Self:
+        chunk = candidate.chunk
+        return cls(
+            chunk=chunk.id,
+            document=chunk.key,
+            version=candidate.version,
+            title=chunk.title,
+            url=chunk.url,
+            kind=chunk.kind,
+            locale=chunk.locale,
+            heading_path=list(chunk.heading_path),
+            text=chunk.text,
+            dense=candidate.dense,
+            keywords=candidate.keywords,
+            fused=candidate.fused,
+            score=candidate.score,
+        )
+
+
+class SearchOut(BaseModel):
+    query: str
+    standalone: str
+    candidates: list[CandidateOut] = Field(description="Best first.")
+
+
+class Ready(BaseModel):
+    status: Literal["ready"]
+    chunks: int
+
+
+class Alive(BaseModel):
+    status: Literal["ok"]
+
+
+class FieldProblem(BaseModel):
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(description="`urn:twofold:problem:<slug>`; `about:blank` for plain HTTP.")
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    error_id: str | None = Field(default=None, description="Look for it in the log.")
+    errors: list[FieldProblem] | None = None
