@@ -22,7 +22,7 @@ ADOPT = 0.75
 MIN_TERMS = 3
 """A sentence with fewer content terms claims nothing that could be checked."""
 
-_URL = re.compile(r"<?(https?://[^\s<>)\]`"']*[^\s<>)\]`"'.,;:!?])>?")
+_URL = re.compile(r"<?(https?://[^\s<>)\]`]*[^\s<>)\]`.,;:!?])>?")
 _MARK = re.compile(r"\s*\[(\d{1,2})\]")
 
 
