@@ -1,0 +1,220 @@
+"""Commands of this plane: `twofold eval` and `twofold diagnose`."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from models.evaluate import answers, retrieval, scope, show
+from models.evaluate.answers import Outcome
+from models.evaluate.attribute import Finding, attribute, record
+from models.evaluate.client import AnswerClient
+from models.evaluate.labelled import load_labelled
+from models.evaluate.local import Progress as Report
+from models.evaluate.local import open_local
+from models.evaluate.suite import Case, load_suite
+from twofold.errors import InvalidInput, NotFound
+from twofold.settings import Settings
+
+evals = typer.Typer(no_args_is_help=True, help="Measure the assistant on labelled questions.")
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object as the last line instead of tables.")
+]
+
+
+class Split(StrEnum):
+    ALL = "all"
+    TUNE = "tune"
+    REPORT = "report"
+
+
+class Rewriting(StrEnum):
+    NONE = "none"
+    HISTORY = "history"
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(evals, name="eval")
+    app.command("diagnose")(diagnose)
+
+
+@evals.command("answers")
+def eval_answers(
+    path: Annotated[Path, typer.Argument(help="A suite: a YAML or JSONL file, or a folder.")],
+    url: Annotated[
+        str, typer.Option(help="A running service; without it, one is run in this process.")
+    ] = "",
+    key: Annotated[str, typer.Option(help="API key for --url.", envvar="TWOFOLD_API_KEY")] = "",
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(min=0, help="Ask only so many questions; 0: all.")] = 0,
+    split: Annotated[
+        Split, typer.Option(help="Half of the suite, by hash of the id: tune on one, report other.")
+    ] = Split.ALL,
+    pass_as_of: Annotated[
+        bool, typer.Option(help="Send the date; without it, the question has to be understood.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions asked at a time.")] = 1,
+    failures: Annotated[
+        Path | None,
+        typer.Option(help="Write every failed question here, with what happened (JSONL)."),
+    ] = None,
+) -> None:
+    """Ask every question of a suite, and score what comes back."""
+    cases = load_suite(path, split.value)
+    cases = cases[:limit] if limit else cases
+    console = Console()
+    with _bar() as progress:
+        asked = _ask(cases, url, key, pass_as_of, concurrency, progress)
+        outcomes, findings = asyncio.run(asked)
+    report = answers.score(outcomes)
+    failed = [
+        record(outcome, finding)
+        for outcome, finding in zip(outcomes, findings, strict=True)
+        if finding is not None
+    ]
+    if failures is not None:
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in failed)
+        failures.write_text(lines, encoding="utf-8")
+    if as_json:
+        causes = [f"{row['finding']['layer']}/{row['finding']['cause']}" for row in failed]
+        counts = {cause: causes.count(cause) for cause in sorted(set(causes))}
+        typer.echo(json.dumps(report.data() | {"failed": len(failed), "causes": counts}))
+        return
+    show.show_answers(console, report)
+    if failed and failures is None:
+        console.print(f"{len(failed)} answers failed; see why with --failures FILE.")
+    elif failed:
+        console.print(f"{len(failed)} answers failed; see why with: twofold diagnose {failures}")
+
+
+@evals.command("retrieval")
+def eval_retrieval(
+    folder: Annotated[Path, typer.Argument(help="A folder with corpus, queries and labels.")],
+    corpus: Annotated[str | None, typer.Option(help="Default: corpus.jsonl.")] = None,
+    queries: Annotated[str | None, typer.Option(help="Default: queries.jsonl.")] = None,
+    qrels: Annotated[
+        str | None, typer.Option(help="Default: qrels.tsv, or the only qrels*.tsv.")
+    ] = None,
+    rewrite: Annotated[
+        Rewriting, typer.Option(help="Search for the last turn alone, or with its history.")
+    ] = Rewriting.NONE,
+    split: Annotated[
+        str | None, typer.Option(help="Only queries whose `split` is this; default: all.")
+    ] = None,
+    locale: Annotated[str, typer.Option(help="Language of corpus and queries.")] = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Measure BM25, dense, fusion and the full pipeline on labelled queries, side by side."""
+    chosen = None if split == Split.ALL else split
+    labelled = load_labelled(folder, corpus, queries, qrels, chosen)
+    with _bar() as progress:
+        rankings = open_local(Settings()).rankings(labelled, rewrite.value, locale, progress)
+    report = retrieval.report(labelled, rankings)
+    if as_json:
+        typer.echo(json.dumps(report.data()))
+    else:
+        show.show_retrieval(Console(), report)
+
+
+@evals.command("scope")
+def eval_scope(
+    folder: Annotated[Path, typer.Argument(help="A folder with the files of CLINC150.")],
+    as_json: AsJson = False,
+) -> None:
+    """Measure whether the intent classifier knows what is out of scope."""
+    data = scope.load_scope(folder)
+    judged = [*data["val"], *data["test"]]
+    with _bar() as progress:
+        found = open_local(Settings()).scoped(
+            data["train"], scope.OUTSIDE, [row.text for row in judged], progress
+        )
+    rows = [scope.Judged(row.label, each) for row, each in zip(judged, found, strict=True)]
+    report = scope.report(rows[: len(data["val"])], rows[len(data["val"]) :])
+    if as_json:
+        typer.echo(json.dumps(report.data()))
+    else:
+        show.show_scope(Console(), report)
+
+
+def diagnose(
+    run: Annotated[Path, typer.Argument(help="The file that `eval answers --failures` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say of every failed answer which layer failed it, on what evidence, and the smallest fix."""
+    rows = _failures(run)
+    if as_json:
+        typer.echo(json.dumps({"failed": len(rows), "findings": [row["finding"] for row in rows]}))
+    else:
+        show.show_findings(Console(), rows)
+
+
+async def _ask(
+    cases: list[Case], url: str, key: str, pass_as_of: bool, concurrency: int, progress: Report
+) -> tuple[list[Outcome], list[Finding | None]]:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    service = (
+        httpx.AsyncClient(base_url=url, headers=headers)
+        if url
+        else open_local(Settings()).service()
+    )
+    async with service as http:
+        client = AnswerClient(http)
+        outcomes = await answers.ask_all(
+            client,
+            cases,
+            pass_as_of=pass_as_of,
+            concurrency=concurrency,
+            progress=lambda done: progress("Asking", done, len(cases)),
+        )
+        findings = [
+            attribute(outcome, await answers.indexed(client, outcome)) for outcome in outcomes
+        ]
+    return outcomes, findings
+
+
+def _failures(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise NotFound(
+            f"There is no {path}. Write it with: twofold eval answers SUITE --failures {path}"
+        ) from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            rows.append({"finding": Finding(**row["finding"])._asdict(), **row})
+        except (ValueError, KeyError, TypeError):
+            raise InvalidInput(
+                f"{path}: line {number} is no failed answer of `twofold eval answers --failures`."
+            ) from None
+    return rows
+
+
+@contextmanager
+def _bar() -> Iterator[Report]:
+    """A progress bar on standard error, where a person watches."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield report

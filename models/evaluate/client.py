@@ -1,0 +1,60 @@
+"""What an eval asks of an answer service, over its HTTP interface."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from twofold.errors import UpstreamError
+
+TIMEOUT = 60.0
+
+
+class AnswerClient:
+    """The calls that evals make. `http` has the service's base URL."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        return await self._json("POST", "/v1/chat", body)
+
+    async def record(self, answer_id: str) -> dict[str, Any]:
+        """The answer record: candidates with scores, packed chunks, verdicts, signals."""
+        return await self._json("GET", f"/v1/answers/{answer_id}")
+
+    async def search(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Retrieval alone, with the text of every candidate."""
+        return await self._json("POST", "/v1/search", body)
+
+    async def version_text(self, document: str, version: int) -> str | None:
+        """The extracted text of a document version; None where the service has no such version."""
+        source, _, external_id = document.partition("/")
+        path = f"/v1/documents/{quote(source)}/{quote(external_id)}/versions/{version}"
+        response = await self._send("GET", path)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        sections = self._body(response, "GET", path)["sections"]
+        return "\n\n".join(section["text"] for section in sections)
+
+    async def _json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        return self._body(await self._send(method, path, body), method, path)
+
+    async def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, json=body, timeout=TIMEOUT)
+        except httpx.HTTPError as error:
+            raise UpstreamError(
+                f"{self._http.base_url} did not answer {method} {path}"
+                f" ({type(error).__name__}). Is the service running?"
+            ) from error
+
+    def _body(self, response: httpx.Response, method: str, path: str) -> dict[str, Any]:
+        try:
+            body = response.json()
+        except ValueError:
+            body = {}
+        if response.is_success and isinstance(body, dict):
+            return body
+        detail = body.get("detail", "no reason given") if isinstance(body, dict) else ""
+        raise UpstreamError(f"{method} {path} gave status {response.status_code}: {detail}")

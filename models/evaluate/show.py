@@ -1,0 +1,116 @@
+"""Reports as tables, for a person at a terminal."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from models.evaluate import answers
+from models.evaluate.answers import AnswerReport
+from models.evaluate.attribute import CAUSES
+from models.evaluate.ranking import METRICS
+from models.evaluate.retrieval import RetrievalReport
+from models.evaluate.scope import PUBLISHED, ScopeReport
+from models.evaluate.stats import Estimate
+from twofold.reply import ACTIONS
+
+
+def show_answers(console: Console, report: AnswerReport) -> None:
+    table = _table(f"{report.cases} questions", "metric", "share", "95% interval", "n")
+    for name, label in answers.METRICS.items():
+        found = report.metrics[name]
+        if found.n:
+            table.add_row(label, _share(found), _interval(found), str(found.n))
+    console.print(table)
+    console.print(
+        f"Latency p50 {report.latency_p50 * 1000:.1f} ms, p95 {report.latency_p95 * 1000:.1f} ms;"
+        f" served by {', '.join(f'{name} {n}' for name, n in report.served_by.items())}."
+    )
+    matrix = _table("Actions", "expected", *(f"got {action}" for action in ACTIONS))
+    for expected in ACTIONS:
+        row = [report.confusion.get((expected, got), 0) for got in ACTIONS]
+        if any(row):
+            matrix.add_row(expected, *(str(n) if n else "." for n in row))
+    console.print(matrix)
+    console.print(_groups("By expected action", report.by_action))
+    console.print(_groups("By tag", report.by_tag))
+
+
+def show_retrieval(console: Console, report: RetrievalReport) -> None:
+    left_out = f", {report.unlabelled:,} without a label left out" if report.unlabelled else ""
+    title = f"{report.queries:,} queries on {report.documents:,} documents{left_out}"
+    table = _table(title, "run", *METRICS)
+    for run, found in report.runs.items():
+        cells = [f"{_share(found[name])}\n[dim]{_interval(found[name])}[/dim]" for name in METRICS]
+        table.add_row(run, *cells)
+    console.print(table)
+    for run, gain in report.gains.items():
+        console.print(f"full - {run}: nDCG@10 {gain.value:+.3f} {_interval(gain)}")
+
+
+def show_scope(console: Console, report: ScopeReport) -> None:
+    title = f"{report.inside:,} texts in scope, {report.outside:,} out of scope"
+    table = _table(title, "", "in-scope accuracy", "in scope, let through", "oos recall")
+    ours, at95 = report.recall, report.recall_at_kept
+    table.add_row("ours", _both(report.accuracy), _both(report.kept), _both(ours), end_section=True)
+    for name, (accuracy, recall) in PUBLISHED.items():
+        table.add_row(f"published: {name}", f"{accuracy:.3f}", "", f"{recall:.3f}")
+    console.print(table)
+    console.print(
+        f"AUROC {report.auroc:.4f}; recall {_both(at95)} where 95% of the in-scope test texts are"
+        " let through. The threshold of the row above was set on the validation texts."
+    )
+
+
+def show_findings(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """`rows`: lines of a run file with a finding."""
+    table = _table(f"{len(rows)} failed answers", "layer", "cause", "answers", "smallest fix")
+    for cause, layer in CAUSES.items():
+        found = [row["finding"] for row in rows if row["finding"]["cause"] == cause]
+        if found:
+            fixes = _most_common(finding["fix"] for finding in found)
+            table.add_row(layer, cause, str(len(found)), fixes)
+    console.print(table)
+    detail = _table("Each of them", "question", "layer/cause", "evidence")
+    for row in rows:
+        finding = row["finding"]
+        place = f"{finding['layer']}/{finding['cause']}"
+        detail.add_row(row["id"], place, f"{'; '.join(row['problems'])}: {finding['evidence']}")
+    console.print(detail)
+
+
+def _groups(title: str, groups: Mapping[str, Mapping[str, Estimate]]) -> Table:
+    names = ("action", "gold_cited", "facts", "all_facts", "quotes_true")
+    table = _table(title, "", "n", *names)
+    for group, found in groups.items():
+        cells = [_share(found[name]) if found[name].n else "" for name in names]
+        table.add_row(group, str(found["action"].n), *cells)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _share(found: Estimate) -> str:
+    return f"{found.value:.3f}"
+
+
+def _interval(found: Estimate) -> str:
+    return f"[{found.low:.3f}, {found.high:.3f}]".replace("[", "\\[", 1)
+
+
+def _both(found: Estimate) -> str:
+    return f"{_share(found)} {_interval(found)}"
+
+
+def _most_common(texts: Iterable[str]) -> str:
+    counts: dict[str, int] = {}
+    for text in texts:
+        counts[text] = counts.get(text, 0) + 1
+    best = sorted(counts.items(), key=lambda item: -item[1])[:3]
+    return "\n".join(f"{n}x {text}" for text, n in best)
