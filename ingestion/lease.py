@@ -3,11 +3,12 @@
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from twofold.errors import Conflict
@@ -33,39 +34,54 @@ class Lease(NamedTuple):
                 " What it wrote is kept; nothing needs to be done."
             )
 
-    def release(self, ledger: Ledger) -> None:
-        with ledger.session() as session:
-            session.execute(
-                update(Source)
-                .where(*_row(self), Source.lease_owner == self.owner)
-                .values(lease_owner=None, lease_until=0.0)
-            )
+    def release(self, session: Session) -> None:
+        session.execute(
+            update(Source)
+            .where(*_row(self), Source.lease_owner == self.owner)
+            .values(lease_owner=None, lease_until=0.0)
+        )
 
 
 def register(
     ledger: Ledger, workspace: str, name: str, kind: str, config: Mapping[str, Any]
 ) -> None:
     """Make the source's row, or bring it up to date. Raises Conflict where its kind differs."""
+    try:
+        _register(ledger, workspace, name, kind, dict(config))
+    except IntegrityError:
+        # Another one made it in between.
+        _register(ledger, workspace, name, kind, dict(config))
+
+
+def _register(ledger: Ledger, workspace: str, name: str, kind: str, config: dict[str, Any]) -> None:
     with ledger.session() as session:
         row = session.scalar(
             select(Source).where(Source.workspace == workspace, Source.name == name)
         )
         if row is None:
             row = Source(workspace=workspace, name=name, kind=kind, created_at=time.time())
-            row.lease_owner = None
+            row.lease_owner, row.config = None, config
             session.add(row)
         elif row.kind != kind:
             raise Conflict(
                 f"Source {name!r} is of kind {row.kind!r} already. Take another name for a"
                 f" source of kind {kind!r}."
             )
-        row.config = dict(config)
+        elif row.config != config:
+            row.config = config
 
 
-def acquire(ledger: Ledger, workspace: str, name: str, *, wait: float = 0.0) -> Lease:
+def acquire(
+    ledger: Ledger,
+    workspace: str,
+    name: str,
+    *,
+    wait: float = 0.0,
+    then: Callable[[Session], None] | None = None,
+) -> Lease:
     """Take the lease of a registered source, waiting up to `wait` seconds.
 
-    Raises Conflict naming the holder, and since when it holds.
+    `then` goes into the same transaction. Raises Conflict naming the holder, and since when.
     """
     lease = Lease(workspace, name, f"{os.getpid()}@{socket.gethostname()}/{uuid4().hex[:8]}")
     deadline = time.monotonic() + wait
@@ -73,6 +89,8 @@ def acquire(ledger: Ledger, workspace: str, name: str, *, wait: float = 0.0) -> 
         with ledger.session() as session:
             free = or_(Source.lease_owner.is_(None), Source.lease_until < time.time())
             if _take(session, lease, free) or _take_from_dead(session, lease):
+                if then is not None:
+                    then(session)
                 return lease
         if time.monotonic() >= deadline:
             raise _held(ledger, lease)

@@ -14,7 +14,7 @@ from ingestion.prepare import (
     load_known,
     prepare,
 )
-from ingestion.remove import discard_drafts, purge, remove_missing
+from ingestion.remove import discard_drafts, remove_missing
 from ingestion.run import (
     ProgressCallback,
     Report,
@@ -58,8 +58,8 @@ def carry_out(stack: Stack, run: Run, source: Source, *, allow_empty: bool = Fal
     ready = prepare(stack, run, changed)
     for batch in batches(ready):
         write_each(stack, run, batch)
-    remove_missing(stack, run, known.live, {item.external_id for item in items})
-    purge(stack, list(known.removed.values()))
+    found = {item.external_id for item in items}
+    remove_missing(stack, run, known, found)
     discard_drafts(stack, run.lease)
     clear_other_failures(stack.ledger, run.lease, {note.document for note in run.failures})
     return run.report()

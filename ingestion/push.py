@@ -88,7 +88,8 @@ def _held(stack: Stack, workspace: str, source: str) -> Iterator[Lease]:
     try:
         yield lease
     finally:
-        lease.release(stack.ledger)
+        with stack.ledger.session() as session:
+            lease.release(session)
 
 
 def _check(stack: Stack, external_id: str, fetched: Fetched) -> None:

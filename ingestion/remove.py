@@ -7,21 +7,25 @@ from sqlalchemy import delete, exists, or_, select, update
 
 from ingestion.lease import Lease
 from ingestion.plan import NOT_YET
+from ingestion.prepare import Known
 from ingestion.run import Run, clear_failures
+from twofold.index import OPEN_VERSION
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
 
 BATCH = 200
 
 
-def remove_missing(stack: Stack, run: Run, live: Mapping[str, str], found: set[str]) -> None:
-    """Take out what was live and was not found. `live` is external id -> document id."""
-    gone = [external_id for external_id in live if external_id not in found]
+def remove_missing(stack: Stack, run: Run, known: Known, found: set[str]) -> None:
+    """Take out what was known and was not found."""
+    gone = [external_id for external_id in known.live if external_id not in found]
     for at in range(0, len(gone), BATCH):
         some = gone[at : at + BATCH]
-        remove(stack, run.lease, {external_id: live[external_id] for external_id in some})
+        remove(stack, run.lease, {external_id: known.live[external_id] for external_id in some})
         run.removed(len(some))
         run.checkpoint()
+    # What is back at its source by now has new points, under the same ids.
+    purge(stack, [id for external_id, id in known.removed.items() if external_id not in found])
 
 
 def remove(stack: Stack, lease: Lease, documents: Mapping[str, str]) -> None:
@@ -78,7 +82,24 @@ def discard_drafts(stack: Stack, lease: Lease) -> None:
     held = {id for row in rows if row.applied_from != NOT_YET for id in row.points}
     if orphans := sorted({id for row in drafts for id in row.points} - held):
         stack.index.delete(orphans)
+    _reopen(stack, {row.document_id for row in drafts})
     _forget(stack, [row.id for row in drafts], {row.document_id for row in drafts})
+
+
+def _reopen(stack: Stack, documents: Iterable[str]) -> None:
+    """Points that were to end with a version that never came go on."""
+    with stack.ledger.session() as session:
+        live = session.scalars(
+            select(Version.points)
+            .join(
+                Document, (Document.id == Version.document_id) & (Document.live == Version.number)
+            )
+            .where(Document.id.in_(list(documents)))
+        )
+        points = sorted({id for some in live for id in some})
+    ended = [chunk for chunk in stack.index.retrieve(points) if chunk.until != OPEN_VERSION]
+    if ended:
+        stack.index.update_payload([chunk.closed(OPEN_VERSION) for chunk in ended])
 
 
 def _forget(stack: Stack, drafts: Sequence[int], documents: Iterable[str]) -> None:

@@ -56,17 +56,18 @@ class Report(NamedTuple):
 class Run:
     """A sync that holds its source's lease. As a context manager it records how it ended."""
 
-    def __init__(self, ledger: Ledger, lease: Lease, progress: ProgressCallback | None) -> None:
+    def __init__(
+        self, ledger: Ledger, lease: Lease, id: str, progress: ProgressCallback | None
+    ) -> None:
         self.ledger = ledger
         self.lease = lease
-        self.id = str(uuid4())
+        self.id = id
         self.stop = threading.Event()
         self.counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "chunks"), 0)
         self.failures: list[FailureNote] = []
         self.total = 0
         self.done = 0
         self._progress = progress
-        self._started = time.time()
         self._clock = time.monotonic()
         self._next = self._clock + CHECKPOINT_SECONDS
         self._recorded = 0
@@ -88,28 +89,7 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self._finish(error)
-        finally:
-            self.lease.release(self.ledger)
-
-    def begin(self) -> None:
-        with self.ledger.session() as session:
-            # Whoever ran before and did not say how it ended is dead: the lease is ours.
-            session.execute(
-                update(Sync)
-                .where(
-                    Sync.workspace == self.workspace,
-                    Sync.source == self.source,
-                    Sync.state == "running",
-                )
-                .values(state="failed", error="It was interrupted.", finished_at=self._started)
-            )
-            row = Sync(id=self.id, workspace=self.workspace, source=self.source, state="running")
-            row.started_at = self._started
-            row.finished_at = None
-            row.counts = {}
-            session.add(row)
+        self._finish(error)
 
     def expect(self, total: int) -> None:
         self.total = total
@@ -166,6 +146,7 @@ class Run:
             metrics.INGESTION_DOCUMENTS.labels(outcome).inc(counts[outcome])
         metrics.INGESTION_CHUNKS.inc(counts["chunks"])
         with self.ledger.session() as session:
+            self.lease.release(session)
             self._record(session, "failed" if error else "done", time.time(), text)
 
     def _record(
@@ -193,9 +174,26 @@ def open_run(
 ) -> Run:
     """Take the source's lease and begin a sync. Raises Conflict naming who holds it."""
     leases.register(ledger, workspace, source.name, source.kind, source.config)
-    run = Run(ledger, leases.acquire(ledger, workspace, source.name), progress)
-    run.begin()
-    return run
+    id = str(uuid4())
+
+    def begin(session: Session) -> None:
+        _begin(session, workspace, source.name, id)
+
+    lease = leases.acquire(ledger, workspace, source.name, then=begin)
+    return Run(ledger, lease, id, progress)
+
+
+def _begin(session: Session, workspace: str, source: str, id: str) -> None:
+    now = time.time()
+    # Whoever ran before and did not say how it ended is dead: the lease is ours.
+    session.execute(
+        update(Sync)
+        .where(Sync.workspace == workspace, Sync.source == source, Sync.state == "running")
+        .values(state="failed", error="It was interrupted.", finished_at=now)
+    )
+    row = Sync(id=id, workspace=workspace, source=source, state="running", started_at=now)
+    row.finished_at, row.counts = None, {}
+    session.add(row)
 
 
 def record_failure(session: Session, lease: Lease, note: FailureNote) -> None:

@@ -1,9 +1,10 @@
 """Documents into the index: draft, embed, put, flip, settle.
 
 The order is what a crash at any point relies on. A draft names the points of a version before they
-exist, so that whoever comes next can find them; points of a version that is not live are never
-answered from; the flip is one transaction; only then is the old version cleared away, and last of
-all the document's `raw_hash` says that nothing is left to do.
+exist, so that whoever comes next can find them; new points open with the new version and old ones
+close with it, before it is live, so that the flip, one transaction, swaps them all at once; only
+then is the old version cleared away, and last of all the document's `raw_hash` says that nothing
+is left to do.
 """
 
 import time
@@ -19,7 +20,7 @@ from ingestion.lease import Lease
 from ingestion.plan import NOT_YET, Plan, kept_for_past, make_plans, narrowed
 from ingestion.prepare import Prepared
 from ingestion.run import clear_failures
-from twofold.index import Chunk, Embedded
+from twofold.index import OPEN_VERSION, Chunk, Embedded
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
 
@@ -44,7 +45,7 @@ def write(
     with step("write"):
         draft(stack, plans)
         put(stack, plans, points, heartbeat)
-        narrow(stack, plans)
+        close(stack, plans)
     with step("flip"):
         flip(stack, lease, plans)
     with step("prune"):
@@ -89,20 +90,34 @@ def put(
         heartbeat()
 
 
-def narrow(stack: Stack, plans: Sequence[Plan]) -> None:
-    """Shut out, before the flip, whoever may not read a document any more."""
-    shut: list[Chunk] = []
+def close(stack: Stack, plans: Sequence[Plan]) -> None:
+    """Prepare the old points for the flip: those that go end with it, those that stay do not, and
+    whoever may not read the document any more is shut out from all it ever said."""
+    changed: list[Chunk] = []
     for plan in plans:
-        audience = plan.prepared.extracted.meta.audience
-        if plan.live is None or narrowed(plan.live.audience, audience) is None:
+        if plan.live is None or plan.same:
             continue
-        held = {id for version in (*plan.past, plan.live) for id in version.points}
-        for chunk in stack.index.retrieve(sorted(held)):
-            fewer = narrowed(chunk.audience, audience)
+        ids = plan.ids
+        own = set(plan.live.points)
+        for chunk in stack.index.retrieve(sorted(_held(plan))):
+            after = chunk
+            if chunk.id in own:
+                after = chunk.closed(OPEN_VERSION if chunk.id in ids else plan.number)
+            fewer = narrowed(chunk.audience, plan.prepared.extracted.meta.audience)
             if fewer is not None:
-                shut.append(replace(chunk, audience=fewer))
-    if shut:
-        stack.index.update_payload(shut)
+                after = replace(after, audience=fewer)
+            if after != chunk:
+                changed.append(after)
+    if changed:
+        stack.index.update_payload(changed)
+
+
+def _held(plan: Plan) -> set[str]:
+    """Points of the live version; of all versions, where an audience is narrowed."""
+    if plan.live is None:
+        return set()
+    shut = narrowed(plan.live.audience, plan.prepared.extracted.meta.audience) is not None
+    return {id for version in (plan.past if shut else [plan.live]) for id in version.points}
 
 
 def flip(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
@@ -231,10 +246,10 @@ def _steps(plan: Plan) -> Iterator[tuple[Version, int, float]]:
     document = plan.document
     settled = document is not None and document.live is not None and document.raw_hash
     past = plan.past[-1:] if settled else plan.past
-    successors = [(version.number, version.applied_from) for version in past[1:]]
-    successors.append((plan.number, plan.applied_from))
-    for version, (number, start) in zip(past, successors, strict=True):
-        yield version, number, start
+    numbers = [*(version.number for version in past[1:]), plan.number]
+    starts = [*(version.applied_from for version in past[1:]), plan.applied_from]
+    # Without a past there is nobody to be superseded.
+    yield from zip(past, numbers, starts, strict=False)
 
 
 def _closed(stack: Stack, plan: Plan) -> Iterator[Chunk]:
