@@ -1,0 +1,142 @@
+"""`twofold ask`: one question, answered in this process or by the server that runs on this home."""
+
+import asyncio
+import unicodedata
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from twofold.settings import Settings
+
+HTTP_SECONDS = 120.0
+COLOURS = {"ANSWER": "green", "CLARIFY": "yellow", "ESCALATE": "dark_orange", "DECLINE": "blue"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this plane's commands to the `twofold` command."""
+    app.command("ask")(ask)
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    audience: Annotated[
+        list[str] | None,
+        typer.Option(help="Who asks, beyond public: customer, internal. May be given twice."),
+    ] = None,
+    locale: Annotated[str, typer.Option(help="Language; detected when left out.")] = "",
+    as_of: Annotated[
+        datetime | None,
+        typer.Option("--as-of", formats=["%Y-%m-%d"], help="Ask about the rules of that day."),
+    ] = None,
+    conversation: Annotated[
+        str | None, typer.Option(help="Go on with the conversation of an earlier answer.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the API's JSON.")] = False,
+) -> None:
+    """Ask the help center a question.
+
+    Goes to the server that runs on this TWOFOLD_HOME; without one it is answered right here.
+    """
+    from twofold import running
+    from twofold.settings import Settings
+
+    body: dict[str, Any] = {"message": question, "audience": audience or [], "locale": locale}
+    if as_of is not None:
+        body["as_of"] = as_of.replace(tzinfo=UTC).date().isoformat()
+    if conversation is not None:
+        body["conversation_id"] = conversation
+    settings = Settings()
+    server = running.find(settings.home)
+    answer = _over_http(server.url, body) if server else _in_process(settings, body)
+    if json:
+        _print_json(answer)
+    else:
+        _print(answer)
+
+
+def _in_process(settings: "Settings", body: dict[str, Any]) -> dict[str, Any]:
+    from pydantic import ValidationError
+
+    from services.answer.schemas import ChatAnswer, ChatRequest
+    from twofold.errors import InvalidInput
+
+    try:
+        request = ChatRequest.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidInput(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
+
+    from services.answer.app import open_parts
+    from services.answer.pipeline import ask_once
+    from twofold.stack import open_stack
+
+    with open_stack(settings) as stack:
+        answered = asyncio.run(ask_once(request.ask(settings.workspace), open_parts(stack)))
+    return ChatAnswer.of(answered).model_dump()
+
+
+def _over_http(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    import httpx
+
+    from twofold.errors import InvalidInput, UpstreamError
+
+    try:
+        with httpx.Client(trust_env=False, timeout=HTTP_SECONDS) as client:
+            response = client.post(f"{url}/v1/chat", json=body)
+            found = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise UpstreamError(
+            f"The server at {url} broke off ({type(error).__name__}). Ask again, or read its log."
+        ) from error
+    if response.is_success and isinstance(found, dict):
+        return found
+    detail = found.get("detail") if isinstance(found, dict) else None
+    said = str(detail or f"The server at {url} answered status {response.status_code}.")
+    raise InvalidInput(said) if response.is_client_error else UpstreamError(said)
+
+
+def _print_json(answer: dict[str, Any]) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+
+
+def _print(answer: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    head = Text(answer["action"], style=f"bold {COLOURS.get(answer['action'], 'white')}")
+    if escalation := answer["escalation"]:
+        head.append(f"  to {escalation['team']}, because {escalation['reason']}", style="not bold")
+    console.print(head)
+    console.print()
+    console.print(Text(_visible(answer["text"])))
+    for citation in answer["citations"]:
+        _print_source(console, citation)
+    console.print()
+    console.print(Text(f"conversation {answer['conversation_id']}", style="dim"))
+
+
+def _print_source(console: "Console", citation: dict[str, Any]) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print()
+    title = Text(f"[{citation['n']}] ", style="bold cyan")
+    title.append(_visible(citation["title"]), style="bold")
+    title.append(f"  {citation['document']}, version {citation['version']}", style="dim not bold")
+    console.print(title)
+    if citation["url"]:
+        console.print(Padding(Text(_visible(citation["url"]), style="blue"), (0, 0, 0, 4)))
+    quote = Text(f"“{_visible(citation['quote'])}”", style="italic")
+    console.print(Padding(quote, (0, 0, 0, 4)))
+
+
+def _visible(text: str) -> str:
+    """Without control characters: a document must not drive the terminal."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")

@@ -1,0 +1,69 @@
+"""Which server runs on this home: `server.json`, there while it does."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+HEALTH_SECONDS = 2.0
+
+
+class Running(NamedTuple):
+    pid: int
+    url: str
+
+
+def announce(home: Path, url: str) -> None:
+    """Tell other processes where this one serves. The file is whole or absent."""
+    path = _file(home)
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_bytes(orjson.dumps({"pid": os.getpid(), "url": url}))
+    draft.replace(path)
+
+
+def withdraw(home: Path) -> None:
+    """Remove what `announce` wrote, unless another process has announced itself since."""
+    found = _read(home)
+    if found and found.pid == os.getpid():
+        _file(home).unlink(missing_ok=True)
+
+
+def find(home: Path) -> Running | None:
+    """The server that runs on `home` and answers, if one does."""
+    found = _read(home)
+    return found if found and _alive(found.pid) and _answers(found.url) else None
+
+
+def _read(home: Path) -> Running | None:
+    try:
+        data = orjson.loads(_file(home).read_bytes())
+        return Running(int(data["pid"]), str(data["url"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    # Imported late: most commands never look.
+    import httpx
+
+    try:
+        # A proxy of the environment has no business between two processes of one machine.
+        with httpx.Client(trust_env=False, timeout=HEALTH_SECONDS) as client:
+            return client.get(f"{url}/healthz").is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+
+
+def _file(home: Path) -> Path:
+    return home / "server.json"
