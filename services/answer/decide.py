@@ -27,31 +27,34 @@ ANSWERABLE = "answerable"
 GAP = NOT_IN_SOURCES
 
 COSTS: Mapping[str, Mapping[str, float]] = {
-    "ANSWER": {ANSWERABLE: 0.0, GAP: 6.0, OFF_TOPIC: 5.0, VAGUE: 3.0},
+    "ANSWER": {ANSWERABLE: 0.0, GAP: 5.0, OFF_TOPIC: 5.0, VAGUE: 3.0},
     "CLARIFY": {ANSWERABLE: 2.0, GAP: 2.0, OFF_TOPIC: 2.0, VAGUE: 0.0},
     "DECLINE": {ANSWERABLE: 6.0, GAP: 4.0, OFF_TOPIC: 0.0, VAGUE: 4.0},
     GAP: {ANSWERABLE: 3.0, GAP: 0.0, OFF_TOPIC: 2.0, VAGUE: 1.5},
 }
 """Cost of an outcome (row) when the question is of a kind (column), in minutes of an agent's time
-or a customer's. A wrong answer costs twice an honest hand-over of a question that had an answer."""
-OVER_ESCALATED = 3.0
+or a customer's. A wrong answer costs more than the honest hand-over of a question that had one.
+Action accuracy moves by less than two points (tune half of the example suite, .86 to .87) while
+this and ANSWERS_HELD move by a third."""
+OVER_ESCALATED = 4.0
 MISROUTED = 2.0
 """A person sees it, but the wrong one."""
-MISSED = 8.0
+MISSED = 6.0
 """A person should have seen it, and nobody did."""
-MISSED_GRAVELY = 16.0
+MISSED_GRAVELY = 10.0
 GRAVE = frozenset(
     {"account_takeover", "account_recovery", "vulnerability_report", "data_request"}
     | {"legal_threat", "safety_threat", "outage_report"}
 )
-"""Reasons whose rules the classifier cannot overrule. A house that names its own after these gets
-the same care; any other name costs MISSED."""
+"""A house that names its own reasons after these gets the same care; any other costs MISSED."""
+FIRM = GRAVE | {"person_requested"}
+"""Reasons whose rules the classifier cannot overrule."""
 
-WEAK_RULE = 40.0
+WEAK_RULE = 60.0
 STRONG_RULE = 2000.0
 """Odds that a matching rule gives its reason, before the classifier is heard."""
 RULE_FLOOR = {True: 0.01, False: 0.0005}
-"""The least that the classifier may give a reason whose rule matched, grave or not."""
+"""The least that the classifier may give a reason whose rule matched, firm or not."""
 
 SHARES = {PLAIN: 0.65, OFF_TOPIC: 0.1, VAGUE: 0.1}
 """What kinds a help desk gets; the rest needs a person. The examples hold other shares, because
@@ -63,9 +66,14 @@ TOPIC_WORD = 0.2
 SETTLED = 0.1
 """A conversation that tells what a short follow-up is about makes "vague" this much likelier."""
 
-# P(answerable | evidence), a logistic model; refit with benchmarks/fit_evidence.py.
-EVIDENCE_BIAS = -5.2
-EVIDENCE_WEIGHTS = {"cosine": 6.0, "coverage": 3.0, "keywords": 1.0, "agreement": 0.4}
+CLUES = ("cosine", "coverage", "keywords", "agreement", "stranger")
+# What the clues say of each kind of question against a gap, as log odds where all kinds are as
+# frequent: weights of CLUES, then a bias. Made by benchmarks/fit_evidence.py.
+EVIDENCE: Mapping[str, tuple[float, ...]] = {
+    ANSWERABLE: (5.43, 0.02, 0.94, 0.88, -1.62, -3.26),
+    OFF_TOPIC: (-6.48, -2.41, 1.27, -0.02, 0.53, 2.73),
+    VAGUE: (-6.55, -0.19, 4.02, 0.67, -2.74, 0.81),
+}
 
 _CURRENCY = r"(?:us)?\$|usd|eur|€|£|dollars?|euros?|bucks"
 _NUMBER = r"\d[\d.,]*\d|\d"
@@ -73,6 +81,12 @@ _AMOUNT = re.compile(
     rf"(?:{_CURRENCY})\s*(?P<after>{_NUMBER})(?P<k1>\s?k\b)?"
     rf"|(?P<before>{_NUMBER})(?P<k2>\s?k)?\s*(?:{_CURRENCY})(?!\w)",
     re.IGNORECASE,
+)
+_NAME = re.compile(r"\b\w*[a-z][A-Z]\w*")
+_NAME_OR_CAPITAL = re.compile(r"(?<=[\w,;] )[A-Z]\w*[a-z]{2}\w*|\b\w*[a-z][A-Z]\w*")
+_CALENDAR = frozenset(
+    "january february march april may june july august september october november december"
+    " monday tuesday wednesday thursday friday saturday sunday christmas easter".split()
 )
 _UNHELPED = re.compile(
     r"\b(still|again)\b[^.?!]{0,30}\b(not|no|n.t|same|fails?|failing|broken|error|wrong)\b"
@@ -98,7 +112,7 @@ class Rule(NamedTuple):
 
     reason: str
     on: str
-    grave: bool
+    firm: bool
 
 
 class Choice(NamedTuple):
@@ -160,15 +174,13 @@ class Decider:
         if before is not None:
             return before
         reading = self._read(question, found.vector)
-        odds = evidence_odds(evidence)
-        kinds = _weigh(reading.intent, odds if found.candidates else 0.0)
+        seen = clues(question, found, evidence)
+        fits = likelihoods(seen)
+        kinds = _weigh(reading.intent, fits)
         best, second, *_ = self._choices(kinds)
         reading.signals.update(
-            cosine=round(evidence.cosine, 4),
-            coverage=round(evidence.coverage, 4),
-            keywords=round(evidence.keywords, 4),
-            agreement=evidence.agreement,
-            answerable=round(odds / (1 + odds), 4),
+            evidence={name: round(value, 4) for name, value in zip(CLUES, seen, strict=True)},
+            fits=_rounded(fits),
             kinds=_rounded(kinds),
         )
         if best.outcome == GAP:
@@ -227,8 +239,8 @@ class Decider:
             if amount <= limits.money and limits.money_reason in intent:
                 intent[limits.money_reason] = 0.0
         for rule in rules:
-            least = max(intent.get(rule.reason, 0.0), RULE_FLOOR[rule.grave])
-            intent[rule.reason] = least * (STRONG_RULE if rule.grave else WEAK_RULE)
+            least = max(intent.get(rule.reason, 0.0), RULE_FLOOR[rule.firm])
+            intent[rule.reason] = least * (STRONG_RULE if rule.firm else WEAK_RULE)
         refused = self._consent_refused(question)
         if refused is not None:
             intent[refused] = 0.0
@@ -266,7 +278,7 @@ class Decider:
             small = max(amounts(question.standalone), default=0.0) <= limits.money
             if name == limits.money_reason and small:
                 continue
-            rules.append(Rule(name, match.group().strip(), name in GRAVE))
+            rules.append(Rule(name, match.group().strip(), name in FIRM))
         return tuple(rules)
 
     def _choices(self, kinds: Mapping[str, float]) -> list[Choice]:
@@ -328,17 +340,26 @@ def amounts(text: str) -> list[float]:
     return found
 
 
-def evidence_odds(evidence: Evidence) -> float:
-    """Odds that the sources answer the question, where half of all questions were answerable."""
-    weights = EVIDENCE_WEIGHTS
-    logit = (
-        EVIDENCE_BIAS
-        + weights["cosine"] * evidence.cosine
-        + weights["coverage"] * evidence.coverage
-        + weights["keywords"] * evidence.keywords
-        + weights["agreement"] * evidence.agreement
-    )
-    return math.exp(min(max(logit, -8.0), 8.0))
+def clues(question: Question, found: Found, evidence: Evidence) -> tuple[float, ...]:
+    """The numbers named in CLUES: the evidence, and whether the question names a stranger.
+
+    A stranger is a name ("Kafka", "iPhone") that no candidate holds. German capitalises every
+    noun, so there only an inner capital makes a name; acronyms are no names, product or not.
+    """
+    text = "\n".join(candidate.chunk.embedded_text for candidate in found.candidates).lower()
+    pattern = _NAME if question.locale == "de" else _NAME_OR_CAPITAL
+    names = {match.group().lower() for match in pattern.finditer(question.asked)} - _CALENDAR
+    stranger = any(name not in text for name in names)
+    agreement = float(evidence.agreement)
+    return evidence.cosine, evidence.coverage, evidence.keywords, agreement, float(stranger)
+
+
+def likelihoods(seen: Sequence[float]) -> dict[str, float]:
+    """How well `seen` (CLUES) fits each kind of question; the fits of all kinds sum to 1."""
+    logits = {GAP: 0.0}
+    for kind, (*weights, bias) in EVIDENCE.items():
+        logits[kind] = bias + sum(w * x for w, x in zip(weights, seen, strict=True))
+    return _normal({kind: math.exp(logit) for kind, logit in logits.items()})
 
 
 def failures_in_a_row(house: HousePolicy, question: Question) -> int:
@@ -383,18 +404,14 @@ def _shift(counts: Mapping[str, int]) -> dict[str, float]:
     }
 
 
-def _weigh(intent: Mapping[str, float], odds: float) -> dict[str, float]:
-    """Bayes over kinds: evidence this strong is `odds` times likelier where there is an answer.
-
-    Of a question for a person it says nothing either way, so those get the mean of both.
-    """
+def _weigh(intent: Mapping[str, float], fits: Mapping[str, float]) -> dict[str, float]:
+    """Bayes over kinds. Evidence says nothing of a question for a person: it fits it as it fits
+    the average kind."""
+    kinds = {kind: p * fits.get(kind, 1 / len(fits)) for kind, p in intent.items()}
     plain = intent.get(PLAIN, 0.0)
-    kinds = {kind: p * (1 + odds) / 2 for kind, p in intent.items()}
     kinds.pop(PLAIN, None)
-    kinds[ANSWERABLE] = plain * ANSWERS_HELD * odds
-    kinds[GAP] = plain * (1 - ANSWERS_HELD)
-    kinds[OFF_TOPIC] = intent.get(OFF_TOPIC, 0.0)
-    kinds[VAGUE] = intent.get(VAGUE, 0.0)
+    kinds[ANSWERABLE] = plain * ANSWERS_HELD * fits[ANSWERABLE]
+    kinds[GAP] = plain * (1 - ANSWERS_HELD) * fits[GAP]
     return _normal(kinds)
 
 
