@@ -1,9 +1,9 @@
 """The index in this process: Qdrant's engine on a folder, without a server.
 
-folder/current              digest of the live store
-folder/<digest>/shard/      the engine's files
+folder/current                  digest of the live store
+folder/<digest>/shard/          the engine's files
 folder/<digest>/manifest.json   what made the store; written last, so its absence means half-made
-folder/<digest>/owner.json  locked by the process that has the store open
+folder/<digest>/owner.json      locked by the process that has the store open
 """
 
 import fcntl
@@ -44,7 +44,7 @@ def scope_filter(scope: Scope) -> edge.Filter:
     """`Scope.admits` as the engine says it. The only filter that a search has."""
     conditions: list[edge.ConditionType] = [
         _equals("workspace", scope.workspace),
-        _equals("quarantined", int(False)),
+        _equals("quarantined", 0),
         edge.FieldCondition("audience", match=edge.MatchAny(scope.visible_to)),
         edge.FieldCondition("effective_from", range=edge.RangeFloat(lte=scope.as_of)),
         edge.FieldCondition("expires_at", range=edge.RangeFloat(gt=scope.as_of)),
@@ -110,7 +110,7 @@ class EdgeIndex:
         # By filter, because by id the engine refuses a point that is gone.
         self._write(
             edge.UpdateOperation.overwrite_payload_by_filter(
-                edge.Filter(must=[edge.HasIdCondition({chunk.id})]), _payload(chunk)
+                edge.Filter(must=[edge.HasIdCondition({chunk.id})]), chunk.payload()
             )
             for chunk in chunks
         )
@@ -291,19 +291,11 @@ def _point(point: Embedded) -> edge.Point:
     vector: dict[str, edge.NamedVector] = {"dense": point.dense.tolist()}
     if point.sparse.indices:
         vector["keywords"] = edge.SparseVector(*point.sparse)
-    return edge.Point(point.chunk.id, vector, _payload(point.chunk))
-
-
-def _payload(chunk: Chunk) -> dict[str, Any]:
-    # As 0 or 1: the binding takes `MatchValue(False)` for the integer, which matches no boolean.
-    return {**chunk.payload(), "quarantined": int(chunk.quarantined)}
+    return edge.Point(point.chunk.id, vector, point.chunk.payload())
 
 
 def _chunk(record: edge.Record | edge.ScoredPoint) -> Chunk:
-    payload = record.payload or {}
-    return Chunk.from_payload(
-        str(record.id), {**payload, "quarantined": bool(payload["quarantined"])}
-    )
+    return Chunk.from_payload(str(record.id), record.payload or {})
 
 
 def _hits(points: Sequence[edge.ScoredPoint]) -> list[Hit]:

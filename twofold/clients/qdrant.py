@@ -23,7 +23,9 @@ _INDEXED: dict[str, models.PayloadSchemaType | models.PayloadSchemaParams] = {
     "workspace": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
     "source": models.PayloadSchemaType.KEYWORD,
     "audience": models.PayloadSchemaType.KEYWORD,
-    "quarantined": models.PayloadSchemaType.BOOL,
+    "quarantined": models.IntegerIndexParams(
+        type=models.IntegerIndexType.INTEGER, lookup=True, range=False
+    ),
     "effective_from": _WINDOW,
     "expires_at": _WINDOW,
 }
@@ -33,7 +35,7 @@ def scope_filter(scope: Scope) -> models.Filter:
     """`Scope.admits` as the server says it. The only filter that a search has."""
     conditions: list[models.Condition] = [
         _equals("workspace", scope.workspace),
-        _equals("quarantined", False),
+        _equals("quarantined", 0),
         models.FieldCondition(key="audience", match=models.MatchAny(any=scope.visible_to)),
         models.FieldCondition(key="effective_from", range=models.Range(lte=scope.as_of)),
         models.FieldCondition(key="expires_at", range=models.Range(gt=scope.as_of)),
@@ -141,7 +143,9 @@ class QdrantIndex:
 
     def delete(self, ids: Sequence[str]) -> None:
         with _server():
-            self._client.delete(self._collection, models.PointIdsList(points=list(ids)), wait=True)
+            for start in range(0, len(ids), BATCH):
+                batch = models.PointIdsList(points=list(ids[start : start + BATCH]))
+                self._client.delete(self._collection, batch, wait=True)
 
     def search(
         self, dense: npt.NDArray[np.float32], sparse: SparseVector, scope: Scope, limit: int
@@ -262,7 +266,7 @@ def _server() -> Iterator[None]:
         raise UpstreamError(f"The Qdrant server failed: {error}") from error
 
 
-def _equals(key: str, value: str | bool) -> models.FieldCondition:
+def _equals(key: str, value: str | int) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
