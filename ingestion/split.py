@@ -91,9 +91,7 @@ def split(title: str, sections: Sequence[Section], budget: Budget, tokens: Token
     Less where heading path and text together would pass what the embedder reads, but never less
     than MIN_ROOM.
     """
-    paths = {
-        section.heading_path: "\n".join((title, *section.heading_path)) for section in sections
-    }
+    paths = {s.heading_path: " > ".join((title, *s.heading_path)) for s in sections}
     tokens.warm([*paths.values(), *(block.text for s in sections for block in s.blocks)])
     pieces: list[Piece] = []
     for section in sections:

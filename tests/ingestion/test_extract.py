@@ -26,7 +26,9 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("link", MD, "See [the guide](https://x.example/a).", "See [the guide](https://x.example/a)."),
+    Case(
+        "link", MD, "See [the guide](https://x.example/a).", "See [the guide](https://x.example/a)."
+    ),
     Case("html-link", MD, 'See <a href="/a" target="_blank">it</a>.', "See [it](/a)."),
     Case("tags", MD, "A <ins>B</ins> <span class='x'>C</span><br/>D", "A B C D"),
     Case("placeholder", MD, "Run it with <project-id> there.", "Run it with <project-id> there."),
@@ -46,18 +48,31 @@ CASES = [
     Case(
         "html-table",
         MD,
-        "<table>\n<tr><th>a</th><th>b</th></tr>\n\n    <tr><td>1<br>2</td><td>x|y</td></tr>\n</table>",
+        "<table>\n<tr><th>a</th><th>b</th></tr>\n\n"
+        "    <tr><td>1<br>2</td><td>x|y</td></tr>\n</table>",
         "| a | b |\n| --- | --- |\n| 1 2 | x\\|y |",
     ),
     Case("rule", MD, "A\n\n---\n\nB", "A\n\nB"),
     Case("crlf", MD, "A\r\n\r\nB\r\n", "A\n\nB"),
     Case("imports", MDX, "import X from './x'\nexport const a = {\n  b: 1\n}\n\nText.", "Text."),
     Case("jsx", MDX, "<Note kind={(a) => b}>\n  Mind **this**.\n</Note>", "Mind **this**."),
-    Case("jsx-title", MDX, '<Accordion title="How long?">\nA day.\n</Accordion>', "**How long?**\nA day."),
-    Case("jsx-code", MDX, "```jsx\nimport X from 'x'\n<X/>\n```", "```jsx\nimport X from 'x'\n<X/>\n```"),
+    Case(
+        "jsx-title",
+        MDX,
+        '<Accordion title="How long?">\nA day.\n</Accordion>',
+        "**How long?**\nA day.",
+    ),
+    Case(
+        "jsx-code",
+        MDX,
+        "```jsx\nimport X from 'x'\n<X/>\n```",
+        "```jsx\nimport X from 'x'\n<X/>\n```",
+    ),
     Case("jsx-indented", MDX, "<Tabs>\n    <Tab>\n    Text.\n    </Tab>\n</Tabs>", "Text."),
     Case("mdx-in-md", MD, "import X from '@site/x';\n\nText. <X />", "Text."),
-    Case("prose-import", MD, "import the file first\n\nThen go.", "import the file first\n\nThen go."),
+    Case(
+        "prose-import", MD, "import the file first\n\nThen go.", "import the file first\n\nThen go."
+    ),
     Case(
         "page",
         HTML,
@@ -80,7 +95,12 @@ CASES = [
         "| a |  |\n| --- | --- |\n| b | c |\n| b | d |",
     ),
     Case("quote", HTML, "<blockquote><p>A</p><p>B</p></blockquote>", "> A\n>\n> B"),
-    Case("loose", HTML, "Loose <em>text</em><div>in <code>divs</code></div>", "Loose *text*\n\nin `divs`"),
+    Case(
+        "loose",
+        HTML,
+        "Loose <em>text</em><div>in <code>divs</code></div>",
+        "Loose *text*\n\nin `divs`",
+    ),
     Case("script-link", HTML, "<a href='javascript:alert(1)'>go</a>", "go"),
     Case("text", TEXT, "---\nA\nB\n\n\nC <b>\n", "---\nA\nB\n\nC <b>"),
 ]
@@ -126,8 +146,9 @@ def test_sections_name_their_line_in_the_file() -> None:
 
 def test_front_matter_is_typed_and_unknown_keys_are_kept() -> None:
     meta = read(
-        "---\ntitle: T\nkind: policy\naudience: [customer, internal]\nlocale: de_DE\nproduct: billing\n"
-        "url: https://x.example\nupdated_at: 2026-09-14\neffective_from: 2026-03-01\n"
+        "---\ntitle: T\nkind: policy\naudience: [customer, internal]\nlocale: de_DE\n"
+        "product: billing\nurl: https://x.example\nupdated_at: 2026-09-14\n"
+        "effective_from: 2026-03-01\n"
         "expires_at: 2026-03-31\nreview_by: 2027-03-01\nlabels: [a, b]\nodd: {x: 1.5}\n---\nBody"
     ).meta
     assert (meta.kind, meta.audience, meta.locale) == ("policy", ("customer", "internal"), "de-DE")

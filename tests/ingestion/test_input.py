@@ -1,6 +1,7 @@
 """Bad input: named, explained, left out; the other documents go on and nothing is half-written."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,9 @@ def front(lines: str) -> bytes:
     return f"---\n{lines}\n---\n\nBody.\n".encode()
 
 
+ALIASES = [
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in pairwise("abcdefghi")
+]
 BAD = [
     Bad("empty", b"", "extract", ("no text", "remove the file")),
     Bad("only-front-matter", b"---\ntitle: T\n---\n", "extract", ("no text",)),
@@ -39,7 +43,9 @@ BAD = [
     Bad("yaml-tab", front("title: x\n\tkind: article"), "extract", ("broken on line 3",)),
     Bad("unclosed", b"---\ntitle: T\n\nBody\n", "extract", ("never closed", "line of ---")),
     Bad("list", front("- a\n- b"), "extract", ("`key: value`",)),
-    Bad("kind", front("kind: tutorial"), "extract", ("kind is 'tutorial'", "article, release_note")),
+    Bad(
+        "kind", front("kind: tutorial"), "extract", ("kind is 'tutorial'", "article, release_note")
+    ),
     Bad("audience", front("audience: 7"), "extract", ("audience is 7", "[public]")),
     Bad("nobody", front("audience: []"), "extract", ("audience is []", "[internal]")),
     Bad("date", front("updated_at: soon"), "extract", ("updated_at is 'soon'", "2026-03-01")),
@@ -54,13 +60,16 @@ BAD = [
     ),
     Bad(
         "alias-bomb",
-        front("a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "\n".join(
-            f"{n}: &{n} [{','.join([f'*{p}'] * 10)}]" for p, n in zip("abcdefgh", "bcdefghi")
-        )),
+        front("\n".join(["a: &a [x, x, x]", *ALIASES])),
         "extract",
         ("over 5000 values",),
     ),
-    Bad("too-large", b"x" * 50_000_000, "fetch", ("50.0 MB", "limit of 10 MB", "TWOFOLD_MAX_FILE_MB")),
+    Bad(
+        "too-large",
+        b"x" * 50_000_000,
+        "fetch",
+        ("50.0 MB", "limit of 10 MB", "TWOFOLD_MAX_FILE_MB"),
+    ),
 ]
 
 
@@ -105,7 +114,7 @@ def test_the_failure_of_a_file_that_is_gone_is_forgotten(stack: Stack, tree: Pat
 
 
 def test_a_path_that_is_no_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no folder at .*missing"):
+    with pytest.raises(InvalidInput, match=r"no folder at .*missing"):
         Folder("help", tmp_path / "missing")
     (tmp_path / "file.md").write_text("x")
     with pytest.raises(InvalidInput, match=r"file\.md is not a folder"):

@@ -1,0 +1,150 @@
+"""The routes of the knowledge layer, through a real app."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.testclient import TestClient
+
+from ingestion.api import router
+from ingestion.run import open_run
+from ingestion.sources import Folder
+from tests.fakes import HashingEmbedder, make_stack
+from tests.ingestion.helpers import WORKSPACE, points_of, readable, write_tree
+from twofold.errors import TwofoldError
+from twofold.stack import Stack
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[TestClient]:
+    app = FastAPI()
+    app.include_router(router(stack))
+
+    def refuse(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, TwofoldError)
+        return JSONResponse({"type": error.slug, "detail": error.message}, error.status)
+
+    app.add_exception_handler(TwofoldError, refuse)
+    with TestClient(app) as client:
+        yield client
+
+
+def finished(client: TestClient, id: str) -> dict[str, Any]:
+    for _ in range(500):
+        sync: dict[str, Any] = client.get(f"/v1/syncs/{id}").json()
+        if sync["state"] != "running":
+            return sync
+        time.sleep(0.01)
+    raise AssertionError("the sync never ended")
+
+
+def test_a_source_is_added_synced_and_listed(client: TestClient, stack: Stack, tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples."})
+    new = {"name": "help", "kind": "folder", "path": str(tree)}
+    assert client.post("/v1/sources", json=new).status_code == 201
+    started = client.post("/v1/sources/help/sync")
+    assert started.status_code == 202
+    sync = finished(client, started.json()["id"])
+    assert (sync["state"], sync["done"], sync["total"], sync["error"]) == ("done", 1, 1, "")
+    assert sync["counts"]["added"] == 1
+    assert readable(stack) == {"help/a.md": ["Apples."]}
+    (source,) = client.get("/v1/sources").json()
+    assert (source["name"], source["documents"], source["chunks"]) == ("help", 1, 1)
+
+
+def test_a_sync_that_cannot_be_done_says_why(client: TestClient, tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples."})
+    client.post("/v1/sources", json={"name": "help", "kind": "folder", "path": str(tree)})
+    finished(client, client.post("/v1/sources/help/sync").json()["id"])
+    (tree / "a.md").unlink()
+    sync = finished(client, client.post("/v1/sources/help/sync").json()["id"])
+    assert sync["state"] == "failed"
+    assert "holds no documents now" in sync["error"]
+
+
+def test_a_second_sync_is_a_conflict(client: TestClient, stack: Stack, tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples."})
+    client.post("/v1/sources", json={"name": "help", "kind": "folder", "path": str(tree)})
+    with open_run(stack.ledger, WORKSPACE, Folder("help", tree)):
+        refused = client.post("/v1/sources/help/sync")
+    assert (refused.status_code, refused.json()["type"]) == (409, "conflict")
+
+
+def test_a_document_is_pushed_changed_and_deleted(client: TestClient, stack: Stack) -> None:
+    url = "/v1/documents/crm/faq/billing.md"
+    body = {"content": "Cards and SEPA.", "title": "Billing", "audience": ["customer"]}
+    first = client.put(url, json=body).json()
+    assert (first["document"], first["version"], first["outcome"], first["chunks"]) == (
+        "crm/faq/billing.md",
+        1,
+        "added",
+        1,
+    )
+    assert client.put(url, json=body).json()["outcome"] == "unchanged"
+    narrower = client.put(url, json={**body, "audience": ["internal"]}).json()
+    assert (narrower["version"], narrower["outcome"], narrower["chunks"]) == (2, "changed", 0)
+    assert readable(stack, "customer") == {}
+    assert readable(stack, "internal") == {"crm/faq/billing.md": ["Cards and SEPA."]}
+    assert client.delete(url).status_code == 204
+    assert points_of(stack) == {}
+    assert client.delete(url).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"content": ""}, 422),
+        ({"content": " \n"}, 422),
+        ({"content": "x", "content_type": "application/pdf"}, 422),
+        ({"content": "x", "colour": "red"}, 422),
+        ({"content": "x", "url": "javascript:alert(1)"}, 422),
+        ({"content": "x" * 11_000_000}, 413),
+    ],
+)
+def test_a_bad_document_is_refused(
+    client: TestClient, stack: Stack, body: dict[str, str], status: int
+) -> None:
+    assert client.put("/v1/documents/crm/a.md", json=body).status_code == status
+    assert points_of(stack) == {}
+
+
+def test_a_push_into_a_folders_source_is_refused(client: TestClient, tree: Path) -> None:
+    client.post("/v1/sources", json={"name": "help", "kind": "folder", "path": str(tree)})
+    refused = client.put("/v1/documents/help/a.md", json={"content": "x"})
+    assert (refused.status_code, refused.json()["type"]) == (422, "invalid-input")
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("POST", "/v1/sources/none/sync"),
+        ("GET", "/v1/syncs/none"),
+        ("DELETE", "/v1/documents/none/a.md"),
+    ],
+)
+def test_what_is_not_there_is_not_found(client: TestClient, method: str, url: str) -> None:
+    assert client.request(method, url).status_code == 404
+
+
+def test_closing_the_server_stops_a_sync_where_it_can_go_on(home: Path, tree: Path) -> None:
+    class Slow(HashingEmbedder):
+        def embed(self, texts: Any) -> Any:
+            time.sleep(0.05)
+            return super().embed(texts)
+
+    write_tree(tree, {f"{n}.md": f"Text {n}." for n in range(400)})
+    with make_stack(home, embedder=Slow()) as stack:
+        app = FastAPI()
+        app.include_router(router(stack))
+        with TestClient(app) as client:
+            client.post("/v1/sources", json={"name": "help", "path": str(tree)})
+            id = client.post("/v1/sources/help/sync").json()["id"]
+        from ingestion.status import sync_status
+
+        stopped = sync_status(stack.ledger, WORKSPACE, id)
+        assert (stopped.state, stopped.done < 400) == ("failed", True)
+        assert "told to stop" in stopped.error

@@ -1,0 +1,116 @@
+"""The commands, run in this process against the fake stack; and what they cost to load."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+import twofold.stack
+from tests.fakes import DictIndex, make_stack
+from tests.ingestion.helpers import write_tree
+from twofold.__main__ import build
+from twofold.settings import Settings
+
+REPORT = ["added", "changed", "unchanged", "removed", "failed", "chunks", "seconds", "failures"]
+
+
+@pytest.fixture(autouse=True)
+def _embedded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = DictIndex()
+    monkeypatch.setenv("TWOFOLD_HOME", str(home))
+
+    def open_stack(settings: Settings) -> twofold.stack.Stack:
+        return make_stack(settings.home, index=index)
+
+    monkeypatch.setattr(twofold.stack, "open_stack", open_stack)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(build(), [str(argument) for argument in arguments])
+
+
+def test_ingest_reports_and_says_by_its_exit_code_how_it_went(tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples.", "b.md": "Berries."})
+    first = run("ingest", tree, "--source", "help", "--json")
+    report = orjson.loads(first.stdout)
+    assert (first.exit_code, list(report)) == (0, REPORT)
+    assert (report["added"], report["chunks"], report["failures"]) == (2, 2, [])
+
+    write_tree(tree, {"b.md": ""})
+    second = run("ingest", tree, "--source", "help", "--json")
+    report = orjson.loads(second.stdout)
+    assert (second.exit_code, report["unchanged"], report["failed"]) == (1, 1, 1)
+    (failure,) = report["failures"]
+    assert (failure["document"], failure["step"]) == ("b.md", "extract")
+    assert "no text" in failure["reason"]
+
+
+def test_ingest_prints_a_table_for_people(tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples.", "b.md": ""})
+    result = run("ingest", tree, "--source", "help")
+    assert [line.split()[0] for line in result.stdout.splitlines()[:6]] == REPORT[:6]
+    assert "chunks per second" in result.stdout
+    assert "failed: b.md (extract): It holds no text." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("ingest", "/no/such/folder", "--source", "help"), "no folder at /no/such/folder"),
+        (("ingest", "/tmp", "--source", "No Good"), "'No Good' cannot name a source"),
+        (("ingest", "/tmp"), "--source"),
+        (("knowledge", "show", "help/none.md"), "No document is named 'help/none.md'"),
+    ],
+)
+def test_a_mistake_in_the_call_is_explained(arguments: tuple[str, ...], says: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_an_emptied_folder_is_refused_until_it_is_meant(tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples."})
+    run("ingest", tree, "--source", "help")
+    (tree / "a.md").unlink()
+    refused = run("ingest", tree, "--source", "help")
+    assert refused.exit_code == 2
+    assert "--allow-empty" in refused.stderr
+    assert run("ingest", tree, "--source", "help", "--allow-empty").exit_code == 0
+
+
+def test_status_shows_sources_and_failures_with_how_to_retry(tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples.", "b.md": ""})
+    run("ingest", tree, "--source", "help")
+    told = run("knowledge", "status").stdout
+    assert "1 live documents, 1 chunks." in told
+    assert "failed: help/b.md at extract, 1 times" in told
+    assert f"retry: twofold ingest {tree} --source help" in told
+    status = orjson.loads(run("knowledge", "status", "--json").stdout)
+    assert status["sources"][0]["last_sync"]["state"] == "done"
+    assert status["failures"][0]["document"] == "help/b.md"
+    (source,) = orjson.loads(run("knowledge", "sources", "--json").stdout)
+    assert (source["name"], source["documents"]) == ("help", 1)
+
+
+def test_show_tells_versions_by_any_of_a_documents_names(tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples."})
+    run("ingest", tree, "--source", "help")
+    write_tree(tree, {"a.md": "Apples and pears."})
+    run("ingest", tree, "--source", "help")
+    shown = orjson.loads(run("knowledge", "show", "help/a.md", "--json").stdout)
+    assert [(v["number"], v["live"]) for v in shown["versions"]] == [(1, False), (2, True)]
+    assert shown["versions"][1]["sections"][0]["text"] == "Apples and pears."
+    assert orjson.loads(run("knowledge", "show", "a.md", "--json").stdout) == shown
+    assert "version 2 (live): A" in run("knowledge", "show", shown["id"]).stdout
+
+
+def test_registering_the_commands_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, typer; from ingestion.cli import register; register(typer.Typer());"
+        "print([m for m in ('onnxruntime', 'fastapi', 'sqlalchemy', 'numpy') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert ran.stdout.strip() == "[]"
