@@ -6,7 +6,9 @@ What the HTTP server, vLLM, Qdrant or Celery already expose is not written again
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 OTHER: Final = "other"
 """Label value of anything outside a closed set."""

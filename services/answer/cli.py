@@ -1,6 +1,7 @@
 """`twofold ask`: one question, answered in this process or by the server that runs on this home."""
 
 import asyncio
+import sys
 import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from twofold.settings import Settings
 
 HTTP_SECONDS = 120.0
+UNBROKEN = 10_000
+"""Columns of an output that nobody watches."""
 COLOURS = {"ANSWER": "green", "CLARIFY": "yellow", "ESCALATE": "dark_orange", "DECLINE": "blue"}
 
 
@@ -109,7 +112,8 @@ def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    # Only a person at a terminal is served by line breaks.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else UNBROKEN)
     head = Text(answer["action"], style=f"bold {COLOURS.get(answer['action'], 'white')}")
     if escalation := answer["escalation"]:
         head.append(f"  to {escalation['team']}, because {escalation['reason']}", style="not bold")
@@ -129,12 +133,15 @@ def _print_source(console: "Console", citation: dict[str, Any]) -> None:
     console.print()
     title = Text(f"[{citation['n']}] ", style="bold cyan")
     title.append(_visible(citation["title"]), style="bold")
-    title.append(f"  {citation['document']}, version {citation['version']}", style="dim not bold")
     console.print(title)
-    if citation["url"]:
-        console.print(Padding(Text(_visible(citation["url"]), style="blue"), (0, 0, 0, 4)))
-    quote = Text(f"“{_visible(citation['quote'])}”", style="italic")
-    console.print(Padding(quote, (0, 0, 0, 4)))
+    for words, style in (
+        (f"{citation['document']}, version {citation['version']}", "dim"),
+        (citation["url"], "blue"),
+        (f"“{citation['quote']}”", "italic"),
+    ):
+        if words:
+            text = Text(_visible(words), style=style)
+            console.print(Padding(text, (0, 0, 0, 4), expand=False))
 
 
 def _visible(text: str) -> str:

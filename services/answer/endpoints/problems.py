@@ -1,6 +1,6 @@
 """Every error as an RFC 9457 problem document, without a word about our insides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -107,12 +107,14 @@ def _say(error: HTTPException, request: Request) -> str:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "another method")
         return f"{request.method} is not possible at {request.url.path}; use {allowed}."
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return "The request cannot be read. Send valid JSON in UTF-8."
     return error.detail
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for nothing else
-    found = [{"field": _field(each["loc"]), "message": _message(each)} for each in error.errors()]
+    found = [{"field": _field(each), "message": _message(each)} for each in error.errors()]
     first = found[0]
     problem = Problem.model_validate(
         {
@@ -127,10 +129,12 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return respond(problem)
 
 
-def _field(location: Sequence[Any]) -> str:
+def _field(error: Mapping[str, Any]) -> str:
     """Where in the request, in the caller's words: without our union branches."""
+    if error["type"] == "json_invalid":
+        return "body"
     parts = [
-        str(part) for part in location[1:] if not str(part).startswith(("list[", "constrained"))
+        str(part) for part in error["loc"][1:] if not str(part).startswith(("list[", "constrained"))
     ]
     return ".".join(parts) or "body"
 
@@ -143,5 +147,7 @@ def _message(error: Mapping[str, Any]) -> str:
         return "send a JSON object, with Content-Type: application/json"
     if error["type"] == "missing":
         return "it is missing"
+    if error["type"] == "extra_forbidden":
+        return "there is no such field"
     text = str(error["msg"]).removeprefix("Value error, ")
     return text[:1].lower() + text[1:]

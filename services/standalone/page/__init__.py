@@ -53,7 +53,6 @@ def describe(house: HousePolicy) -> dict[str, Any]:
         "locales": list(house.locales),
         "audiences": list(AUDIENCES),
         "teams": {locale: house.say(locale).teams for locale in house.locales},
-        "reasons": {name: reason.when for name, reason in house.reasons.items()},
         "examples": {locale: examples(house, locale) for locale in house.locales},
     }
 

@@ -50,6 +50,8 @@ function addTurn(question) {
   const answer = make("article", "answer", status, body);
   const node = make("section", "turn", heading, asked, answer);
   asked.setAttribute("aria-hidden", "true");
+  $("turns").querySelector(".newest")?.classList.remove("newest");
+  node.classList.add("newest");
   $("turns").append(node);
   $("welcome").hidden = true;
   return { node, answer, status, body, text: "", citations: [], question };
@@ -67,7 +69,7 @@ function showAction(turn, { action, escalation }) {
 function showEscalation(turn, { team, reason }) {
   const teams = state.house.teams[locale()] ?? {};
   turn.notice?.remove();
-  turn.notice = make("aside", "handoff", make("strong", "", state.words.handed(teams[team] ?? team)), make("span", "", state.house.reasons[reason] ?? reason));
+  turn.notice = make("aside", "handoff", make("strong", "", state.words.handed(teams[team] ?? team)), make("span", "", `${state.words.reason}: ${reason.replaceAll("_", " ")}`));
   turn.badge.after(turn.notice);
 }
 
@@ -91,12 +93,17 @@ function showSources(turn) {
   for (const citation of turn.citations) list.append(source(citation, turn));
   turn.sources = make("section", "cited", make("h3", "", state.words.sources(turn.citations.length)), list);
   turn.body.after(turn.sources);
+  for (const item of list.children) {
+    const quote = item.querySelector(".quote");
+    item.classList.toggle("long", quote.scrollHeight > quote.clientHeight + 4);
+  }
 }
 
 function source(citation, turn) {
-  const quote = make("blockquote", "quote", citation.quote);
+  const quote = make("blockquote", "quote", render(citation.quote, () => null));
   const url = safeUrl(citation.url);
-  const title = url ? make("a", "title", citation.title, icon(OUT)) : make("span", "title", citation.title);
+  const words = citation.title.replaceAll(" > ", " › ");
+  const title = url ? make("a", "title", words, icon(OUT)) : make("span", "title", words);
   if (url) {
     aim(title, url);
     title.setAttribute("aria-label", `${citation.title}, ${state.words.newTab}`);
@@ -194,11 +201,12 @@ async function ask(question) {
   const turn = addTurn(question);
   const abort = new AbortController();
   running(abort);
-  scrollDown(true);
+  turn.node.scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
   try {
     await read(turn, question, abort.signal);
   } catch (error) {
-    fail(turn, error.name === "AbortError" ? state.words.stopped : error.said ?? state.words.offline);
+    if (!error.said && error.name !== "AbortError") console.error(error);
+    fail(turn, error.name === "AbortError" ? state.words.stopped : error.said ?? state.words.broken);
   } finally {
     running(null);
   }
@@ -230,7 +238,6 @@ function take(turn, event, data) {
   else if (event === "done") {
     finish(turn, data);
     announce(`${turn.body.textContent} ${state.words.ready(data.citations.length)}`);
-    scrollDown();
   } else if (event === "error") throw told(data.detail);
 }
 
@@ -241,7 +248,6 @@ function showSoon(turn) {
   requestAnimationFrame(() => {
     turn.drawing = false;
     if (!turn.done) showText(turn);
-    scrollDown();
   });
 }
 
@@ -275,9 +281,13 @@ function fail(turn, said) {
   announce(said);
 }
 
-function send(path, body, signal) {
+async function send(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
-  return fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
+  try {
+    return await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
+  } catch (error) {
+    throw error.name === "AbortError" ? error : told(state.words.offline);
+  }
 }
 
 function running(abort) {
@@ -307,12 +317,6 @@ function keep(conversation) {
   state.conversation = conversation;
   if (conversation) localStorage.setItem(KEPT, conversation);
   else localStorage.removeItem(KEPT);
-}
-
-// Follow the text only while the reader is at its end; scrolling up stops that.
-function scrollDown(always = false) {
-  const main = $("main");
-  if (always || main.scrollHeight - main.scrollTop - main.clientHeight < 160) main.scrollTop = main.scrollHeight;
 }
 
 function enable() {
@@ -387,7 +391,7 @@ async function restore() {
   }
   state.conversation = id;
   for (const { question, answer, rating } of (await reply.json()).turns) finish(addTurn(question), answer, rating);
-  scrollDown(true);
+  $("turns").lastElementChild?.scrollIntoView({ block: "start" });
 }
 
 function listen() {

@@ -145,9 +145,11 @@ function startsBlock(line) {
 function inline(text, parent, onMark, depth) {
   let last = 0;
   for (const match of text.matchAll(INLINE)) {
-    plain(text.slice(last, match.index), parent);
-    last = match.index + match[0].length;
     const g = match.groups;
+    const before = text.slice(last, match.index);
+    // A mark never begins a line: the space before it does not break.
+    plain(g.mark ? before.replace(/ $/, "\u202f") : before, parent);
+    last = match.index + match[0].length;
     if (g.escape) plain(g.escape[1], parent);
     else if (g.code !== undefined) add(parent, "code").textContent = g.code.trim() || g.code;
     else if (g.alt !== undefined) plain(g.alt, parent);
@@ -195,4 +197,8 @@ function plain(text, parent) {
 
 function add(parent, tag) {
   return parent.appendChild(document.createElement(tag));
+}
+
+function leading(line) {
+  return line.length - line.trimStart().length;
 }
