@@ -84,9 +84,10 @@ _AMOUNT = re.compile(
 )
 _NAME = re.compile(r"\b\w*[a-z][A-Z]\w*")
 _NAME_OR_CAPITAL = re.compile(r"(?<=[\w,;] )[A-Z]\w*[a-z]{2}\w*|\b\w*[a-z][A-Z]\w*")
-_CALENDAR = frozenset(
-    "january february march april may june july august september october november december"
-    " monday tuesday wednesday thursday friday saturday sunday christmas easter".split()
+_CALENDAR = re.compile(
+    r"(january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|(mon|tues|wednes|thurs|fri|satur|sun)day|christmas|easter)",
+    re.IGNORECASE,
 )
 _UNHELPED = re.compile(
     r"\b(still|again)\b[^.?!]{0,30}\b(not|no|n.t|same|fails?|failing|broken|error|wrong)\b"
@@ -228,6 +229,7 @@ class Decider:
 
     def _read(self, question: Question, vector: npt.NDArray[np.float32]) -> _Reading:
         intent = self._intent(question, vector)
+        known = frozenset(intent)
         rules = self._rules(question)
         signals: dict[str, Any] = {"intent": _rounded(intent)}
         if rules:
@@ -239,8 +241,10 @@ class Decider:
             if amount <= limits.money and limits.money_reason in intent:
                 intent[limits.money_reason] = 0.0
         for rule in rules:
-            least = max(intent.get(rule.reason, 0.0), RULE_FLOOR[rule.firm])
-            intent[rule.reason] = least * (STRONG_RULE if rule.firm else WEAK_RULE)
+            # A reason that the classifier never learned has none to overrule its rules.
+            firm = rule.firm or rule.reason not in known
+            least = max(intent.get(rule.reason, 0.0), RULE_FLOOR[firm])
+            intent[rule.reason] = least * (STRONG_RULE if firm else WEAK_RULE)
         refused = self._consent_refused(question)
         if refused is not None:
             intent[refused] = 0.0
@@ -270,13 +274,14 @@ class Decider:
     def _rules(self, question: Question) -> tuple[Rule, ...]:
         rules = []
         for name, reason in self._house.reasons.items():
-            match = reason.matcher.search(question.asked) if reason.matcher else None
+            money = name == self._house.limits.money_reason
+            text = question.standalone if money else question.asked
+            match = reason.matcher.search(text) if reason.matcher else None
             if match is None:
                 continue
-            # What asks for money back is half of the money rule; the amount makes it whole.
-            limits = self._house.limits
-            small = max(amounts(question.standalone), default=0.0) <= limits.money
-            if name == limits.money_reason and small:
+            # What asks for money back is half of the money rule; the amount, often told in another
+            # message, makes it whole.
+            if money and max(amounts(text), default=0.0) <= self._house.limits.money:
                 continue
             rules.append(Rule(name, match.group().strip(), name in FIRM))
         return tuple(rules)
@@ -348,8 +353,8 @@ def clues(question: Question, found: Found, evidence: Evidence) -> tuple[float, 
     """
     text = "\n".join(candidate.chunk.embedded_text for candidate in found.candidates).lower()
     pattern = _NAME if question.locale == "de" else _NAME_OR_CAPITAL
-    names = {match.group().lower() for match in pattern.finditer(question.asked)} - _CALENDAR
-    stranger = any(name not in text for name in names)
+    names = [match.group() for match in pattern.finditer(question.asked)]
+    stranger = any(not _CALENDAR.fullmatch(name) and name.lower() not in text for name in names)
     agreement = float(evidence.agreement)
     return evidence.cosine, evidence.coverage, evidence.keywords, agreement, float(stranger)
 
