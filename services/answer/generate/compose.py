@@ -1,6 +1,6 @@
 """The extractive composer: a reply out of the sources' own sentences. It needs no model.
 
-It takes the passage that answers best, then adds passages of other chunks while they cover words
+It takes a passage of the best chunk, then adds passages of other chunks while they cover words
 of the question that are still uncovered. Every line is a literal span, so it cannot invent.
 """
 
@@ -13,15 +13,13 @@ from services.answer.pack import Terms
 from twofold.prose import Block, Span, blocks, items, parts, plain
 
 SERVED_BY = "composer"
-LEAD_WORDS = 85
+LEAD_WORDS = 70
 """Length the first passage grows to."""
 MORE_WORDS = 45
 MAX_SOURCES = 3
-LEADS = 3
-"""The first passage comes from one of this many best chunks."""
 NEW_COVERAGE = 0.12
 """Share of the question's weight that a further passage must newly cover, or"""
-CLOSE_SCORE = 0.9
+CLOSE_SCORE = 0.8
 """the share of the best chunk's score above which a second opinion is worth its words."""
 RIGHT_KIND = 0.2
 """What a sentence of the kind asked for (a number, a step) is worth, in coverage."""
@@ -67,36 +65,26 @@ class Passage(NamedTuple):
     terms: frozenset[int]
 
     @property
-    def worth(self) -> float:
-        return max((unit.worth for unit in self.units), default=0.0)
-
-    @property
     def words(self) -> int:
         return sum(unit.words for unit in self.units)
 
 
 def compose(packed: Sequence[Candidate], question: str, terms: Terms, max_words: int) -> Draft:
     """A cited draft of about `max_words`. `packed` must not be empty."""
-    best = packed[0].score
-    leads = [
-        _passage(mark, candidate, question, terms, min(LEAD_WORDS, max_words))
-        for mark, candidate in enumerate(packed[:LEADS], start=1)
-    ]
-    lead = max(leads, key=lambda p: p.worth + packed[p.mark - 1].score / best)
-    passages = [lead]
-    covered = lead.terms
-    budget = max_words - lead.words
+    passages: list[Passage] = []
+    covered: frozenset[int] = frozenset()
+    budget = max_words
     for mark, candidate in enumerate(packed, start=1):
         if len(passages) == MAX_SOURCES or budget < MORE_WORDS // 2:
             break
-        if mark == lead.mark:
-            continue
-        more = _passage(mark, candidate, question, terms, min(MORE_WORDS, budget))
-        gain = terms.coverage(covered | more.terms) - terms.coverage(covered)
-        if more.units and (gain >= NEW_COVERAGE or candidate.score >= CLOSE_SCORE * best):
-            passages.append(more)
-            covered |= more.terms
-            budget -= more.words
+        room = min(MORE_WORDS if passages else LEAD_WORDS, budget)
+        passage = _passage(mark, candidate, question, terms, room)
+        gain = terms.coverage(covered | passage.terms) - terms.coverage(covered)
+        close = candidate.score >= CLOSE_SCORE * packed[0].score
+        if passage.units and (close or gain >= NEW_COVERAGE):
+            passages.append(passage)
+            covered |= passage.terms
+            budget -= passage.words
     return Draft(
         action="ANSWER",
         text="\n\n".join(_show(passage) for passage in passages),
