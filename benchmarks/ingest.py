@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import resource
 import tempfile
 import time
@@ -29,6 +30,7 @@ from twofold.settings import Settings
 from twofold.stack import Stack, open_stack
 
 REPEATS = 5
+_TITLE = re.compile(r"^title:[ ]*([\"']?)", re.MULTILINE)
 
 
 class Recording:
@@ -80,9 +82,7 @@ def grow(corpus: Path, tree: Path, documents: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         text = source.read_text(encoding="utf-8")
         if copy:
-            text = text.replace("title: ", f"title: Edition {copy} of ", 1).replace(
-                "title: Edition " + str(copy) + ' of "', f'title: "Edition {copy} of ', 1
-            )
+            text = _TITLE.sub(rf"title: \1Edition {copy} of ", text, count=1)
         target.write_text(text, encoding="utf-8")
 
 

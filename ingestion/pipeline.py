@@ -60,7 +60,8 @@ def carry_out(stack: Stack, run: Run, source: Source, *, allow_empty: bool = Fal
         write_each(stack, run, batch)
     found = {item.external_id for item in items}
     remove_missing(stack, run, known, found)
-    discard_drafts(stack, run.lease)
+    if run.after_crash or run.failures:
+        discard_drafts(stack, run.lease)
     clear_other_failures(stack.ledger, run.lease, {note.document for note in run.failures})
     return run.report()
 

@@ -26,10 +26,10 @@ class Known(NamedTuple):
 
     settled: Mapping[str, str]
     """external id -> raw hash, of documents of which nothing remains to be done."""
-    live: Mapping[str, str]
-    """external id -> document id, of documents that answer."""
-    removed: Mapping[str, str]
-    """The same of documents whose removal was interrupted before their points were gone."""
+    live: Sequence[str]
+    """External ids of documents that answer."""
+    removed: Sequence[str]
+    """Those of documents whose removal was interrupted before their points were gone."""
 
 
 class Candidate(NamedTuple):
@@ -54,33 +54,31 @@ class Prepared:
 
 
 def load_known(stack: Stack, run: Run) -> Known:
-    """One query for all hashes of the source."""
-    digest = stack.fingerprint.digest
+    """All hashes of the source, and which documents were made by another fingerprint."""
+    own = and_(Document.workspace == run.workspace, Document.source == run.source)
     # An index that was lost is filled again from the source.
     filled = stack.index.count() > 0
-    settled, live, removed = dict[str, str](), dict[str, str](), dict[str, str]()
     with stack.ledger.session() as session:
-        rows = session.execute(
-            select(
-                Document.external_id,
-                Document.id,
-                Document.raw_hash,
-                Document.live,
-                Version.fingerprint,
+        documents = session.execute(
+            select(Document.external_id, Document.raw_hash, Document.live).where(own)
+        ).all()
+        # Asked apart from the hashes: a row for each document would cost as much as reading it.
+        outdated = set(
+            session.scalars(
+                select(Document.external_id)
+                .join(Version)
+                .where(
+                    own,
+                    Version.number == Document.live,
+                    Version.fingerprint != stack.fingerprint.digest,
+                )
             )
-            .outerjoin(
-                Version, and_(Version.document_id == Document.id, Version.number == Document.live)
-            )
-            .where(Document.workspace == run.workspace, Document.source == run.source)
         )
-        for external_id, id, raw_hash, number, fingerprint in rows:
-            if number is None:
-                if raw_hash:
-                    removed[external_id] = id
-                continue
-            live[external_id] = id
-            if raw_hash and fingerprint == digest and filled:
-                settled[external_id] = raw_hash
+    live = [external_id for external_id, _, number in documents if number is not None]
+    removed = [each for each, raw_hash, number in documents if number is None and raw_hash]
+    settled = {each: raw_hash for each, raw_hash, number in documents if number is not None}
+    for external_id in outdated if filled else live:
+        del settled[external_id]
     return Known(settled, live, removed)
 
 
@@ -98,6 +96,7 @@ def discover(run: Run, items: Iterator[Item], known: Known, *, allow_empty: bool
 
 def fetch_changed(run: Run, items: Sequence[Item], known: Known) -> Iterator[Candidate]:
     """Read each document, and hand on those whose bytes differ from the live version's."""
+    settled = known.settled
     for item in items:
         external_id = item.external_id
         try:
@@ -106,11 +105,11 @@ def fetch_changed(run: Run, items: Sequence[Item], known: Known) -> Iterator[Can
             run.failed(_printable(external_id), StepFailed("fetch", error))
             continue
         digest = fetched.digest
-        if known.settled.get(external_id) != digest:
-            ref = DocumentRef(run.workspace, run.source, external_id)
-            yield Candidate(ref, fetched, digest, time.time())
+        if settled.get(external_id) == digest:
+            run.unchanged()
             continue
-        run.unchanged()
+        ref = DocumentRef(run.workspace, run.source, external_id)
+        yield Candidate(ref, fetched, digest, time.time())
 
 
 def prepare(stack: Stack, run: Run, candidates: Iterator[Candidate]) -> Iterator[Prepared]:

@@ -67,7 +67,7 @@ def delete_document(stack: Stack, workspace: str, source: str, external_id: str)
     if document is None or document.live is None:
         raise NotFound(f"There is no live document {ref.key!r}.")
     with _held(stack, workspace, source) as lease:
-        remove(stack, lease, {external_id: ref.id})
+        remove(stack, lease, [external_id])
 
 
 @contextmanager

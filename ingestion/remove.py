@@ -1,7 +1,7 @@
 """Documents out of the index: those gone at their source, and drafts nobody will publish."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import delete, exists, or_, select, update
 
@@ -9,7 +9,7 @@ from ingestion.lease import Lease
 from ingestion.plan import NOT_YET
 from ingestion.prepare import Known
 from ingestion.run import Run, clear_failures
-from twofold.index import OPEN_VERSION
+from twofold.index import OPEN_VERSION, DocumentRef
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
 
@@ -21,23 +21,27 @@ def remove_missing(stack: Stack, run: Run, known: Known, found: set[str]) -> Non
     gone = [external_id for external_id in known.live if external_id not in found]
     for at in range(0, len(gone), BATCH):
         some = gone[at : at + BATCH]
-        remove(stack, run.lease, {external_id: known.live[external_id] for external_id in some})
+        remove(stack, run.lease, some)
         run.removed(len(some))
         run.checkpoint()
     # What is back at its source by now has new points, under the same ids.
-    purge(stack, [id for external_id, id in known.removed.items() if external_id not in found])
+    purge(stack, _ids(run.lease, [id for id in known.removed if id not in found]))
 
 
-def remove(stack: Stack, lease: Lease, documents: Mapping[str, str]) -> None:
+def _ids(lease: Lease, external_ids: Sequence[str]) -> list[str]:
+    return [DocumentRef(lease.workspace, lease.source, each).id for each in external_ids]
+
+
+def remove(stack: Stack, lease: Lease, external_ids: Sequence[str]) -> None:
     """Stop answering from these, then delete all points they ever had."""
-    ids = list(documents.values())
+    ids = _ids(lease, external_ids)
     with stack.ledger.session() as session:
         lease.renew(session)
         # The raw hash stays until the points are gone: it says that they are not, yet.
         session.execute(
             update(Document).where(Document.id.in_(ids)).values(live=None, removed_at=time.time())
         )
-        clear_failures(session, lease, list(documents))
+        clear_failures(session, lease, external_ids)
     purge(stack, ids)
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
@@ -57,11 +57,19 @@ class Run:
     """A sync that holds its source's lease. As a context manager it records how it ended."""
 
     def __init__(
-        self, ledger: Ledger, lease: Lease, id: str, progress: ProgressCallback | None
+        self,
+        ledger: Ledger,
+        lease: Lease,
+        id: str,
+        progress: ProgressCallback | None,
+        *,
+        after_crash: bool,
     ) -> None:
+        """`after_crash`: the sync before this one did not end well, and may have left drafts."""
         self.ledger = ledger
         self.lease = lease
         self.id = id
+        self.after_crash = after_crash
         self.stop = threading.Event()
         self.counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "chunks"), 0)
         self.failures: list[FailureNote] = []
@@ -113,7 +121,7 @@ class Run:
 
     def _advance(self, documents: int) -> None:
         self.done += documents
-        if time.monotonic() >= self._next or self.done == self.total or not documents:
+        if self.done == self.total or not documents or time.monotonic() >= self._next:
             self.checkpoint()
 
     def checkpoint(self) -> None:
@@ -175,12 +183,23 @@ def open_run(
     """Take the source's lease and begin a sync. Raises Conflict naming who holds it."""
     leases.register(ledger, workspace, source.name, source.kind, source.config)
     id = str(uuid4())
+    last = _last_state(ledger, workspace, source.name)
 
     def begin(session: Session) -> None:
         _begin(session, workspace, source.name, id)
 
     lease = leases.acquire(ledger, workspace, source.name, then=begin)
-    return Run(ledger, lease, id, progress)
+    return Run(ledger, lease, id, progress, after_crash=last not in (None, "done"))
+
+
+def _last_state(ledger: Ledger, workspace: str, source: str) -> str | None:
+    with ledger.session() as session:
+        return session.scalar(
+            select(Sync.state)
+            .where(Sync.workspace == workspace, Sync.source == source)
+            .order_by(Sync.started_at.desc())
+            .limit(1)
+        )
 
 
 def _begin(session: Session, workspace: str, source: str, id: str) -> None:
@@ -213,7 +232,7 @@ def record_failure(session: Session, lease: Lease, note: FailureNote) -> None:
     row.attempts += 1
 
 
-def clear_failures(session: Session, lease: Lease, external_ids: list[str]) -> None:
+def clear_failures(session: Session, lease: Lease, external_ids: Sequence[str]) -> None:
     session.execute(delete(Failure).where(*_of(lease), Failure.external_id.in_(external_ids)))
 
 
