@@ -91,9 +91,9 @@ def eval_answers(
         return
     show.show_answers(console, report)
     if failed and failures is None:
-        console.print(f"{len(failed)} answers failed; see why with --failures FILE.")
+        typer.echo(f"{len(failed)} answers failed; see why with --failures FILE.")
     elif failed:
-        console.print(f"{len(failed)} answers failed; see why with: twofold diagnose {failures}")
+        typer.echo(f"{len(failed)} answers failed; see why with: twofold diagnose {failures}")
 
 
 @evals.command("retrieval")

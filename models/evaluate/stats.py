@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 RESAMPLES = 2000
 SEED = 20261101
-LEVEL = 0.95
+TAIL = 0.025
+"""Left out on each side of a 95% interval."""
 
 
 class Estimate(NamedTuple):
@@ -39,27 +40,36 @@ def estimate(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
     if not data.size:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
     sums, counts = _by_cluster(data, clusters)
-    mean = float(data.mean())
-    tail = (1 - LEVEL) / 2
     if (data == data[0]).all() and data[0] in (0.0, 1.0):
-        edge = float(tail ** (1 / len(sums)))
-        return Estimate(mean, *((edge, 1.0) if data[0] else (0.0, 1 - edge)), n=data.size)
-    if len(sums) < 2:
-        return Estimate(mean, float("nan"), float("nan"), data.size)
-    draws = _weights(len(sums))
-    means = (draws @ sums) / (draws @ counts)
-    low, high = np.quantile(means, (tail, 1 - tail))
-    return Estimate(mean, float(low), float(high), data.size)
+        edge = float(TAIL ** (1 / len(sums)))
+        low, high = (edge, 1.0) if data[0] else (0.0, 1 - edge)
+        return Estimate(float(data[0]), low, high, data.size)
+    return _bootstrap(data, sums, counts)
 
 
 def difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
-    """Mean of the paired differences a - b, with the same interval."""
-    return estimate([x - y for x, y in zip(a, b, strict=True)], clusters)
+    """Mean of the paired differences a - b, and its bootstrap interval over clusters."""
+    data = np.subtract(a, b, dtype=np.float64)
+    return _bootstrap(data, *_by_cluster(data, clusters))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that `share` (0..1) of the values do not exceed; nan without values."""
     return float(np.quantile(values, share)) if len(values) else float("nan")
+
+
+def _bootstrap(
+    data: npt.NDArray[np.float64],
+    sums: npt.NDArray[np.float64],
+    counts: npt.NDArray[np.float64],
+) -> Estimate:
+    mean = float(data.mean())
+    if len(sums) < 2:
+        # One cluster says nothing about how clusters differ.
+        return Estimate(mean, float("nan"), float("nan"), data.size)
+    draws = _weights(len(sums))
+    low, high = np.quantile((draws @ sums) / (draws @ counts), (TAIL, 1 - TAIL))
+    return Estimate(mean, float(low), float(high), data.size)
 
 
 def _by_cluster(

@@ -150,8 +150,8 @@ def _index(stack: Stack, labelled: Labelled, locale: str, progress: Progress) ->
     if report.failures:
         first = report.failures[0]
         raise InvalidInput(
-            f"{report.failed} documents of the corpus could not be indexed; the first is"
-            f" {first.document!r}, at the step {first.step!r}: {first.reason}"
+            f"Of {len(labelled.corpus):,} documents {report.failed:,} could not be indexed; the"
+            f" first is {first.document!r}, at the step {first.step!r}: {first.reason}"
         )
 
 

@@ -1,0 +1,111 @@
+"""The product itself under the evals: a small corpus and a small help center, really indexed."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ingestion.pipeline import sync
+from ingestion.sources import Folder
+from models.evaluate.answers import ask_all, score
+from models.evaluate.client import AnswerClient
+from models.evaluate.labelled import load_labelled
+from models.evaluate.local import Labels, open_local
+from models.evaluate.retrieval import report
+from models.evaluate.suite import Case
+from tests.services.standalone.serving import needs_weights
+from twofold.errors import InvalidInput, SetupError
+from twofold.settings import Settings
+from twofold.stack import open_stack
+
+pytestmark = needs_weights
+
+CORPUS = """\
+{"id": "keys", "title": "API keys", "text": "A rotated key keeps working for 24 hours."}
+{"id": "seats", "title": "Seats", "text": "The Creek plan has ten seats for your team."}
+{"id": "refunds", "title": "Refunds", "text": "Money comes back within ten business days."}
+"""
+QUERIES = """\
+{"id": "q1", "text": "how long does an old key work after rotation"}
+{"id": "q2", "text": "and how many?", "history": [{"role": "user", "text": "seats on Creek"}]}
+"""
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "corpus.jsonl").write_text(CORPUS)
+    (tmp_path / "queries.jsonl").write_text(QUERIES)
+    (tmp_path / "qrels.tsv").write_text("q1\t0\tkeys\t1\nq2\t0\tseats\t1\n")
+    return tmp_path
+
+
+def test_every_run_finds_the_document_and_a_second_run_embeds_nothing_new(folder: Path) -> None:
+    settings = Settings(home=folder / "home")
+    labelled = load_labelled(folder)
+    local = open_local(settings)
+    rankings = local.rankings(labelled, "history", "en", _silent)
+    assert [ranking[0] for ranking in rankings["full"]] == ["keys", "seats"]
+    runs = report(labelled, rankings).runs
+    assert {run: found["mrr"].value for run, found in runs.items()} == dict.fromkeys(runs, 1)
+    (home,) = (settings.home / "cache" / "retrieval").iterdir()
+    before = (home / "ledger.db").stat().st_ino
+    assert local.rankings(labelled, "history", "en", _silent) == rankings
+    assert (home / "ledger.db").stat().st_ino == before
+
+
+def test_a_corpus_that_cannot_all_be_indexed_is_refused(folder: Path) -> None:
+    bad = CORPUS + '{"id": "nul", "title": "Nul", "text": "a\\u0000b"}\n'
+    (folder / "corpus.jsonl").write_text(bad)
+    with pytest.raises(InvalidInput, match=r"Of 4 documents 1 could not.*'nul'.*extract"):
+        open_local(Settings(home=folder / "home")).rankings(
+            load_labelled(folder), "none", "en", _silent
+        )
+
+
+def test_a_suite_is_asked_of_the_whole_service_in_this_process(tmp_path: Path) -> None:
+    articles = tmp_path / "articles"
+    articles.mkdir()
+    (articles / "keys.md").write_text("# API keys\n\nA rotated key keeps working for 24 hours.\n")
+    settings = Settings(home=tmp_path / "home")
+    with open_stack(settings) as stack:
+        sync(stack, settings.workspace, Folder("hc", articles))
+    case = Case.model_validate(
+        {
+            "id": "a",
+            "question": "How long does a rotated API key keep working?",
+            "expect": {"action": "ANSWER", "documents": ["keys.md"], "facts": ["24 hours"]},
+        }
+    )
+
+    async def run() -> dict[str, float]:
+        async with open_local(settings).service() as http:
+            outcomes = await ask_all(AnswerClient(http), [case], progress=lambda _done: None)
+        return {name: found.value for name, found in score(outcomes).metrics.items() if found.n}
+
+    found = asyncio.run(run())
+    assert found == dict.fromkeys(found, 1) | {"over_escalated": 0}
+    assert {"facts", "gold_cited", "quotes_true"} <= found.keys()
+
+
+def test_an_empty_index_says_what_to_do(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_local(Settings(home=tmp_path)).service():
+            pass
+
+    with pytest.raises(SetupError, match="twofold ingest"):
+        asyncio.run(run())
+
+
+def test_scope_is_judged_by_the_products_classifier(tmp_path: Path) -> None:
+    topics = {"keys": "rotate my api key", "seats": "add a seat for my team", "oos": "sing a song"}
+    words = ("please", "now", "today", "can you", "how do i")
+    train = [Labels(f"{word} {text}", label) for label, text in topics.items() for word in words]
+    found = open_local(Settings(home=tmp_path)).scoped(
+        train, "oos", ["rotate an api key", "sing me a song"], _silent
+    )
+    assert found[0].label == "keys"
+    assert found[0].outside < found[1].outside
