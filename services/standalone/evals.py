@@ -2,9 +2,10 @@
 
 Corpora are indexed by the ingestion plane and searched by the answer plane, as the product does it;
 nothing is a copy made for measuring. An index is kept under the home's `cache` by the hash of its
-corpus and of what made it, so that a second run only asks.
+corpus, so that a second run only asks.
 """
 
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -65,7 +66,7 @@ class Local:
     ) -> Rankings:
         home = self._settings.home / "cache" / "retrieval" / labelled.digest[:16]
         runs: dict[str, list[list[str]]] = {"bm25": [], "dense": [], "fusion": [], "full": []}
-        with open_stack(_at(home, self._settings)) as stack:
+        with _open_cached(home, self._settings) as stack:
             _index(stack, labelled, locale, progress)
             for done, query in enumerate(labelled.queries, start=1):
                 for run, ranking in _ranked(stack, query, rewrite, locale).items():
@@ -182,6 +183,12 @@ def _documents(chunks: Iterable[Chunk]) -> list[str]:
     return list(dict.fromkeys(chunk.key.partition("/")[2] for chunk in chunks))
 
 
-def _at(home: Path, settings: Settings) -> Settings:
+def _open_cached(home: Path, settings: Settings) -> Stack:
     kept = settings.model_dump(exclude={"home", "ledger_url"})
-    return Settings(home=home, ledger_url="", **kept)
+    own = Settings(home=home, ledger_url="", **kept)
+    try:
+        return open_stack(own)
+    except SetupError:
+        # Made by another embedder or splitter: a cache is made again.
+        shutil.rmtree(home, ignore_errors=True)
+        return open_stack(own)

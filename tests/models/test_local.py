@@ -57,6 +57,14 @@ def test_every_run_finds_the_document_and_a_second_run_embeds_nothing_new(folder
     assert (home / "ledger.db").stat().st_ino == before
 
 
+def test_a_cached_index_that_something_else_made_is_made_again(folder: Path) -> None:
+    labelled = load_labelled(folder)
+    other = Settings(home=folder / "home", chunk_tokens=60)
+    open_local(other).rankings(labelled, "none", "en", _silent)
+    found = open_local(Settings(home=folder / "home")).rankings(labelled, "none", "en", _silent)
+    assert found["full"][0][0] == "keys"
+
+
 def test_a_corpus_that_cannot_all_be_indexed_is_refused(folder: Path) -> None:
     bad = CORPUS + '{"id": "nul", "title": "Nul", "text": "a\\u0000b"}\n'
     (folder / "corpus.jsonl").write_text(bad)
