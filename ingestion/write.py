@@ -24,7 +24,7 @@ from twofold.index import OPEN_VERSION, Chunk, Embedded
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
 
-EMBED_TEXTS = 256
+EMBED_TEXTS = 512
 """Texts in one call to the embedder: enough to group by length, few enough to show progress."""
 UPSERT_POINTS = 128
 """Points in one write: a larger one would hold up searches meanwhile."""
