@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from twofold.errors import Conflict, InvalidInput, SetupError
 
+MAX_PORT = 65_535
 GRACE_SECONDS = 10
 """What a request under way gets to end in, once asked to stop."""
 FIRST_LOOK_SECONDS = 10.0
@@ -24,11 +25,13 @@ def bind(host: str, port: int) -> socket.socket:
 
     Raises Conflict where the port is taken, InvalidInput where the address is none of ours.
     """
+    if not 0 <= port <= MAX_PORT:
+        raise InvalidInput(f"{port} is not a port. Choose one up to {MAX_PORT}, or 0 for any.")
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InvalidInput(f"{host}:{port} is not an address to serve on: {error}.") from error
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

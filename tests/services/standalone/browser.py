@@ -127,12 +127,12 @@ class Browser:
             raise PageFailed(json.dumps(found["exceptionDetails"])[:600])
         return found["result"].get("value")
 
-    def wait(self, script: str) -> Any:
+    def wait(self, script: str) -> None:
         """Until the expression is true."""
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
-            if value := self.run(script):
-                return value
+            if self.run(f"Boolean({script})"):
+                return
             time.sleep(0.05)
         raise PageFailed(f"never true: {script}; errors: {self.errors}")
 

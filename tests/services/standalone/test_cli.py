@@ -1,0 +1,207 @@
+"""`twofold serve` and `twofold ask` as a person runs them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
+from twofold import running
+from twofold.__main__ import build
+
+pytestmark = needs_weights
+
+READY = "Twofold is ready: "
+ROLL = "How long does the old signing secret keep working after I roll it?"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose index holds the small help center, put there by the first `serve`."""
+    folder = tmp_path_factory.mktemp("cli")
+    small_help_center(folder / "help")
+    return folder / "home"
+
+
+@pytest.fixture(autouse=True)
+def environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWOFOLD_HOME", str(home))
+    monkeypatch.setenv("TWOFOLD_HOUSE", str(EXAMPLES / "house.yaml"))
+
+
+def twofold(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "twofold", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@contextmanager
+def serving(
+    home: Path, *arguments: str
+) -> Iterator[tuple["subprocess.Popen[str]", str, list[str]]]:
+    """A running server, its address, and what it said up to being ready."""
+    command = [sys.executable, "-m", "twofold", "serve", "--port", "0", *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+    try:
+        for line in process.stdout:
+            said.append(line.rstrip())
+            if line.startswith(READY):
+                break
+        assert said, "it said nothing"
+        assert said[-1].startswith(READY), said
+        yield process, said[-1].removeprefix(READY), said
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
+def test_serve_indexes_answers_and_stops(home: Path) -> None:
+    with serving(home, "--index", f"help={home.parent / 'help'}") as (process, url, said):
+        assert any("8 added" in line for line in said)
+        assert json.loads((home / "server.json").read_text()) == {"pid": process.pid, "url": url}
+        assert httpx.get(f"{url}/readyz", trust_env=False).json()["chunks"] > 10
+        assert "Content-Security-Policy" in httpx.get(url, trust_env=False).headers
+
+        asked = twofold("ask", ROLL, "--json")
+        answer = json.loads(asked.stdout)
+        assert asked.returncode == 0
+        assert "12 hours" in answer["text"]
+        kept = httpx.get(f"{url}/v1/answers/{answer['answer_id']}", trust_env=False)
+        assert kept.json()["question"] == ROLL
+
+        second = twofold("serve", "--port", "0")
+        assert second.returncode == 2
+        assert second.stderr.startswith("error: Twofold already runs on")
+        assert url in second.stderr
+
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert not (home / "server.json").exists()
+
+
+def test_an_index_in_use_is_named(home: Path) -> None:
+    with serving(home) as (process, _, _):
+        (home / "server.json").unlink()
+        refused = twofold("ask", ROLL)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("error: The index in ")
+        assert str(process.pid) in refused.stderr
+
+
+def test_a_stop_while_indexing_leaves_nothing_behind(home: Path) -> None:
+    folder = EXAMPLES / "help-center"
+    command = [sys.executable, "-m", "twofold", "serve", "--port", "0", "--index", f"all={folder}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Indexing"):
+            break
+    time.sleep(0.5)
+    process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert twofold("ask", ROLL).returncode == 0
+
+
+def test_a_taken_port_is_named(home: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused = twofold("serve", "--port", str(port))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: Port {port} on 127.0.0.1 is taken")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["--port", "99999"], "99999", id="no such port"),
+        pytest.param(["--host", "no.such.host.example"], "no.such.host", id="no such host"),
+        pytest.param(["--port", "0", "--index", "/no/such"], "/no/such", id="no such folder"),
+        pytest.param(["--port", "0", "--index", "Bad Name=/tmp"], "Bad Name", id="bad name"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(arguments: list[str], says: str) -> None:
+    refused = twofold("serve", *arguments)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")
+    assert refused.stderr.count("\n") == 1
+    assert says in refused.stderr
+
+
+def test_ask_prints_text_and_numbered_sources() -> None:
+    asked = CliRunner().invoke(build(), ["ask", ROLL])
+    assert asked.exit_code == 0, asked.output
+    assert asked.output.startswith("ANSWER\n")
+    assert "12 hours" in asked.output
+    assert "[1] Roll a signing secret" in asked.output
+    assert "https://help.brackwater.example/articles/rotate-signing-secret" in asked.output
+    assert "\x1b" not in asked.output
+
+
+def test_ask_goes_on_with_a_conversation() -> None:
+    first = json.loads(CliRunner().invoke(build(), ["ask", ROLL, "--json"]).output)
+    more = ["ask", "And where?", "--conversation", first["conversation_id"], "--json"]
+    second = json.loads(CliRunner().invoke(build(), more).output)
+    assert second["conversation_id"] == first["conversation_id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param([" "], "The question is empty", id="empty"),
+        pytest.param(["x" * 5000], "at most 4,000", id="huge"),
+        pytest.param(["x", "--conversation", "none"], "'none'", id="unknown conversation"),
+        pytest.param(["x", "--audience", "Not One"], "--audience", id="bad audience"),
+        pytest.param(["x", "--as-of", "yesterday"], "yesterday", id="bad day"),
+    ],
+)
+def test_a_bad_question_is_one_clear_error(arguments: list[str], says: str) -> None:
+    refused = CliRunner().invoke(build(), ["ask", *arguments])
+    assert refused.exit_code == 2
+    assert says in refused.stderr
+
+
+def test_a_server_that_died_is_not_asked(home: Path) -> None:
+    (home / "server.json").write_text('{"pid": 999999999, "url": "http://127.0.0.1:9"}')
+    assert running.find(home) is None
+    (home / "server.json").write_text(f'{{"pid": {os.getpid()}, "url": "http://127.0.0.1:9"}}')
+    assert running.find(home) is None
+    (home / "server.json").write_text("half a fi")
+    assert running.find(home) is None
+    (home / "server.json").unlink()
+
+
+def test_help_and_version_are_quick_and_whole() -> None:
+    for argument in ("--help", "--version"):
+        started = time.perf_counter()
+        shown = twofold(argument)
+        assert shown.returncode == 0
+        assert time.perf_counter() - started < 5
+    heavy = "numpy fastapi sqlalchemy onnxruntime httpx uvicorn"
+    code = (
+        "import sys, typer, twofold.__main__, services.answer.cli as a, services.standalone.cli as s;"
+        "app = typer.Typer(); a.register(app); s.register(app);"
+        f" print([x for x in '{heavy}'.split() if x in sys.modules])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == "[]"
