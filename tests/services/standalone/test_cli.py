@@ -197,7 +197,8 @@ def test_help_and_version_are_quick_and_whole() -> None:
         assert time.perf_counter() - started < 5
     heavy = "numpy fastapi sqlalchemy onnxruntime httpx uvicorn"
     code = (
-        "import sys, typer, twofold.__main__, services.answer.cli as a, services.standalone.cli as s;"
+        "import sys, typer, twofold.__main__;"
+        "import services.answer.cli as a, services.standalone.cli as s;"
         "app = typer.Typer(); a.register(app); s.register(app);"
         f" print([x for x in '{heavy}'.split() if x in sys.modules])"
     )
