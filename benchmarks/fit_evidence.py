@@ -3,10 +3,10 @@
     python benchmarks/fit_evidence.py [--home .twofold] [--suite examples/brackwater/eval]
 
 `--home` holds the index of the example help center. Answerable: questions of the suite's tune half
-that expect ANSWER. Gaps: those that expect `not_in_sources`, the house's own examples of it, and
-the answerable ones with their documents taken out of the results, which is what a gap looks like
-from near by. Off topic and vague: the tune half's, and the house's examples. The report half takes
-no part. Prints the constants, and how they do on questions left out of the fit.
+that expect ANSWER, and those of the calibration file. Gaps: those of both files, the house's own
+examples, and the answerable ones with their documents taken out of the results. Off topic and
+vague: the tune half's, and the house's examples. The report half takes no part. Prints the
+constants, and how they do on questions left out of the fit.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
@@ -59,10 +60,17 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Settings().home)
     parser.add_argument("--house", type=Path, default=Settings().house)
     parser.add_argument("--suite", type=Path, default=Path("examples/brackwater/eval"))
+    parser.add_argument(
+        "--calibration", type=Path, default=Path("examples/brackwater/calibration.yaml")
+    )
     args = parser.parse_args()
     house = load_house(args.house)
     with open_stack(Settings(home=args.home)) as stack:
-        rows = [*suite_rows(stack, house, args.suite), *house_rows(stack, house)]
+        rows = [
+            *suite_rows(stack, house, args.suite),
+            *house_rows(stack, house),
+            *calibration_rows(stack, house, args.calibration),
+        ]
     report(rows)
 
 
@@ -90,10 +98,24 @@ def house_rows(stack: Stack, house: HousePolicy) -> Iterator[Row]:
     }
     for kind, texts in examples.items():
         for text in texts:
-            scope = Scope("default", int(TODAY), frozenset())
-            question = Question(text, text, detect_locale(text, house.locales), scope, None)
+            question = plain_question(text, house)
             found = retrieve(question, stack)
             yield Row(clues_of(question, found, stack), kind, "house", text)
+
+
+def calibration_rows(stack: Stack, house: HousePolicy, path: Path) -> Iterator[Row]:
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    texts = [(text, GAP) for text in data["gaps"]]
+    texts += [(row["question"], ANSWERABLE) for row in data["answerable"]]
+    for text, kind in texts:
+        question = plain_question(text, house)
+        found = retrieve(question, stack)
+        yield Row(clues_of(question, found, stack), kind, "calibration", text)
+
+
+def plain_question(text: str, house: HousePolicy) -> Question:
+    scope = Scope("default", int(TODAY), frozenset())
+    return Question(text, text, detect_locale(text, house.locales), scope, None)
 
 
 def as_question(case: Case, house: HousePolicy) -> Question:
@@ -111,7 +133,7 @@ def as_question(case: Case, house: HousePolicy) -> Question:
 
 
 def clues_of(question: Question, found: Found, stack: Stack) -> tuple[float, ...]:
-    terms = Terms(stack.sparse, question.standalone, question.locale, found)
+    terms = Terms(stack.sparse, question.locale, found)
     return clues(question, found, pack(found, terms)[1])
 
 

@@ -3,12 +3,21 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 from services.answer.contract import Turn
 
 MAX_FOLLOW_UP_WORDS = 9
 TURNS_KEPT = 2
-"""Earlier user turns that a follow-up is read with: two did best on doc2dial follow-ups."""
+"""Earlier user turns that stand before a follow-up in its standalone form."""
+USER_WEIGHT = 0.3
+AGENT_WEIGHT = 0.25
+DECAY = 0.7
+SEARCHED_TURNS = 4
+ALONE = 0.6
+"""What a conversation's turns weigh in the search for its next message, which weighs 1: the k-th
+turn back DECAY**(k-1) of its speaker's weight, all of them ALONE times that where the message can
+be understood by itself. Set on the tune half of doc2dial: R@10 .78 -> .88 against joining turns."""
 
 _DEPENDENT = re.compile(
     r"^(and|but|so|or|also|then|what about|how about|what if|same|ok|okay|yes|no|und|aber|oder|"
@@ -54,15 +63,35 @@ _PAST = re.compile(
 _BEFORE = re.compile(r"\b(before|until|prior to|vor|bis)\b(?:\s+\w+){0,2}\s*$", re.IGNORECASE)
 
 
+class Said(NamedTuple):
+    """A text of the conversation, and what it weighs in the search."""
+
+    text: str
+    weight: float
+
+
 def condense(message: str, history: Sequence[Turn]) -> str:
     """`message`, led by the user turns it leans on when it cannot be understood without them."""
     earlier = [turn.text for turn in history if turn.role == "user"][-TURNS_KEPT:]
-    if not earlier:
-        return message
-    words = message.split()
-    if len(words) > MAX_FOLLOW_UP_WORDS and not _DEPENDENT.search(" ".join(words[:6])):
+    if not earlier or _stands_alone(message):
         return message
     return "\n".join([*earlier, message])
+
+
+def weigh(message: str, history: Sequence[Turn]) -> list[Said]:
+    """What to search for: the message first, then the turns before it, newest first."""
+    scale = ALONE if _stands_alone(message) else 1.0
+    said = [Said(message, 1.0)]
+    for role, weight in (("user", USER_WEIGHT), ("assistant", AGENT_WEIGHT)):
+        texts = [turn.text for turn in reversed(history) if turn.role == role]
+        for back, text in enumerate(texts[:SEARCHED_TURNS]):
+            said.append(Said(text, scale * weight * DECAY**back))
+    return said
+
+
+def _stands_alone(message: str) -> bool:
+    words = message.split()
+    return len(words) > MAX_FOLLOW_UP_WORDS and not _DEPENDENT.search(" ".join(words[:6]))
 
 
 def as_of_in(text: str, now: float) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from twofold.index import Chunk, Scope
+from twofold.index import Chunk, Scope, SparseVector
 from twofold.reply import Action, Citation, Escalation
 
 
@@ -65,23 +65,28 @@ class Candidate:
 class Evidence:
     """How well the sources seem to cover the question; inputs of the decision, kept in the record.
 
-    `cosine`: best dense score. `coverage`: share (0..1), weighted by rarity, of the question's
-    content words that stand in the packed chunks together. `keywords`: the same share for the one
-    chunk that holds most. `agreement`: dense and keyword search have the same best document.
+    `cosine`: best dense score. `fused`: the best candidate's fused score (0..2). `keywords`: best
+    BM25 score per question term. `coverage`: share (0..1), weighted by rarity, of the question's
+    content words that stand in the packed chunks together; `passage`: in the one chunk that holds
+    most. `agreement`: dense and keyword search have the same best document.
     """
 
-    cosine: float
-    coverage: float
-    keywords: float
-    agreement: bool
+    cosine: float = 0.0
+    fused: float = 0.0
+    keywords: float = 0.0
+    coverage: float = 0.0
+    passage: float = 0.0
+    agreement: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Retrieval's result, best first, with the question's vector (d,), unit length."""
+    """Retrieval's result, best first, with what was searched for: a vector (d,) of unit length, and
+    the weight of each term."""
 
     candidates: tuple[Candidate, ...]
     vector: npt.NDArray[np.float32]
+    keywords: SparseVector
     stale: int = 0
     """Hits refused because their version does not apply."""
 

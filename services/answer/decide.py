@@ -66,13 +66,13 @@ TOPIC_WORD = 0.2
 SETTLED = 0.1
 """A conversation that tells what a short follow-up is about makes "vague" this much likelier."""
 
-CLUES = ("cosine", "coverage", "keywords", "agreement", "stranger")
+CLUES = ("cosine", "fused", "keywords", "coverage", "passage", "agreement", "stranger")
 # What the clues say of each kind of question against a gap, as log odds where all kinds are as
 # frequent: weights of CLUES, then a bias. Made by benchmarks/fit_evidence.py.
 EVIDENCE: Mapping[str, tuple[float, ...]] = {
-    ANSWERABLE: (5.43, 0.02, 0.94, 0.88, -1.62, -3.26),
-    OFF_TOPIC: (-6.48, -2.41, 1.27, -0.02, 0.53, 2.73),
-    VAGUE: (-6.55, -0.19, 4.02, 0.67, -2.74, 0.81),
+    ANSWERABLE: (3.69, 0.81, 0.62, 0.19, -0.04, 0.79, -2.19, -5.00),
+    OFF_TOPIC: (-5.92, -1.19, 0.46, -2.22, 0.25, 0.11, 0.47, 3.35),
+    VAGUE: (-5.37, -1.19, 0.54, -0.42, 2.86, 0.53, -2.83, 1.33),
 }
 
 _CURRENCY = r"(?:us)?\$|usd|eur|€|£|dollars?|euros?|bucks"
@@ -355,8 +355,15 @@ def clues(question: Question, found: Found, evidence: Evidence) -> tuple[float, 
     pattern = _NAME if question.locale == "de" else _NAME_OR_CAPITAL
     names = [match.group() for match in pattern.finditer(question.asked)]
     stranger = any(not _CALENDAR.fullmatch(name) and name.lower() not in text for name in names)
-    agreement = float(evidence.agreement)
-    return evidence.cosine, evidence.coverage, evidence.keywords, agreement, float(stranger)
+    return (
+        evidence.cosine,
+        evidence.fused,
+        evidence.keywords,
+        evidence.coverage,
+        evidence.passage,
+        float(evidence.agreement),
+        float(stranger),
+    )
 
 
 def likelihoods(seen: Sequence[float]) -> dict[str, float]:
@@ -437,7 +444,7 @@ def _over_escalated(kind: str) -> float:
 
 def _between(found: Found, evidence: Evidence) -> list[str]:
     """Titles to choose among, where the few words asked do stand in the sources."""
-    if evidence.keywords < 0.5:
+    if evidence.passage < 0.5:
         return []
     titles = dict.fromkeys(candidate.chunk.title for candidate in found.candidates[:6])
     return list(titles)[:3]

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from twofold.clients.sparse import Bm25Encoder
-
 from services.answer.contract import Candidate, Evidence, Found
+from twofold.clients.sparse import Bm25Encoder
 
 MAX_CHUNKS = 6
 MAX_CHARS = 6000
@@ -15,17 +14,18 @@ SAME_TEXT = 0.85
 
 
 class Terms:
-    """Stemmed content terms of texts, and how rare each is among the candidates at hand."""
+    """Stemmed content terms of texts; the question's weigh by rarity among candidates."""
 
-    def __init__(self, sparse: Bm25Encoder, question: str, locale: str, found: Found) -> None:
+    def __init__(self, sparse: Bm25Encoder, locale: str, found: Found) -> None:
         self._sparse = sparse
         self._locale = locale
-        self.question = frozenset(sparse.query(question, locale).indices)
+        said = dict(zip(*found.keywords, strict=True))
+        self.question = frozenset(said)
         self.chunks = [self.of(c.chunk.embedded_text) for c in found.candidates]
         total = len(self.chunks)
         self._weights = {
-            term: math.log(1 + (total - n + 0.5) / (n + 0.5))
-            for term in self.question
+            term: weight * math.log(1 + (total - n + 0.5) / (n + 0.5))
+            for term, weight in said.items()
             for n in [sum(term in terms for terms in self.chunks)]
         }
 
@@ -63,13 +63,15 @@ def pack(found: Found, terms: Terms) -> tuple[tuple[Candidate, ...], Evidence]:
 
 def _evidence(found: Found, terms: Terms, packed: Sequence[frozenset[int]]) -> Evidence:
     if not found.candidates:
-        return Evidence(cosine=0.0, coverage=0.0, keywords=0.0, agreement=False)
+        return Evidence()
     best_dense = max(found.candidates, key=lambda c: c.dense)
     best_keywords = max(found.candidates, key=lambda c: c.keywords)
     return Evidence(
         cosine=best_dense.dense,
+        fused=max(c.fused for c in found.candidates),
+        keywords=best_keywords.keywords / max(1.0, sum(found.keywords.values)),
         coverage=terms.coverage(frozenset().union(*packed)),
-        keywords=max(terms.coverage(words) for words in packed),
+        passage=max(terms.coverage(words) for words in packed),
         agreement=best_dense.chunk.document == best_keywords.chunk.document,
     )
 

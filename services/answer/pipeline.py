@@ -92,7 +92,7 @@ def _reply(
     with trace.step("retrieve"):
         found = retrieve(question, stack)
     with trace.step("pack"):
-        terms = Terms(stack.sparse, question.standalone, question.locale, found)
+        terms = Terms(stack.sparse, question.locale, found)
         packed, evidence = pack(found, terms)
     with trace.step("generate"):
         draft = (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from services.answer.condense import weigh
 from services.answer.contract import Candidate, Found, Question
 from twofold.clients.sparse import Bm25Encoder
 from twofold.index import Chunk, Hit, SparseVector
@@ -21,20 +22,36 @@ FULL_TRUST = 1.6
 """Keyword search counts in full once a hit holds 1/1.6 of the question's terms. On the tune half of
 the example suite 1.0 and 1.3 were lower in Recall@6, 1.6 as good as plain fusion; questions that
 share no content word with their answer gained .17 in Recall@6."""
+IN_CONVERSATION = 1.4
+"""Keywords count so much more in a conversation, where they carry its subject (doc2dial, tune)."""
 OTHER_LOCALE = 0.35
 """Taken off a chunk in another language than the question's (fused scores lie in 0..2)."""
 
 
 def retrieve(question: Question, stack: Stack) -> Found:
     """Dense and keyword search under the question's scope, fused; at most KEPT candidates."""
-    vector = stack.embedder.embed([question.standalone])[0]
-    keywords = stack.sparse.query(question.standalone, question.locale)
+    vector, keywords = encode(question, stack)
     dense, sparse = stack.index.search(vector, keywords, question.scope, DEPTH)
     versions = applying(stack, [hit.chunk for hit in (*dense, *sparse)], question.as_of)
     fresh = [[hit for hit in hits if hit.chunk.id in versions] for hits in (dense, sparse)]
     stale = len(dense) + len(sparse) - len(fresh[0]) - len(fresh[1])
     trust = keyword_trust(stack.sparse, fresh[1], keywords, question.locale)
-    return Found(rank(fresh[0], fresh[1], versions, question.locale, trust), vector, stale)
+    if question.history:
+        trust *= IN_CONVERSATION
+    candidates = rank(fresh[0], fresh[1], versions, question.locale, trust)
+    return Found(candidates, vector, keywords, stale)
+
+
+def encode(question: Question, stack: Stack) -> tuple[npt.NDArray[np.float32], SparseVector]:
+    """What to search for: the message and, by their weights, the turns before it."""
+    said = weigh(question.asked, question.history)
+    weights = np.array([each.weight for each in said], np.float32)
+    vector = weights @ stack.embedder.embed([each.text for each in said])
+    terms: dict[int, float] = {}
+    for text, weight in said:
+        for term, value in zip(*stack.sparse.query(text, question.locale), strict=True):
+            terms[term] = terms.get(term, 0.0) + weight * value
+    return vector / np.linalg.norm(vector), SparseVector(list(terms), list(terms.values()))
 
 
 def applying(stack: Stack, chunks: Sequence[Chunk], as_of: float | None) -> dict[str, int]:
@@ -65,9 +82,10 @@ def keyword_trust(
 
     A question in other words than its answer still has a best keyword hit, about something else.
     """
-    terms = set(question.indices)
+    weights = dict(zip(*question, strict=True))
+    whole = sum(weights.values()) or 1.0
     held = (sparse.document(hit.chunk.embedded_text, locale).indices for hit in hits[:TRUSTED_HITS])
-    share = max((len(terms.intersection(h)) / len(terms) for h in held), default=0.0)
+    share = max((sum(weights.get(term, 0.0) for term in h) / whole for h in held), default=0.0)
     return min(1.0, FULL_TRUST * share)
 
 

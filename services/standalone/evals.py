@@ -168,8 +168,7 @@ def _ranked(stack: Stack, query: Query, rewrite: Rewrite, locale: str) -> dict[s
         history=history if rewrite == "history" else (),
     )
     found = retrieve(question, stack)
-    keywords = stack.sparse.query(question.standalone, locale)
-    dense, sparse = stack.index.search(found.vector, keywords, question.scope, DEPTH)
+    dense, sparse = stack.index.search(found.vector, found.keywords, question.scope, DEPTH)
     fused = sorted(found.candidates, key=lambda candidate: -candidate.fused)
     return {
         "bm25": _documents(hit.chunk for hit in sparse),

@@ -46,7 +46,11 @@ def candidate(text: str, name: str, score: float = 1.0) -> Candidate:
 
 
 def terms_of(question: str, candidates: list[Candidate]) -> Terms:
-    return Terms(SPARSE, question, "en", Found(tuple(candidates), np.zeros(2, np.float32)))
+    return Terms(SPARSE, "en", found_of(question, candidates))
+
+
+def found_of(question: str, candidates: list[Candidate]) -> Found:
+    return Found(tuple(candidates), np.zeros(2, np.float32), SPARSE.query(question))
 
 
 THREE = [
@@ -89,7 +93,7 @@ def test_every_quote_is_a_literal_span_and_every_mark_has_one(
     question: str, candidates: list[Candidate]
 ) -> None:
     terms = terms_of(question, candidates)
-    packed, _ = pack(Found(tuple(candidates), np.zeros(2, np.float32)), terms)
+    packed, _ = pack(found_of(question, candidates), terms)
     verified = verify(compose(packed, question, terms, 120), packed, terms, HOUSE)
     texts = {c.chunk.id: c.chunk.text for c in candidates}
     assert [c.n for c in verified.citations] == list(range(1, len(verified.citations) + 1))

@@ -14,12 +14,12 @@ from services.answer.decide import Decider, amounts
 from services.answer.intent import fit, fit_house
 from twofold.clients.embedder import Embedder, MiniLM
 from twofold.house import load_house
-from twofold.index import Chunk, Scope
+from twofold.index import Chunk, Scope, SparseVector
 from twofold.reply import Action
 
 HOUSE = load_house(Path(__file__).parents[3] / "examples" / "brackwater" / "house.yaml")
-STRONG = Evidence(cosine=0.72, coverage=0.9, keywords=0.8, agreement=True)
-WEAK = Evidence(cosine=0.18, coverage=0.05, keywords=0.05, agreement=False)
+STRONG = Evidence(0.72, fused=1.9, keywords=2.2, coverage=0.9, passage=0.8, agreement=True)
+WEAK = Evidence(0.18, fused=0.8, keywords=0.2, coverage=0.05, passage=0.05)
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY_NOON = datetime(2026, 11, 2, 12, tzinfo=BERLIN).timestamp()
 SUNDAY_NOON = datetime(2026, 11, 1, 12, tzinfo=BERLIN).timestamp()
@@ -51,7 +51,7 @@ def decide(
 ) -> Decision:
     vector = embedder.embed([question.standalone])[0]
     texts = ["Limits of each plan.", "Roll a signing secret.", "Replay a delivery."]
-    found = Found(tuple(candidate(text) for text in texts), vector)
+    found = Found(tuple(candidate(text) for text in texts), vector, SparseVector([], []))
     return decider.after(question, found, evidence, decider.before(question, vector))
 
 
@@ -151,7 +151,7 @@ BY_EVIDENCE = [
         "Does Relay deliver to Kafka topics?",
         "ESCALATE",
         "not_in_sources",
-        Evidence(0.42, 0.3, 0.2, False),
+        Evidence(0.42, fused=1.2, keywords=0.8, coverage=0.3, passage=0.2),
     ),
     Case("off-topic", "How do I bake a chocolate cake?", "DECLINE", evidence=WEAK),
     Case("off-topic-de", "Wie wird das Wetter in Hamburg?", "DECLINE", evidence=WEAK, locale="de"),
@@ -195,7 +195,7 @@ def test_a_short_follow_up_is_not_vague(decider: Decider, embedder: Embedder) ->
 
 
 def test_a_vague_question_may_name_what_it_could_mean(decider: Decider, embedder: Embedder) -> None:
-    evidence = Evidence(cosine=0.2, coverage=0.6, keywords=0.6, agreement=False)
+    evidence = Evidence(0.2, fused=0.9, keywords=0.6, coverage=0.6, passage=0.6)
     decision = decide(decider, embedder, asking("the limit"), evidence)
     assert decision.action == "CLARIFY"
     assert "“Limits of each plan”" in decider.wording(decision, "en", MONDAY_NOON)
@@ -278,7 +278,12 @@ def test_wording_follows_the_clock_and_the_language(decider: Decider, embedder: 
 
 def test_a_gap_says_what_was_looked_for(decider: Decider, embedder: Embedder) -> None:
     question = asking("Does Relay deliver to <b>Kafka</b> topics? See http://x.example/y")
-    decision = decide(decider, embedder, question, Evidence(0.42, 0.3, 0.2, False))
+    decision = decide(
+        decider,
+        embedder,
+        question,
+        Evidence(0.42, fused=1.2, keywords=0.8, coverage=0.3, passage=0.2),
+    )
     text = decider.wording(decision, "en", MONDAY_NOON)
     assert "Kafka" in text
     assert "<" not in text
