@@ -72,6 +72,29 @@ def redact(text: str) -> str:
     return text
 
 
+_ORDERS = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,20}\b(?:your|all|any|previous|prior|earlier|above|the"
+    r" system|these|those)\b.{0,30}\b(?:instructions?|rules|guidelines|prompts?|restrictions)\b"
+    r"|\byou are now\b.{0,60}\b(?:no|without|un)\s?-?(?:restrict|limit|rule|filter|censor)"
+    r"|\b(?:developer|god|dan|jailbreak) mode\b|\bdo anything now\b"
+    r"|\b(?:your|the) (?:system|hidden|initial|original) (?:prompt|instructions?|message)\b"
+    r"|\bnew (?:system )?instructions?\b.{0,20}\bfrom\b"
+    r"|</?(?:documents?|system|instructions?|assistant|user)>|\[/?INST\]|<\|im_(?:start|end)"
+    r"|\b(?:ignoriere|vergiss|missachte)\b.{0,40}\b(?:anweisungen|regeln|vorgaben|richtlinien)\b"
+    r"|\bdu bist (?:jetzt|ab jetzt|ab sofort|nun)\b.{0,60}\b(?:ohne|keine)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def gives_orders(text: str) -> str | None:
+    """What in `text` tries to change how the assistant works; None in ordinary text.
+
+    It knows the plain attempts. What it misses changes nothing either: text is never a command.
+    """
+    match = _ORDERS.search(text)
+    return match[0] if match else None
+
+
 def _luhn(number: str) -> bool:
     digits = [int(c) for c in reversed(number) if c.isdigit()]
     doubled = (d * 2 - 9 if d > 4 else d * 2 for d in digits[1::2])

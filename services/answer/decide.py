@@ -22,26 +22,27 @@ from twofold.clients.embedder import Embedder
 from twofold.clients.sparse import Bm25Encoder
 from twofold.house import NOT_IN_SOURCES, HousePolicy
 from twofold.reply import Escalation
+from twofold.security import gives_orders
 
 ANSWERABLE = "answerable"
 GAP = NOT_IN_SOURCES
 
 COSTS: Mapping[str, Mapping[str, float]] = {
-    "ANSWER": {ANSWERABLE: 0.0, GAP: 5.0, OFF_TOPIC: 5.0, VAGUE: 3.0},
+    "ANSWER": {ANSWERABLE: 0.0, GAP: 3.0, OFF_TOPIC: 5.0, VAGUE: 3.0},
     "CLARIFY": {ANSWERABLE: 2.0, GAP: 2.0, OFF_TOPIC: 2.0, VAGUE: 0.0},
     "DECLINE": {ANSWERABLE: 6.0, GAP: 4.0, OFF_TOPIC: 0.0, VAGUE: 4.0},
     GAP: {ANSWERABLE: 3.0, GAP: 0.0, OFF_TOPIC: 2.0, VAGUE: 1.5},
 }
 """Cost of an outcome (row) when the question is of a kind (column), in minutes of an agent's time
 or a customer's. A wrong answer costs more than the honest hand-over of a question that had one.
-Action accuracy moves by less than two points (tune half of the example suite, .86 to .87) while
-this and ANSWERS_HELD move by a third."""
+On the tune half of the example suite action accuracy stays between .85 and .88 while these costs
+move by a third."""
 OVER_ESCALATED = 4.0
 MISROUTED = 2.0
 """A person sees it, but the wrong one."""
-MISSED = 6.0
+MISSED = 4.0
 """A person should have seen it, and nobody did."""
-MISSED_GRAVELY = 10.0
+MISSED_GRAVELY = 7.0
 GRAVE = frozenset(
     {"account_takeover", "account_recovery", "vulnerability_report", "data_request"}
     | {"legal_threat", "safety_threat", "outage_report"}
@@ -56,10 +57,10 @@ STRONG_RULE = 2000.0
 RULE_FLOOR = {True: 0.01, False: 0.0005}
 """The least that the classifier may give a reason whose rule matched, firm or not."""
 
-SHARES = {PLAIN: 0.65, OFF_TOPIC: 0.1, VAGUE: 0.1}
+SHARES = {PLAIN: 0.68, OFF_TOPIC: 0.07, VAGUE: 0.1}
 """What kinds a help desk gets; the rest needs a person. The examples hold other shares, because
 rare kinds need as many examples as common ones."""
-ANSWERS_HELD = 0.85
+ANSWERS_HELD = 0.95
 """Share of plain questions about us that a help center answers, before looking."""
 TOPIC_WORD = 0.2
 """A house topic word makes "off topic" this much likelier."""
@@ -144,10 +145,14 @@ class Decider:
         self._vector_of = lru_cache(maxsize=64)(lambda text: embedder.embed([text])[0])
 
     def before(self, question: Question, vector: npt.NDArray[np.float32]) -> Decision | None:
-        """What no source could change: a person must take over. None means look for an answer.
+        """What no source could change: hand over, or decline. None means look for an answer.
 
         `vector` is that of `question.standalone`, (d,).
         """
+        orders = gives_orders(question.asked)
+        if orders is not None:
+            why = f"gives the assistant orders: {orders!r}"
+            return Decision("DECLINE", None, why, {"orders": orders})
         asked_for = self._consent_given(question)
         if asked_for is not None:
             return self._escalate(asked_for, "the customer agreed to be handed over", {})
