@@ -55,9 +55,9 @@ _DATES = (
     ),
     re.compile(rf"(?P<name>{_MONTH})\.?,?\s+(?:of\s+)?(?P<y>20\d\d)", re.IGNORECASE),
 )
-_PAST = re.compile(
-    r"\b(as of|as at|was|were|did|had|applied|apply|valid|in force|then|used to|back in|before"
-    r"|until|galt|galten|war|waren|hatte|damals|stand|vor|bis)\b",
+_ABOUT_THE_DATE = re.compile(
+    r"\b(chang\w*|new|releas\w*|announc\w*|introduc\w*|happen\w*|fix\w*|since"
+    r"|switch\w* off|remov\w*|added|updat\w*|neu\w*|seit|ge?ändert|ändert)\b",
     re.IGNORECASE,
 )
 _BEFORE = re.compile(r"\b(before|until|prior to|vor|bis)\b(?:\s+\w+){0,2}\s*$", re.IGNORECASE)
@@ -97,10 +97,10 @@ def _stands_alone(message: str) -> bool:
 def as_of_in(text: str, now: float) -> float | None:
     """The day `text` asks about, as epoch seconds at noon UTC; None unless it names a past date.
 
-    A month alone means its middle; "before" a date means the day before it. A date without a word
-    that looks back ("what changes on 1 June 2026?") asks about the date, not as of it.
+    A month alone means its middle; "before" a date means the day before it. A question about the
+    date itself ("what changed on 1 June 2026?", "since March 2026") is not one as of it.
     """
-    if not _PAST.search(text):
+    if _ABOUT_THE_DATE.search(text):
         return None
     for pattern in _DATES:
         match = pattern.search(text)

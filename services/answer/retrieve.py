@@ -27,6 +27,9 @@ IN_CONVERSATION = 1.4
 OTHER_LOCALE = 0.35
 """Taken off a chunk in another language than the question's (fused scores lie in 0..2)."""
 
+RULE_OF_THE_DAY = 0.4
+"""Added to policies when the question is about another day: articles describe today."""
+
 
 def retrieve(question: Question, stack: Stack) -> Found:
     """Dense and keyword search under the question's scope, fused; at most KEPT candidates."""
@@ -38,7 +41,7 @@ def retrieve(question: Question, stack: Stack) -> Found:
     trust = keyword_trust(stack.sparse, fresh[1], keywords, question.locale)
     if question.history:
         trust *= IN_CONVERSATION
-    candidates = rank(fresh[0], fresh[1], versions, question.locale, trust)
+    candidates = rank(fresh[0], fresh[1], versions, question, trust)
     return Found(candidates, vector, keywords, stale)
 
 
@@ -93,7 +96,7 @@ def rank(
     dense: Sequence[Hit],
     sparse: Sequence[Hit],
     versions: dict[str, int],
-    locale: str,
+    question: Question,
     trust: float = 1.0,
 ) -> tuple[Candidate, ...]:
     """Fuse two rankings by distribution-based scores, then apply the priors; best first.
@@ -107,7 +110,9 @@ def rank(
     candidates = []
     for id, chunk in chunks.items():
         fused = normal_dense.get(id, 0.0) + trust * normal_sparse.get(id, 0.0)
-        prior = 0.0 if chunk.locale == locale else -OTHER_LOCALE
+        prior = 0.0 if chunk.locale == question.locale else -OTHER_LOCALE
+        if question.as_of is not None and chunk.kind == "policy":
+            prior += RULE_OF_THE_DAY
         candidates.append(
             Candidate(
                 chunk=chunk,

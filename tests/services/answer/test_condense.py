@@ -43,6 +43,8 @@ class Dated:
         Dated("What did Creek cost in May 2026?", "2026-05-15"),
         Dated("Could I send marketing mail before July 2026? Was it valid?", "2026-06-30"),
         Dated("Welche Frist galt am 3. Februar 2026?", "2026-02-03"),
+        Dated("price of River on 31 December 2025??", "2025-12-31"),
+        Dated("What is new since March 2026?", None),
         Dated("What was it on February 30, 2026?", None),
         Dated("What changes on 1 June 2026?", None),
         Dated("How long were logs kept?", None),
