@@ -1,0 +1,119 @@
+"""Retrieval answers from the versions that apply, to those who may see them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ingestion.pipeline import sync
+from ingestion.sources.folder import Folder
+from services.answer.contract import Question, Turn
+from services.answer.retrieve import dbsf, keyword_trust, retrieve
+from tests.fakes import make_stack
+from twofold.clients.sparse import Bm25Encoder
+from twofold.index import Chunk, Hit, Scope
+from twofold.ledger.models import Document
+from twofold.stack import Stack
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+PAGES = {
+    "refunds-old.md": "title: Refunds\nkind: policy\nexpires_at: 2026-02-28",
+    "refunds.md": "title: Refunds\nkind: policy\neffective_from: 2026-03-01",
+    "approval.md": "title: Refund approval\naudience: [internal]",
+    "erstattung.md": "title: Refund\nlocale: de",
+    "ask-for-a-refund.md": "title: Ask for a refund",
+}
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    for name, front in PAGES.items():
+        text = f"---\n{front}\n---\nA refund of a plan, as {name} says.\n"
+        (folder / name).write_text(text, encoding="utf-8")
+    stack = make_stack(tmp_path / "home")
+    sync(stack, "default", Folder("help", folder))
+    return stack
+
+
+def asked(
+    text: str = "refund of a plan", *, as_of: float | None = None, audience: str = "public",
+    history: tuple[Turn, ...] = (),
+) -> Question:  # fmt: skip
+    scope = Scope("default", int(as_of or NOW), frozenset({audience}))
+    return Question(text, text, "en", scope, as_of, history)
+
+
+def names(stack: Stack, question: Question) -> list[str]:
+    return [c.chunk.key.removeprefix("help/") for c in retrieve(question, stack).candidates]
+
+
+def test_superseded_and_internal_pages_do_not_answer(stack: Stack) -> None:
+    assert set(names(stack, asked())) == {"refunds.md", "erstattung.md", "ask-for-a-refund.md"}
+
+
+def test_staff_see_internal_pages_too(stack: Stack) -> None:
+    assert "approval.md" in names(stack, asked(audience="internal"))
+
+
+def test_on_another_day_the_rule_of_that_day_comes_first(stack: Stack) -> None:
+    then = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
+    found = names(stack, asked(as_of=then))
+    assert found[0] == "refunds-old.md"
+    assert "refunds.md" not in found
+
+
+def test_the_other_language_comes_last(stack: Stack) -> None:
+    assert names(stack, asked())[-1] == "erstattung.md"
+
+
+def test_what_the_ledger_calls_gone_does_not_answer_although_it_is_still_indexed(
+    stack: Stack,
+) -> None:
+    with stack.ledger.session() as session:
+        for document in session.query(Document).filter_by(external_id="refunds.md"):
+            document.live = None
+    found = retrieve(asked(), stack)
+    assert all(c.chunk.key != "help/refunds.md" for c in found.candidates)
+    assert found.stale > 0
+
+
+def test_another_workspace_holds_nothing(stack: Stack) -> None:
+    scope = Scope("other", int(NOW), frozenset())
+    assert retrieve(Question("refund", "refund", "en", scope, None), stack).candidates == ()
+
+
+def test_a_conversation_is_searched_with_its_last_message_first(stack: Stack) -> None:
+    alone = retrieve(asked("approval"), stack)
+    history = (Turn("user", "refund"), Turn("assistant", "A refund of a plan."))
+    led = retrieve(asked("approval", history=history), stack)
+    weights = dict(zip(*led.keywords, strict=True))
+    (term,) = alone.keywords.indices
+    assert weights[term] == max(weights.values()) == 1.0
+    assert len(weights) > 1
+
+
+def test_keywords_are_trusted_as_far_as_they_cover_the_question() -> None:
+    sparse = Bm25Encoder()
+    question = sparse.query("rotate signing secret")
+
+    def hit(text: str) -> Hit:
+        return Hit(
+            Chunk("1", "w", "s", "d", "s/d", 1, title="T", heading_path=(), text=text, position=0),
+            9.0,
+        )
+
+    whole = keyword_trust(sparse, [hit("rotate the signing secret")], question, "en")
+    part = keyword_trust(sparse, [hit("a secret garden")], question, "en")
+    assert whole == 1.0
+    assert 0 < part < whole
+    assert keyword_trust(sparse, [], question, "en") == 0.0
+
+
+def test_fused_scores_keep_order_and_lie_between_0_and_1() -> None:
+    normal = dbsf({"a": 12.0, "b": 3.0, "c": 3.0, "d": -40.0})
+    assert normal["a"] > normal["b"] == normal["c"] > normal["d"]
+    assert all(0 <= score <= 1 for score in normal.values())
+    assert dbsf({"only": 7.0}) == {"only": 0.5}
+    assert dbsf({}) == {}
