@@ -25,6 +25,14 @@ class Settings(BaseSettings):
     ledger_url: str = ""
     """SQLAlchemy URL; empty means SQLite under `home`."""
     host: str = "127.0.0.1"
+    qdrant_url: str = ""
+    """A Qdrant server; empty means the in-process engine under `home`."""
+    qdrant_key: SecretStr = SecretStr("")
+    qdrant_name: str = Field(default="knowledge", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    """Installations that share a server keep apart by it."""
+    qdrant_timeout_s: Annotated[int, Field(ge=1)] = 10
+    redis_url: str = ""
+    """Celery's broker; empty means that this process itself does its jobs."""
     port: int = 8080
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the embedder; 0 means one per core."""
@@ -33,6 +41,16 @@ class Settings(BaseSettings):
     max_file_mb: Annotated[float, Field(gt=0)] = 10
     max_question_chars: Annotated[int, Field(gt=0)] = 4000
 
+    source_ports: list[Annotated[int, Field(ge=1, le=65535)]] = [80, 443]
+    """Ports that sources may be read from."""
+    source_private_hosts: list[str] = []
+    """Hosts of your own network that sources may be read from; all others must be public."""
+
+    qdrant_url: str = ""
+    """A Qdrant server; empty means the in-process engine under `home`."""
+    qdrant_key: SecretStr = SecretStr("")
+    keep_stores_days: Annotated[float, Field(ge=0)] = 7
+    """How long a retired index is kept to roll back to."""
     embedder_url: str = ""
     """Base URL of an OpenAI-compatible `/v1/embeddings`; empty means the packaged MiniLM."""
     embedder_model: str = ""

@@ -7,6 +7,7 @@ from typing import Self
 from twofold.clients.edge import EdgeIndex
 from twofold.clients.embedder import Embedder, HttpEmbedder, MiniLM
 from twofold.clients.sparse import Bm25Encoder
+from twofold.errors import SetupError
 from twofold.index import Fingerprint, Index
 from twofold.ledger import Ledger
 from twofold.settings import Settings
@@ -54,8 +55,28 @@ def open_stack(settings: Settings) -> Stack:
         embedder=embedder.name,
         sparse=sparse.name,
     )
-    index = EdgeIndex.open(settings.home / "index", fingerprint, embedder.dimension)
+    index = open_index(settings, fingerprint, embedder.dimension)
     return Stack(settings, Ledger(settings.ledger), index, embedder, sparse, fingerprint)
+
+
+def open_index(settings: Settings, fingerprint: Fingerprint, dimension: int) -> Index:
+    if not settings.qdrant_url:
+        return EdgeIndex.open(settings.home / "index", fingerprint, dimension)
+    try:
+        from qdrant_client import QdrantClient
+
+        from twofold.clients.qdrant import QdrantIndex
+    except ModuleNotFoundError as error:
+        raise SetupError(
+            "TWOFOLD_QDRANT_URL is set, but the client is not installed: pip install"
+            " 'twofold[server]'."
+        ) from error
+    client = QdrantClient(
+        url=settings.qdrant_url,
+        api_key=settings.qdrant_key.get_secret_value() or None,
+        timeout=settings.qdrant_timeout_s,
+    )
+    return QdrantIndex.open(client, settings.qdrant_name, fingerprint, dimension)
 
 
 def open_embedder(settings: Settings) -> Embedder:

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from twofold.errors import SetupError
 from twofold.ledger.models import Document, Version
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema revision this code needs; a test holds it equal to Alembic's head."""
+_MIGRATION_LOCK = 7_204_516
 
 
 class Ledger:
@@ -56,7 +57,21 @@ class Ledger:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         config.attributes["engine"] = self.engine
-        command.upgrade(config, "head")
+        with self._alone():
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Workers that start together would make the same tables; SQLite locks for itself."""
+        if self.engine.dialect.name != "postgresql":
+            yield
+            return
+        with self.engine.connect() as connection:
+            connection.execute(text(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})"))
+            try:
+                yield
+            finally:
+                connection.execute(text(f"SELECT pg_advisory_unlock({_MIGRATION_LOCK})"))
 
 
 def versions_at(session: Session, documents: Sequence[str], as_of: float | None) -> dict[str, int]:

@@ -29,6 +29,8 @@ class Source(Base):
     created_at: Mapped[float]
     lease_owner: Mapped[str | None]
     lease_until: Mapped[float] = mapped_column(default=0.0)
+    served_at: Mapped[float] = mapped_column(default=0.0)
+    """When a job of it was taken last: the source that waited longest comes next."""
 
 
 class Document(Base):
@@ -94,7 +96,7 @@ class Sync(Base):
     workspace: Mapped[str]
     source: Mapped[str]
     state: Mapped[str]
-    """running | done | failed"""
+    """queued | running | done | failed"""
     started_at: Mapped[float]
     finished_at: Mapped[float | None]
     total: Mapped[int] = mapped_column(default=0)
@@ -117,6 +119,37 @@ class Failure(Base):
     first_at: Mapped[float]
     last_at: Mapped[float]
 
+    next_at: Mapped[float | None]
+    """When it is tried again by itself; None once only a sync or a person tries it again."""
+
+
+class Job(Base):
+    """Work that was accepted. A message in a broker only says that there is some."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_due", "state", "queue", "due_at"),
+        Index("ix_jobs_source", "workspace", "source", "state"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    workspace: Mapped[str]
+    source: Mapped[str]
+    queue: Mapped[str]
+    task: Mapped[str]
+    subject: Mapped[str]
+    """What it is about: of two waiting jobs about the same, only the newer is done."""
+    payload: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    """waiting | running | done | dead | superseded"""
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[float]
+    owner: Mapped[str | None]
+    lease_until: Mapped[float] = mapped_column(default=0.0)
+    created_at: Mapped[float]
+    finished_at: Mapped[float | None]
+    result: Mapped[dict[str, Any]]
+    error: Mapped[str] = mapped_column(Text, default="")
 
 class Conversation(Base):
     __tablename__ = "conversations"
