@@ -71,12 +71,9 @@ def open_index(settings: Settings, fingerprint: Fingerprint, dimension: int) -> 
             "TWOFOLD_QDRANT_URL is set, but the client is not installed: pip install"
             " 'twofold[server]'."
         ) from error
-    client = QdrantClient(
-        url=settings.qdrant_url,
-        api_key=settings.qdrant_key.get_secret_value() or None,
-        timeout=settings.qdrant_timeout_s,
-    )
-    return QdrantIndex.open(client, settings.qdrant_name, fingerprint, dimension)
+    key = settings.qdrant_key.get_secret_value() or None
+    client = QdrantClient(url=settings.qdrant_url, api_key=key)
+    return QdrantIndex.open(client, "knowledge", fingerprint, dimension)
 
 
 def open_embedder(settings: Settings) -> Embedder:
