@@ -1,5 +1,6 @@
 """The only module that reads the environment."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
