@@ -153,6 +153,10 @@ class Job(Base):
 
 class Conversation(Base):
     __tablename__ = "conversations"
+    __table_args__ = (
+        Index("ix_conversations_customer", "workspace", "customer"),
+        Index("ix_conversations_last", "last_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     workspace: Mapped[str]
@@ -231,13 +235,15 @@ class Handoff(Base):
     """The outbox: a row here comes before any promise to the customer."""
 
     __tablename__ = "handoffs"
+    __table_args__ = (Index("ix_handoffs_workspace", "workspace", "created_at"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     workspace: Mapped[str]
     conversation_id: Mapped[str] = mapped_column(
         ForeignKey("conversations.id", ondelete="CASCADE"), index=True
     )
-    answer_id: Mapped[str] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"))
+    answer_id: Mapped[str | None] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"))
+    """None where a person was asked for before anything was answered."""
     team: Mapped[str]
     reason: Mapped[str]
     state: Mapped[str]

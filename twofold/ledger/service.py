@@ -1,0 +1,63 @@
+"""Tables of the answer service's edge: who may call, what was asked twice, what was handed on."""
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from twofold.ledger.models import Base
+
+
+class ApiKey(Base):
+    """A caller. The key itself is shown once, and kept nowhere."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index("ix_api_keys_workspace", "workspace", "name"),)
+
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    workspace: Mapped[str]
+    name: Mapped[str]
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]]
+    audiences: Mapped[list[str]]
+    """What it may ask for beyond `public`."""
+    rate: Mapped[int | None]
+    """Requests a minute; None means the setting, 0 no limit."""
+    created_at: Mapped[float]
+    revoked_at: Mapped[float | None]
+
+
+class Replay(Base):
+    """One use of an Idempotency-Key: whoever comes with it again gets the same answer."""
+
+    __tablename__ = "replays"
+    __table_args__ = (Index("ix_replays_started", "started_at"),)
+
+    workspace: Mapped[str] = mapped_column(primary_key=True)
+    caller: Mapped[str] = mapped_column(String(12), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of the key: callers put all kinds of things there."""
+    request: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of what was asked."""
+    started_at: Mapped[float]
+    answer_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    pieces: Mapped[list[int] | None] = mapped_column(JSON)
+    """Length of each piece of the text as it was streamed; None until the answer is finished."""
+
+
+class Delivery(Base):
+    """A handoff on its way to one target."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_due", "state", "next_attempt_at"),)
+
+    handoff_id: Mapped[str] = mapped_column(
+        ForeignKey("handoffs.id", ondelete="CASCADE"), primary_key=True
+    )
+    target: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    """pending | delivered | dead"""
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[float] = mapped_column(default=0.0)
+    delivered_at: Mapped[float | None]
+    receipt: Mapped[str] = mapped_column(default="")
+    """What the target calls it: a ticket's number."""
+    error: Mapped[str] = mapped_column(Text, default="")
