@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     """SQLAlchemy URL; empty means SQLite under `home`."""
     redis_url: str = ""
     """Celery's broker; empty means that this process itself does its jobs."""
+    host: str = "127.0.0.1"
     port: int = 8080
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the embedder; 0 means one per core."""
@@ -34,22 +35,49 @@ class Settings(BaseSettings):
     chunk_tokens: Annotated[int, Field(ge=50, le=2000)] = 200
     max_file_mb: Annotated[float, Field(gt=0)] = 10
     max_question_chars: Annotated[int, Field(gt=0)] = 4000
-
     source_ports: list[Annotated[int, Field(ge=1, le=65535)]] = [80, 443]
     """Ports that sources may be read from."""
     source_private_hosts: list[str] = []
     """Hosts of your own network that sources may be read from; all others must be public."""
-
-    qdrant_url: str = ""
-    """A Qdrant server; empty means the in-process engine under `home`."""
-    qdrant_key: SecretStr = SecretStr("")
     keep_stores_days: Annotated[float, Field(ge=0)] = 7
     """How long a retired index is kept to roll back to."""
+
     embedder_url: str = ""
     """Base URL of an OpenAI-compatible `/v1/embeddings`; empty means the packaged MiniLM."""
     embedder_model: str = ""
     embedder_key: SecretStr = SecretStr("")
 
+    model_url: str = ""
+    """Base URL of an OpenAI-compatible chat server; empty means the extractive composer."""
+    model_name: str = ""
+    """The base model, asked with the `full` prompt."""
+    model_adapter: str = ""
+    """A tuned adapter (or model) of the same server, asked first, with the `tuned` prompt."""
+    model_key: SecretStr = SecretStr("")
+    model_calls: Annotated[int, Field(ge=1)] = 32
+    """Replies a model writes at once; `model_queue` more wait, the rest is composed."""
+    model_queue: Annotated[int, Field(ge=0)] = 16
+    model_first_token_s: Annotated[float, Field(gt=0)] = 5.0
+    reranker_url: str = ""
+    """Base URL of a `/v1/rerank` server (vLLM, Cohere's shape); empty keeps the fused order."""
+    reranker_model: str = ""
+    reranker_key: SecretStr = SecretStr("")
+    reranker_s: Annotated[float, Field(gt=0)] = 0.5
+    """Seconds a reranker has; after them the fused order is taken."""
+    server_secret: SecretStr = SecretStr("")
+    """Keeps prefix caches of workspaces apart; empty means a new one at every start."""
+
+    deadline_s: Annotated[float, Field(gt=0)] = 20.0
+    """Within these seconds every question ends in an answer or an escalation."""
+    searches: Annotated[int, Field(ge=1)] = 8
+    """Questions searched for at once; `search_queue` more wait, the rest gets 429."""
+    search_queue: Annotated[int, Field(ge=0)] = 32
+
     @cached_property
     def ledger(self) -> str:
         return self.ledger_url or f"sqlite:///{self.home / 'ledger.db'}"
+
+
+def secret(name: str) -> str:
+    """The variable that a source's config names; "" where it is not set."""
+    return os.environ.get(name, "")

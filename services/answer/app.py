@@ -1,14 +1,18 @@
 """The answer service: its composition root, and its HTTP application."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from services.answer.crowd import Crowd
 from services.answer.decide import Decider
 from services.answer.endpoints import problems, routers
 from services.answer.endpoints.gate import Gate, Shield
-from services.answer.pipeline import Parts
+from services.answer.generate.ladder import open_ladder
+from services.answer.pipeline import BUSY, Parts
+from services.answer.rerank import open_reranker
 from services.answer.schemas import Problem
 from twofold.house import load_house
 from twofold.settings import Settings
@@ -20,8 +24,17 @@ BYTES_PER_CHAR = 32
 
 def open_parts(stack: Stack) -> Parts:
     """What answering needs, upon an open stack. Raises NotFound or InvalidInput on a bad house."""
-    house = load_house(stack.settings.house)
-    return Parts(stack, house, Decider(house, stack.embedder))
+    settings = stack.settings
+    house = load_house(settings.house)
+    decider = Decider(house, stack.embedder)
+    return Parts(
+        stack=stack,
+        house=house,
+        decider=decider,
+        ladder=open_ladder(settings, house, decider),
+        reranker=open_reranker(settings),
+        searches=Crowd(settings.searches, settings.search_queue, BUSY),
+    )
 
 
 def max_body(settings: Settings) -> int:
@@ -55,6 +68,7 @@ def bare_app(parts: Parts) -> FastAPI:
         summary="Ask a help center; get an answer with its sources, or a person.",
         docs_url=None,
         redoc_url=None,
+        lifespan=_closing,
     )
     app.state.parts = parts
     problems.install(app)
@@ -62,6 +76,14 @@ def bare_app(parts: Parts) -> FastAPI:
         app.include_router(router)
     _describe_problems(app)
     return app
+
+
+@asynccontextmanager
+async def _closing(app: FastAPI) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await app.state.parts.aclose()
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -1,11 +1,12 @@
 """After generation: only what the sources support is said, and every mark shows where.
 
-Each sentence that claims something must carry a mark of a packed chunk whose text holds its numbers
-and most of its words. What fails is taken out; the verdicts are kept in the record.
+Each sentence that claims something must carry a mark of a packed chunk that holds its numbers and
+most of its words. What fails is taken out; the verdicts are kept in the record. A sentence is
+judged alike in a whole draft and in one that is still being written.
 """
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,57 +25,167 @@ MIN_TERMS = 3
 
 _URL = re.compile(r"<?(https?://[^\s<>)\]`]*[^\s<>)\]`.,;:!?])>?")
 _MARK = re.compile(r"\s*\[(\d{1,2})\]")
+_ORDINAL = re.compile(r"^\s*\d{1,2}[.)]\s")
+_RULE = re.compile(r"^[\s|:-]*$|^\s*(```|~~~)")
+_STOP = re.compile(r"[.!?…\n]")
+_OPENING = re.compile(r"[\s\"'“‘(*_`~|>#-]*(?:\[\d{0,2}\]?\s*)*(?:\d{1,3}[.)]?)?")
+"""What may still turn out to belong to the sentence before it, a list, a table or a fence."""
 
 
-class _Claim(NamedTuple):
+class Claim(NamedTuple):
     text: str
     lead: str
     """White space or line break that stood before it."""
     exempt: bool
-    """Tables and code: the mark of the line that follows covers them."""
+    """Tables and code: judged line by line, and the mark of the line that follows covers them."""
 
 
 def verify(draft: Draft, packed: Sequence[Candidate], terms: Terms, house: HousePolicy) -> Verified:
     """The draft's text without what cannot be shown, marks renumbered 1.. by first appearance."""
-    sources = _Sources(packed, terms)
-    verdicts: list[Verdict] = []
-    kept: list[str] = []
-    quotes = dict(draft.quotes)
-    for claim in _claims(draft.text):
-        text = _safe(claim.text, house)
+    verifier = Verifier(Sources(packed, terms), house, draft.quotes)
+    for claim in claims(draft.text):
+        verifier.take(claim)
+    return verifier.verified()
+
+
+class Verifier:
+    """Takes the claims of one draft in order and keeps what may be said.
+
+    `quotes` are spans that a reply maker took literally from the chunks it marks; where it knows
+    none, a model wrote, and everything it says is checked.
+    """
+
+    def __init__(
+        self, sources: "Sources", house: HousePolicy, quotes: Mapping[int, str] | None = None
+    ) -> None:
+        self.supported = 0
+        """Claims kept that a source was found to hold."""
+        self._sources = sources
+        self._house = house
+        self._literal = bool(quotes)
+        self._quotes = dict(quotes or {})
+        self._order: dict[int, int] = {}
+        self._verdicts: list[Verdict] = []
+        self._lead = ""
+        self.text = ""
+        """What may be said so far; it only grows."""
+
+    def take(self, claim: Claim) -> str:
+        """What the claim adds to the text; nothing where it may not be said."""
+        text = _safe(claim.text, self._house)
         bare = strip_marks(text)
-        cited = {n for n in marks(text) if 1 <= n <= len(packed)}
-        problem = "promise" if _promises(bare, house) else ""
-        if not (problem or claim.exempt or sources.claims_nothing(bare)):
-            if not cited and (holder := sources.holder(bare)):
-                cited, text = {holder}, f"{text} [{holder}]"
-            problem = sources.problem(bare, cited)
-        verdicts.append(Verdict(bare.strip(), not problem, problem))
-        if not problem:
-            for n in cited - quotes.keys():
-                quotes[n] = sources.best_span(n, bare)
-            kept.append(claim.lead + _keep_marks(text, cited))
-    return _renumbered("".join(kept).strip(), packed, quotes, tuple(verdicts))
+        cited = {n for n in marks(text) if n in self._sources}
+        judged = self._judge(bare, cited, claim.exempt)
+        self._verdicts.append(Verdict(bare.strip(), not judged.problem, judged.problem))
+        lead = max(claim.lead, self._lead, key=lambda white: white.count("\n"))
+        if judged.problem:
+            self._lead = lead
+            return ""
+        if judged.holder:
+            cited, text = {judged.holder}, f"{text} [{judged.holder}]"
+        for n in cited - self._quotes.keys():
+            self._quotes[n] = self._sources.best_span(n, bare)
+        self.supported += judged.checked
+        return self._keep(lead, _keep_marks(text, cited))
+
+    def verified(self) -> Verified:
+        citations = tuple(
+            _citation(n, self._sources.packed[mark - 1], self._quotes[mark])
+            for mark, n in self._order.items()
+        )
+        return Verified(self.text, citations, tuple(self._verdicts))
+
+    def _judge(self, bare: str, cited: Set[int], exempt: bool) -> "_Judged":
+        sources = self._sources
+        if _promises(bare, self._house):
+            return _Judged("promise")
+        if self._literal:
+            if exempt or sources.claims_nothing(bare):
+                return _Judged()
+        elif _banned(bare, self._house):
+            return _Judged("banned")
+        elif exempt:
+            return _Judged(sources.stray_line(bare), checked=True)
+        elif sources.claims_nothing(bare) and not (cited and sources.checkable(bare)):
+            return _Judged("" if sources.numbers_known(bare) else "number")
+        holder = None if cited else sources.holder(bare)
+        problem = sources.problem(bare, cited or ({holder} if holder else set()))
+        return _Judged(problem, holder, checked=True)
+
+    def _keep(self, lead: str, text: str) -> str:
+        for mark in marks(text):
+            self._order.setdefault(mark, len(self._order) + 1)
+        text = _MARK.sub(lambda m: m[0].replace(m[1], str(self._order[int(m[1])])), text)
+        # White space at an end is never said: what follows brings its own.
+        added = (lead + text if self.text else text.lstrip()).rstrip()
+        self._lead = ""
+        self.text += added
+        return added
 
 
-class _Sources:
+class _Judged(NamedTuple):
+    problem: str = ""
+    holder: int | None = None
+    """The chunk that an uncited sentence was found in."""
+    checked: bool = False
+
+
+class Claims:
+    """Claims of a text that is still being written, each once nothing can change it any more."""
+
+    def __init__(self) -> None:
+        self._tail = ""
+        self._ends = False
+
+    def feed(self, piece: str) -> list[Claim]:
+        self._tail += piece
+        self._ends = self._ends or bool(_STOP.search(piece))
+        if not self._ends:
+            return []
+        *whole, last = list(claims(self._tail)) or [Claim("", "", exempt=False)]
+        if whole and _OPENING.fullmatch(last.text):
+            whole.pop()
+        self._tail = self._tail[sum(len(c.lead) + len(c.text) for c in whole) :]
+        self._ends = bool(_STOP.search(self._tail))
+        return whole
+
+    def finish(self, *, cut: bool = False) -> list[Claim]:
+        """The rest; without its last sentence where the text was `cut` off."""
+        rest = list(claims(self._tail))
+        self._tail = ""
+        return rest[:-1] if cut else rest
+
+
+class Sources:
     """The packed chunks, as what a sentence can be checked against. Marks count from 1."""
 
     def __init__(self, packed: Sequence[Candidate], terms: Terms) -> None:
+        self.packed = packed
         self._texts = {n: c.chunk.embedded_text for n, c in enumerate(packed, start=1)}
         self._bodies = {n: c.chunk.text for n, c in enumerate(packed, start=1)}
         self._terms = terms
         self._known: dict[int, frozenset[int]] = {}
+        self._numbers: dict[int, frozenset[str]] = {}
+
+    def __contains__(self, mark: int) -> bool:
+        return mark in self._texts
+
+    def read(self) -> None:
+        """Read the chunks now, where that holds nobody up, not at the first sentence."""
+        for n in self._texts:
+            self._words(n)
+            self._figures(n)
 
     def claims_nothing(self, sentence: str) -> bool:
         return len(self._terms.of(sentence)) < MIN_TERMS or sentence.rstrip().endswith((":", "?"))
 
+    def checkable(self, sentence: str) -> bool:
+        return bool(self._terms.of(sentence))
+
     def support(self, n: int, sentence: str) -> float:
         """Share (0..1) of the sentence's content terms that chunk `n` holds."""
-        if n not in self._known:
-            self._known[n] = self._terms.of(self._texts[n])
         words = self._terms.of(sentence)
-        return len(words & self._known[n]) / len(words)
+        return len(words & self._words(n)) / len(words) if words else 1.0
 
     def holder(self, sentence: str) -> int | None:
         """The chunk that holds an uncited sentence nearly whole."""
@@ -86,8 +197,20 @@ class _Sources:
             return "uncited"
         if max(self.support(n, sentence) for n in cited) < SUPPORT:
             return "unsupported"
-        held = frozenset().union(*(numbers(self._texts[n]) for n in cited))
-        return "" if numbers(sentence) <= held else "number"
+        held = frozenset().union(*(self._figures(n) for n in cited))
+        return "" if _figures_of(sentence) <= held else "number"
+
+    def numbers_known(self, sentence: str) -> bool:
+        """Whether any chunk holds every number of the sentence."""
+        figures = _figures_of(sentence)
+        return not figures or any(figures <= self._figures(n) for n in self._texts)
+
+    def stray_line(self, block: str) -> str:
+        """The problem of a table's or code block's first line that no chunk supports."""
+        for line in block.splitlines():
+            if not _RULE.match(line) and all(self.problem(line, {n}) for n in self._texts):
+                return "unsupported" if self.numbers_known(line) else "number"
+        return ""
 
     def best_span(self, n: int, sentence: str) -> str:
         """The sentence, item or block of chunk `n` that shares most with `sentence`."""
@@ -96,16 +219,28 @@ class _Sources:
         pieces = [text[span.start : span.end] for span in spans]
         return max(pieces, key=lambda piece: len(words & self._terms.of(piece)))
 
+    def _words(self, n: int) -> frozenset[int]:
+        if n not in self._known:
+            self._known[n] = self._terms.of(self._texts[n])
+        return self._known[n]
 
-def _renumbered(
-    text: str, packed: Sequence[Candidate], quotes: dict[int, str], verdicts: tuple[Verdict, ...]
-) -> Verified:
-    order: dict[int, int] = {}
-    for mark in marks(text):
-        order.setdefault(mark, len(order) + 1)
-    text = _MARK.sub(lambda m: m[0].replace(m[1], str(order[int(m[1])])), text)
-    citations = tuple(_citation(n, packed[mark - 1], quotes[mark]) for mark, n in order.items())
-    return Verified(text, citations, verdicts)
+    def _figures(self, n: int) -> frozenset[str]:
+        if n not in self._numbers:
+            self._numbers[n] = numbers(self._texts[n])
+        return self._numbers[n]
+
+
+def claims(text: str) -> Iterator[Claim]:
+    """The text cut into sentences, items and whole tables; joined again it is the text."""
+    end = 0
+    for block in blocks(text):
+        gap = text[end : block.span.start]
+        exempt = block.kind in ("table", "code")
+        spans = [block.span] if exempt else parts(text, block)
+        for i, span in enumerate(spans):
+            lead = gap if i == 0 else text[spans[i - 1].end : span.start]
+            yield Claim(text[span.start : span.end], lead, exempt)
+        end = block.span.end
 
 
 def _citation(n: int, candidate: Candidate, quote: str) -> Citation:
@@ -116,21 +251,18 @@ def _citation(n: int, candidate: Candidate, quote: str) -> Citation:
     )
 
 
-def _claims(text: str) -> Iterator[_Claim]:
-    """The text cut into sentences, items and whole tables; joined again it is the text."""
-    end = 0
-    for block in blocks(text):
-        gap = text[end : block.span.start]
-        exempt = block.kind in ("table", "code")
-        spans = [block.span] if exempt else parts(text, block)
-        for i, span in enumerate(spans):
-            lead = gap if i == 0 else text[spans[i - 1].end : span.start]
-            yield _Claim(text[span.start : span.end], lead, exempt)
-        end = block.span.end
+def _figures_of(sentence: str) -> frozenset[str]:
+    """Its numbers, but not that of a step: a model counts its steps as it writes them."""
+    return numbers(_ORDINAL.sub("", sentence))
 
 
 def _promises(sentence: str, house: HousePolicy) -> bool:
     return any(re.search(deed, sentence, re.IGNORECASE) for deed in house.style.promises)
+
+
+def _banned(sentence: str, house: HousePolicy) -> bool:
+    lower = sentence.lower()
+    return any(phrase.lower() in lower for phrase in house.style.banned)
 
 
 def _keep_marks(text: str, cited: Set[int]) -> str:

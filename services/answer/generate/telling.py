@@ -1,0 +1,134 @@
+"""A model's reply told while it is written: each sentence as soon as it is known to hold."""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from dataclasses import replace
+
+from services.answer.contract import Decision, Draft, Verified
+from services.answer.decide import Decider
+from services.answer.events import Acted, Delta
+from services.answer.generate import Seen, Told
+from services.answer.generate.header import gap, settle
+from services.answer.generate.model import ModelMaker
+from services.answer.verify import Claim, Claims, Verifier
+from twofold.clients.chat import Usage
+from twofold.errors import UpstreamError
+from twofold.house import NOT_IN_SOURCES, HousePolicy
+from twofold.reply import Action, ReplyParser
+
+
+class Telling:
+    """One reply of one model.
+
+    ANSWER is said once its first supported sentence is there; a reply that turns out to have none
+    has then promised nothing. `told` is set from the moment the customer has read a word.
+    """
+
+    def __init__(self, maker: ModelMaker, seen: Seen, house: HousePolicy, decider: Decider) -> None:
+        self.told = False
+        self.usage = Usage()
+        self._maker = maker
+        self._seen = seen
+        self._house = house
+        self._decider = decider
+        self._parser = ReplyParser(house.reason_teams, NOT_IN_SOURCES)
+        self._claims = Claims()
+        self._verifier = Verifier(seen.sources, house)
+        self._decision: Decision | None = None
+        self._raw = ""
+        self._said = ""
+
+    @property
+    def begun(self) -> bool:
+        return self.usage.pieces > 0
+
+    async def run(self, *, deadline: float, first_by: float) -> AsyncGenerator[Acted | Delta, None]:
+        """Say what may be said. Raises UpstreamError or Overloaded when the model lets us down."""
+        stream = self._maker.stream(self._seen, self.usage, deadline=deadline, first_by=first_by)
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                text = self._parser.feed(piece)
+                if self._parser.header is None:
+                    continue
+                if self._settled().action not in ("ANSWER", "CLARIFY"):
+                    return  # the house has the words for it; the rest need not be written
+                self._raw += text
+                for event in self._release(self._claims.feed(text)):
+                    yield event
+        rest = self._parser.finish()
+        self._raw += rest
+        self._settled()
+        ready = [*self._claims.feed(rest), *self._claims.finish(cut=self.usage.cut)]
+        for event in self._release(ready):
+            yield event
+        self._refuse_nonsense()
+
+    def finished(self, now: float) -> Told:
+        """The reply's end, once `run` is through; `now` (epoch seconds) is for off-hours words."""
+        decision, verified = self._settled(), self._verifier.verified()
+        text = verified.text
+        if decision.action == "ANSWER" and not self._verifier.supported:
+            why = "nothing of the model's reply could be shown from the sources"
+            decision = gap(self._seen, why, self._house, self._decider)
+        if decision.action != "ANSWER" and not self._asks_back(decision, text):
+            text = self._wording(decision, now)
+        return self._as_told(decision, text, verified)
+
+    def broken(self, why: str, now: float) -> Told:
+        """The model fell silent after the customer read a part of it: a person takes over."""
+        verified = self._verifier.verified()
+        decision = gap(self._seen, why, self._house, self._decider)
+        closing = self._decider.wording(decision, self._seen.question.locale, now)
+        return self._as_told(decision, f"{verified.text}\n\n{closing}", verified)
+
+    def draft(self) -> Draft:
+        header = self._parser.header
+        return Draft(
+            action=header.action if header else "ANSWER",
+            text=self._raw.strip(),
+            served_by=self._maker.step,
+            escalation=header.escalation if header else None,
+            repairs=tuple(self._parser.repairs),
+            profile=self._maker.profile,
+            prompt_tokens=self.usage.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens or self.usage.pieces,
+        )
+
+    def _as_told(self, decision: Decision, text: str, verified: Verified) -> Told:
+        decision = replace(decision, signals=decision.signals | {"model": self._maker.model.model})
+        acted: Action | None = "ANSWER" if self.told else None
+        return Told(
+            decision, text, self._maker.step, self.draft(), verified, acted, self._said
+        )  # fmt: skip
+
+    def _settled(self) -> Decision:
+        if self._decision is None:
+            assert self._parser.header is not None  # noqa: S101  asked for once it is there
+            self._decision = settle(self._parser.header, self._seen, self._house, self._decider)
+        return self._decision
+
+    def _release(self, ready: Iterable[Claim]) -> list[Acted | Delta]:
+        for claim in ready:
+            self._verifier.take(claim)
+        if self._settled().action != "ANSWER" or not self._verifier.supported:
+            return []
+        events: list[Acted | Delta] = []
+        if not self.told:
+            self.told = True
+            events.append(Acted("ANSWER", None, self._maker.step))
+        if added := self._verifier.text[len(self._said) :]:
+            self._said += added
+            events.append(Delta(added))
+        return events
+
+    def _refuse_nonsense(self) -> None:
+        """A reply without header whose text nothing supports breaks the contract altogether."""
+        unheaded = "header_missing" in self._parser.repairs
+        if unheaded and not self._verifier.supported:
+            raise UpstreamError("The model broke the reply contract.")
+
+    def _asks_back(self, decision: Decision, text: str) -> bool:
+        return decision.action == "CLARIFY" and "consent" not in decision.signals and "?" in text
+
+    def _wording(self, decision: Decision, now: float) -> str:
+        return self._decider.wording(decision, self._seen.question.locale, now)

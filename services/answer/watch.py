@@ -1,0 +1,61 @@
+"""One question's clock: what each step took, when it must end, and what metrics learn of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from services.answer.generate import Seen, Told
+from twofold import metrics
+from twofold.house import NOT_IN_SOURCES
+
+_STAGES = {"condense": "condense", "retrieve": "search", "rerank": "rerank", "pack": "pack"}
+
+
+@dataclass(slots=True)
+class Watch:
+    """Seconds by step in `timings`; `until` and `started` are on the clock of `time.monotonic`."""
+
+    until: float
+    started: float = field(default_factory=time.monotonic)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[name] = time.perf_counter() - started
+            if name in _STAGES:
+                metrics.KNOWLEDGE_STAGE.labels(_STAGES[name]).observe(self.timings[name])
+
+    def spoke(self) -> None:
+        """The customer gets the first word now."""
+        if "first_word" not in self.timings:
+            self.timings["first_word"] = time.monotonic() - self.started
+            metrics.BEHAVIOUR_FIRST_TOKEN.observe(self.timings["first_word"])
+
+    def found(self, seen: Seen) -> None:
+        gap = seen.verdict.escalation is not None and seen.verdict.escalation[1] == NOT_IN_SOURCES
+        metrics.KNOWLEDGE_EVIDENCE.labels("no" if gap or not seen.packed else "yes").inc()
+        metrics.KNOWLEDGE_TOP_SCORE.observe(seen.evidence.cosine)
+        metrics.KNOWLEDGE_CHUNKS.labels("packed").inc(len(seen.packed))
+        metrics.KNOWLEDGE_CHUNKS.labels("cut").inc(len(seen.found.candidates) - len(seen.packed))
+        metrics.KNOWLEDGE_STALE.inc(seen.found.stale)
+
+    def ended(self, told: Told) -> None:
+        metrics.BEHAVIOUR_SERVED.labels(metrics.closed(told.served_by, metrics.LADDER)).inc()
+        if told.decision.escalation is not None:
+            metrics.BEHAVIOUR_ESCALATIONS.labels(told.decision.escalation.reason).inc()
+        for verdict in told.verified.verdicts:
+            if not verdict.ok:
+                problem = metrics.closed(verdict.problem, metrics.PROBLEMS)
+                metrics.BEHAVIOUR_SENTENCES.labels(problem).inc()
+        if told.draft is not None:
+            for repair in told.draft.repairs:
+                metrics.BEHAVIOUR_REPAIRS.labels(metrics.closed(repair, metrics.REPAIRS)).inc()
+            metrics.BEHAVIOUR_TOKENS.labels("prompt").inc(told.draft.prompt_tokens)
+            metrics.BEHAVIOUR_TOKENS.labels("completion").inc(told.draft.completion_tokens)
+        taken = time.monotonic() - self.started
+        metrics.ANSWER_SECONDS.labels(told.decision.action).observe(taken)
