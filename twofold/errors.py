@@ -5,6 +5,7 @@
     ├── NotFound            the thing named does not exist (or is not yours to see)
     ├── Conflict            somebody else holds it: a running sync, a store opened twice
     ├── TooLarge            over a stated limit
+    ├── Unauthorized        no key, or none that is known
     ├── Forbidden           the key does not carry the scope or the audience
     ├── Overloaded          try again later; `retry_after` seconds
     ├── UpstreamError       a model server, an index or a source failed or answered nonsense
@@ -46,6 +47,11 @@ class Conflict(TwofoldError):
 class TooLarge(TwofoldError):
     status = 413
     slug = "too-large"
+
+
+class Unauthorized(TwofoldError):
+    status = 401
+    slug = "unauthorized"
 
 
 class Forbidden(TwofoldError):

@@ -25,8 +25,10 @@ PROBLEMS: Final = ("uncited", "unsupported", "number", "promise", "banned", "lin
 ACTIONS: Final = ("ANSWER", "CLARIFY", "ESCALATE", "DECLINE")
 REFUSALS: Final = (
     *("invalid-input", "not-found", "conflict", "too-large", "forbidden", "overloaded"),
-    *("upstream", "setup", "internal", OTHER),
+    *("unauthorized", "upstream", "setup", "internal", OTHER),
 )
+TARGETS: Final = ("webhook", "zendesk", "slack")
+DELIVERIES: Final = ("delivered", "failed", "dead")
 
 _STAGE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _ANSWER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40)
@@ -92,6 +94,16 @@ ANSWER_REFUSED = Counter(
     "twofold_answer_refused_total", "Questions refused before an answer began.", ["problem"]
 )
 
+HANDOFF_DELIVERIES = Counter(
+    "twofold_handoff_deliveries_total",
+    "Attempts to hand over, by kind of target and outcome; `dead` waits for a person.",
+    ["target", "outcome"],
+)
+HANDOFF_WAITING = Gauge("twofold_handoff_waiting", "Deliveries that are still to be made.")
+HANDOFF_OLDEST = Gauge(
+    "twofold_handoff_oldest_seconds", "How long the oldest delivery still to be made waits."
+)
+
 
 def closed(value: str, allowed: tuple[str, ...]) -> str:
     """`value` where the closed set has it, else `other`: a label never grows by what is sent."""
@@ -114,6 +126,9 @@ def _start_at_zero() -> None:
     ):
         for value in values:
             metric.labels(value)
+    for target in TARGETS:
+        for outcome in DELIVERIES:
+            HANDOFF_DELIVERIES.labels(target, outcome)
 
 
 _start_at_zero()

@@ -3,7 +3,7 @@
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +35,21 @@ class Settings(BaseSettings):
     chunk_tokens: Annotated[int, Field(ge=50, le=2000)] = 200
     max_file_mb: Annotated[float, Field(gt=0)] = 10
     max_question_chars: Annotated[int, Field(gt=0)] = 4000
+    max_request_kb: Annotated[int, Field(gt=0)] = 128
+    """Largest body of a request; documents may be as large as `max_file_mb` allows."""
+
+    api_key: SecretStr = SecretStr("")
+    """What `twofold ask` shows to a server that asks for a key."""
+    requests_per_minute: Annotated[int, Field(ge=0)] = 600
+    """Of one key that has no rate of its own; 0 means any number."""
+    max_in_flight: Annotated[int, Field(ge=1)] = 256
+    """Questions under way at once in one process; the next one gets 429 before it is read."""
+    retention_days: Annotated[float, Field(ge=0)] = 0
+    """Conversations untouched for longer are deleted; 0 keeps them until somebody deletes them."""
+    handoff_targets: list[dict[str, Any]] = []
+    """Where handoffs go: JSON, `[{"kind": "webhook", "url": …, "secret_env": NAME}, …]`."""
+    handoff_attempts: Annotated[int, Field(ge=1)] = 10
+    """Attempts at a delivery until a person has to look at it."""
     source_ports: list[Annotated[int, Field(ge=1, le=65535)]] = [80, 443]
     """Ports that sources may be read from."""
     source_private_hosts: list[str] = []
