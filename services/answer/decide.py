@@ -60,20 +60,22 @@ RULE_FLOOR = {True: 0.01, False: 0.0005}
 SHARES = {PLAIN: 0.68, OFF_TOPIC: 0.07, VAGUE: 0.1}
 """What kinds a help desk gets; the rest needs a person. The examples hold other shares, because
 rare kinds need as many examples as common ones."""
-ANSWERS_HELD = 0.95
+ANSWERS_HELD = 0.93
 """Share of plain questions about us that a help center answers, before looking."""
+NO_AMOUNT = 0.2
+"""A message that names no sum makes "over the limit" this much likelier."""
 TOPIC_WORD = 0.2
 """A house topic word makes "off topic" this much likelier."""
 SETTLED = 0.1
 """A conversation that tells what a short follow-up is about makes "vague" this much likelier."""
 
-CLUES = ("cosine", "fused", "keywords", "coverage", "passage", "agreement", "stranger")
+CLUES = ("cosine", "fused", "keywords", "coverage", "passage", "agreement", "stranger", "code")
 # What the clues say of each kind of question against a gap, as log odds where all kinds are as
 # frequent: weights of CLUES, then a bias. Made by benchmarks/fit_evidence.py.
 EVIDENCE: Mapping[str, tuple[float, ...]] = {
-    ANSWERABLE: (3.69, 0.81, 0.62, 0.19, -0.04, 0.79, -2.19, -5.00),
-    OFF_TOPIC: (-5.92, -1.19, 0.46, -2.22, 0.25, 0.11, 0.47, 3.35),
-    VAGUE: (-5.37, -1.19, 0.54, -0.42, 2.86, 0.53, -2.83, 1.33),
+    ANSWERABLE: (3.92, 0.85, 0.57, 0.12, -0.07, 0.76, -2.15, 2.18, -5.05),
+    OFF_TOPIC: (-5.90, -1.23, 0.48, -2.21, 0.23, 0.11, 0.47, -0.65, 3.35),
+    VAGUE: (-5.43, -1.21, 0.58, -0.46, 2.90, 0.57, -2.84, -1.89, 1.29),
 }
 
 _CURRENCY = r"(?:us)?\$|usd|eur|€|£|dollars?|euros?|bucks"
@@ -85,6 +87,7 @@ _AMOUNT = re.compile(
 )
 _NAME = re.compile(r"\b\w*[a-z][A-Z]\w*")
 _NAME_OR_CAPITAL = re.compile(r"(?<=[\w,;] )[A-Z]\w*[a-z]{2}\w*|\b\w*[a-z][A-Z]\w*")
+_CODE = re.compile(r"\b[A-Za-z]{1,6}-\d+\b|\b\w*[a-z]_\w*|\b[1-5]\d\d\b(?![.,]?\d)")
 _CALENDAR = re.compile(
     r"(january|february|march|april|may|june|july|august|september|october|november|december"
     r"|(mon|tues|wednes|thurs|fri|satur|sun)day|christmas|easter)",
@@ -245,6 +248,8 @@ class Decider:
             limits = self._house.limits
             if amount <= limits.money and limits.money_reason in intent:
                 intent[limits.money_reason] = 0.0
+        elif self._house.limits.money_reason in intent:
+            intent[self._house.limits.money_reason] *= NO_AMOUNT
         for rule in rules:
             # A reason that the classifier never learned has none to overrule its rules.
             firm = rule.firm or rule.reason not in known
@@ -351,10 +356,11 @@ def amounts(text: str) -> list[float]:
 
 
 def clues(question: Question, found: Found, evidence: Evidence) -> tuple[float, ...]:
-    """The numbers named in CLUES: the evidence, and whether the question names a stranger.
+    """The numbers named in CLUES: the evidence, and what names and codes the question holds.
 
     A stranger is a name ("Kafka", "iPhone") that no candidate holds. German capitalises every
-    noun, so there only an inner capital makes a name; acronyms are no names, product or not.
+    noun, so there only an inner capital makes a name; acronyms are no names, product or not. A code
+    ("D-22", "bwp_", 429) counts where a candidate holds it.
     """
     text = "\n".join(candidate.chunk.embedded_text for candidate in found.candidates).lower()
     pattern = _NAME if question.locale == "de" else _NAME_OR_CAPITAL
@@ -368,6 +374,7 @@ def clues(question: Question, found: Found, evidence: Evidence) -> tuple[float, 
         evidence.passage,
         float(evidence.agreement),
         float(stranger),
+        float(any(code.lower() in text for code in _CODE.findall(question.asked))),
     )
 
 

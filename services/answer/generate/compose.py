@@ -23,6 +23,7 @@ CLOSE_SCORE = 0.75
 """the share of the best chunk's score above which a second opinion is worth its words."""
 RIGHT_KIND = 0.2
 """What a sentence of the kind asked for (a number, a step) is worth, in coverage."""
+HEADER_ROWS = 2
 MAX_ROWS = 6
 """Rows of a table that are shown whole; of a longer one only those that match."""
 
@@ -135,7 +136,7 @@ def _units(text: str, block: Block, question: str, terms: Terms) -> list[Unit]:
 def _table(text: str, span: Span, question: str, terms: Terms) -> Unit:
     """A table as one unit: whole when small, else its header and the rows that match."""
     rows = [plain(text[row.start : row.end]) for row in items(text, span)]
-    head, body = rows[:2], rows[2:]
+    head, body = rows[:HEADER_ROWS], rows[HEADER_ROWS:]
     if len(body) > MAX_ROWS:
         ranked = sorted(range(len(body)), key=lambda i: -terms.weight(terms.of(body[i])))
         body = [body[i] for i in sorted(ranked[:MAX_ROWS])]
@@ -154,7 +155,14 @@ def _worth(words: str, question: str, terms: Terms) -> float:
 
 
 def _quote(passage: Passage, text: str) -> str:
-    return text[passage.units[0].span.start : passage.units[-1].span.end]
+    """The literal span. A later piece of a split table opens with a repeated header, which does not
+    stand there in the document: it is left out."""
+    first = passage.units[0]
+    start = first.span.start
+    rows = items(text, first.span)
+    if first.kind == "table" and start == 0 and len(rows) > HEADER_ROWS:
+        start = rows[HEADER_ROWS].start
+    return text[start : passage.units[-1].span.end]
 
 
 def _show(passage: Passage) -> str:
