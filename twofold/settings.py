@@ -96,3 +96,8 @@ class Settings(BaseSettings):
 def secret(name: str) -> str:
     """The variable that a source's config names; "" where it is not set."""
     return os.environ.get(name, "")
+
+
+def secret(name: str) -> str:
+    """The variable that a source's config names; "" where it is not set."""
+    return os.environ.get(name, "")
