@@ -25,6 +25,12 @@ class Settings(BaseSettings):
     """The house policy file."""
     ledger_url: str = ""
     """SQLAlchemy URL; empty means SQLite under `home`."""
+    qdrant_url: str = ""
+    """A Qdrant server; empty means the in-process engine under `home`."""
+    qdrant_key: SecretStr = SecretStr("")
+    qdrant_name: str = Field(default="knowledge", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    """Installations that share a server keep apart by it."""
+    qdrant_timeout_s: Annotated[int, Field(ge=1)] = 10
     redis_url: str = ""
     """Celery's broker; empty means that this process itself does its jobs."""
     host: str = "127.0.0.1"
@@ -91,11 +97,6 @@ class Settings(BaseSettings):
     @cached_property
     def ledger(self) -> str:
         return self.ledger_url or f"sqlite:///{self.home / 'ledger.db'}"
-
-
-def secret(name: str) -> str:
-    """The variable that a source's config names; "" where it is not set."""
-    return os.environ.get(name, "")
 
 
 def secret(name: str) -> str:
