@@ -1,8 +1,11 @@
 """Bytes to sections: decode, read front matter, parse by media type, settle the title."""
 
 import codecs
+from dataclasses import replace
 from pathlib import PurePosixPath
 
+from ingestion.extract.confined import MEDIA_TYPES as CONFINED
+from ingestion.extract.confined import parse_confined
 from ingestion.extract.document import Block, Extracted, Heading, Located, Parsed, Section, settle
 from ingestion.extract.front_matter import FrontMatter, Metadata, read_front_matter, read_metadata
 from ingestion.extract.html import parse_html
@@ -20,6 +23,8 @@ def extract(external_id: str, fetched: Fetched) -> Extracted:
 
     Raises InvalidInput saying what is wrong with it and what to do.
     """
+    if fetched.media_type in CONFINED:
+        return _paged(external_id, fetched)
     text = decode(fetched.raw)
     plain = fetched.media_type == "text/plain"
     front = FrontMatter({}, text, 0) if plain else read_front_matter(text)
@@ -28,6 +33,19 @@ def extract(external_id: str, fetched: Fetched) -> Extracted:
     if not extracted.sections:
         raise InvalidInput("It holds no text. Write some, or remove the file.")
     return extracted
+
+
+def _paged(external_id: str, fetched: Fetched) -> Extracted:
+    """A PDF or DOCX. Of a PDF, `line` is the page; `section_pages` keeps them with the version."""
+    parsed = parse_confined(fetched.media_type, fetched.raw)
+    extracted = settle(parsed, read_metadata(fetched.meta), readable(external_id))
+    if not extracted.sections:
+        raise InvalidInput("It holds no text. Write some, or remove the file.")
+    if CONFINED[fetched.media_type] != "pdf":
+        return extracted
+    pages = [section.line for section in extracted.sections]
+    extra = {**extracted.meta.extra, "section_pages": pages}
+    return replace(extracted, meta=replace(extracted.meta, extra=extra))
 
 
 def decode(raw: bytes) -> str:
@@ -71,7 +89,7 @@ def _parse(media_type: str, front: FrontMatter) -> Parsed:
         return parse_markdown(front.body, mdx=mdx, skipped=front.lines)
     raise InvalidInput(
         f"Its type {media_type!r} cannot be read. Types that can:"
-        " text/markdown, text/mdx, text/html, text/plain."
+        " text/markdown, text/mdx, text/html, text/plain, application/pdf, DOCX."
     )
 
 

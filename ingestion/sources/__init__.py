@@ -2,15 +2,26 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ingestion.sources.base import NO_META, Fetched, Item, Source
 from ingestion.sources.folder import MEDIA_TYPES, Folder
+from ingestion.sources.registry import KINDS, open_source
 from twofold.errors import InvalidInput
 from twofold.settings import Settings
 
-__all__ = ["MEDIA_TYPES", "NO_META", "Fetched", "Folder", "Item", "Source", "check_name", "reopen"]
+__all__ = [
+    "KINDS",
+    "MEDIA_TYPES",
+    "NO_META",
+    "Fetched",
+    "Folder",
+    "Item",
+    "Source",
+    "check_name",
+    "open_source",
+    "reopen",
+]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -26,9 +37,4 @@ def check_name(name: str) -> str:
 
 def reopen(settings: Settings, name: str, kind: str, config: Mapping[str, Any]) -> Source:
     """A source from what the ledger keeps of it. Raises InvalidInput where it cannot be opened."""
-    check_name(name)
-    if kind == "folder":
-        return Folder(name, Path(config["path"]), max_file_mb=settings.max_file_mb)
-    raise InvalidInput(
-        f"Source {name!r} is of kind {kind!r}, which cannot be synced. Kinds that can: folder."
-    )
+    return open_source(settings, kind, check_name(name), config)

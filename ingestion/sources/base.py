@@ -31,6 +31,12 @@ class Fetched(NamedTuple):
         return digest.hexdigest()
 
 
+def without_front_matter(raw: bytes) -> bytes:
+    """Text of a server that is not the operator's own voice: it must not name its own audience."""
+    bare = raw.removeprefix(b"\xef\xbb\xbf")
+    return b"\n" + bare if bare.startswith(b"---") else raw
+
+
 class Item(Protocol):
     """A document found, not yet read. `external_id` is stable and unique in its source."""
 

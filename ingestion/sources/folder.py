@@ -1,4 +1,4 @@
-"""A folder of Markdown, MDX, HTML and text files."""
+"""A folder of Markdown, MDX, HTML, text, PDF and Word files."""
 
 import os
 import stat
@@ -16,6 +16,8 @@ MEDIA_TYPES = {
     "html": "text/html",
     "htm": "text/html",
     "txt": "text/plain",
+    "pdf": "application/pdf",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -1,0 +1,55 @@
+"""Every kind of source that can be synced, and how it is opened."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ingestion.sources.base import Source
+from ingestion.sources.folder import Folder
+from twofold.errors import InvalidInput
+from twofold.settings import Settings
+
+KINDS = ("folder", "website", "zendesk", "intercom", "feed", "github_releases")
+"""`push` is a kind too, but its documents come by themselves."""
+
+
+def open_source(settings: Settings, kind: str, name: str, config: Mapping[str, Any]) -> Source:
+    """A source of a kind. Raises InvalidInput naming what of its config is wrong."""
+    if kind == "folder":
+        return _folder(settings, name, config)
+    # Each brings a library or two, which a process that reads folders need not load.
+    from ingestion.sources.config import Web
+
+    web = Web.of(settings)
+    match kind:
+        case "website":
+            from ingestion.sources.website import Website
+
+            return Website(name, config, web)
+        case "zendesk":
+            from ingestion.sources.zendesk import Zendesk
+
+            return Zendesk(name, config, web)
+        case "intercom":
+            from ingestion.sources.intercom import Intercom
+
+            return Intercom(name, config, web)
+        case "feed":
+            from ingestion.sources.feed import Feed
+
+            return Feed(name, config, web)
+        case "github_releases":
+            from ingestion.sources.github_releases import GitHubReleases
+
+            return GitHubReleases(name, config, web)
+    raise InvalidInput(
+        f"Source {name!r} is of kind {kind!r}, which cannot be synced. Kinds that can:"
+        f" {', '.join(KINDS)}."
+    )
+
+
+def _folder(settings: Settings, name: str, config: Mapping[str, Any]) -> Folder:
+    path = config.get("path")
+    if not isinstance(path, str) or not path or set(config) != {"path"}:
+        raise InvalidInput("The config of a source of kind 'folder' is: path.")
+    return Folder(name, Path(path), max_file_mb=settings.max_file_mb)
