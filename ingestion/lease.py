@@ -17,6 +17,8 @@ from twofold.ledger.models import Source, Sync
 
 LEASE_SECONDS = 120.0
 """A holder that is killed on another machine blocks the source for so long; on this one, not."""
+OURS = ("every", "hook_secret")
+"""Keys of a source's config that no source reads: its schedule, and who may call its hook."""
 _POLL_SECONDS = 0.02
 
 
@@ -67,8 +69,13 @@ def _register(ledger: Ledger, workspace: str, name: str, kind: str, config: dict
                 f"Source {name!r} is of kind {row.kind!r} already. Take another name for a"
                 f" source of kind {kind!r}."
             )
-        elif row.config != config:
-            row.config = config
+        # A folder that is ingested again says nothing of the schedule it was given.
+        elif row.config != (wanted := {**_ours(row.config), **config}):
+            row.config = wanted
+
+
+def _ours(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in OURS if key in config}
 
 
 def acquire(
@@ -83,7 +90,7 @@ def acquire(
 
     `then` goes into the same transaction. Raises Conflict naming the holder, and since when.
     """
-    lease = Lease(workspace, name, f"{os.getpid()}@{socket.gethostname()}/{uuid4().hex[:8]}")
+    lease = Lease(workspace, name, new_owner())
     deadline = time.monotonic() + wait
     while True:
         with ledger.session() as session:
@@ -95,6 +102,11 @@ def acquire(
         if time.monotonic() >= deadline:
             raise _held(ledger, lease)
         time.sleep(_POLL_SECONDS)
+
+
+def new_owner() -> str:
+    """A name for a holder that tells, on its machine, whether it still lives."""
+    return f"{os.getpid()}@{socket.gethostname()}/{uuid4().hex[:8]}"
 
 
 def _row(lease: Lease) -> tuple[Any, Any]:
@@ -113,12 +125,13 @@ def _take(session: Session, lease: Lease, condition: Any) -> bool:
 def _take_from_dead(session: Session, lease: Lease) -> bool:
     """A process of this machine that was killed left its lease behind: no need to wait it out."""
     holder = session.scalar(select(Source.lease_owner).where(*_row(lease)))
-    if holder is None or _alive(holder):
+    if holder is None or alive(holder):
         return False
     return _take(session, lease, Source.lease_owner == holder)
 
 
-def _alive(owner: str) -> bool:
+def alive(owner: str) -> bool:
+    """Whether a holder may still live: False only where it surely does not."""
     process, _, rest = owner.partition("@")
     if rest.partition("/")[0] != socket.gethostname() or not process.isdigit():
         return True

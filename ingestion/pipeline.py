@@ -23,6 +23,7 @@ from ingestion.run import (
     open_run,
 )
 from ingestion.sources import Source
+from ingestion.turn import Turn
 from ingestion.write import write
 from twofold.errors import Conflict, UpstreamError
 from twofold.stack import Stack
@@ -50,19 +51,27 @@ def sync(
         return carry_out(stack, run, source, allow_empty=allow_empty)
 
 
-def carry_out(stack: Stack, run: Run, source: Source, *, allow_empty: bool = False) -> Report:
-    """A sync whose lease is already held: `sync` without the opening and closing."""
+def carry_out(
+    stack: Stack, run: Run, source: Source, *, allow_empty: bool = False, turn: Turn | None = None
+) -> Report:
+    """A sync whose lease is already held: `sync` without the opening and closing.
+
+    A `turn` that says `unfinished` afterwards has left documents to the next one.
+    """
+    turn = turn or Turn()
     known = load_known(stack, run)
     items = discover(run, source.discover(), known, allow_empty=allow_empty)
-    changed = fetch_changed(run, items, known)
+    changed = fetch_changed(run, turn.of(items), known)
     ready = prepare(stack, run, changed)
     for batch in batches(ready):
         write_each(stack, run, batch)
+    if turn.unfinished:
+        return run.report()
     found = {item.external_id for item in items}
     remove_missing(stack, run, known, found)
     if run.after_crash or run.failures:
         discard_drafts(stack, run.lease)
-    clear_other_failures(stack.ledger, run.lease, {note.document for note in run.failures})
+    clear_other_failures(stack.ledger, run.lease, run.all_failed)
     return run.report()
 
 

@@ -1,7 +1,7 @@
 """Raw documents to texts ready to embed: fetch, compare, extract, split."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -94,7 +94,7 @@ def discover(run: Run, items: Iterator[Item], known: Known, *, allow_empty: bool
     return found
 
 
-def fetch_changed(run: Run, items: Sequence[Item], known: Known) -> Iterator[Candidate]:
+def fetch_changed(run: Run, items: Iterable[Item], known: Known) -> Iterator[Candidate]:
     """Read each document, and hand on those whose bytes differ from the live version's."""
     settled = known.settled
     for item in items:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ingestion import lease as leases
 from ingestion.errors import StepFailed, reason
+from ingestion.patience import MAX_ATTEMPTS, backoff, passing, patiently
 from ingestion.lease import Lease
 from ingestion.sources import Source
 from twofold import metrics
@@ -19,6 +20,7 @@ from twofold.errors import Conflict
 from twofold.ledger import Ledger
 from twofold.ledger.models import Failure, Sync
 
+COUNTS = ("added", "changed", "unchanged", "removed", "chunks")
 CHECKPOINT_SECONDS = 1.0
 """Between two writes of progress to the ledger."""
 
@@ -53,6 +55,18 @@ class Report(NamedTuple):
         return values
 
 
+class Before(NamedTuple):
+    """What earlier turns of the same sync came to, and that they may have left drafts."""
+
+    counts: dict[str, int]
+    done: int
+    failed: frozenset[str]
+    after_crash: bool
+
+
+NOTHING_YET = Before({}, 0, frozenset(), after_crash=False)
+
+
 class Run:
     """A sync that holds its source's lease. As a context manager it records how it ended."""
 
@@ -63,22 +77,30 @@ class Run:
         id: str,
         progress: ProgressCallback | None,
         *,
-        after_crash: bool,
+        before: Before = NOTHING_YET,
+        resumable: bool = False,
     ) -> None:
-        """`after_crash`: the sync before this one did not end well, and may have left drafts."""
+        """`resumable`: somebody will go on with it where it pauses or meets a passing error."""
         self.ledger = ledger
         self.lease = lease
         self.id = id
-        self.after_crash = after_crash
+        self.after_crash = before.after_crash
+        self.paused = False
         self.stop = threading.Event()
-        self.counts = dict.fromkeys(("added", "changed", "unchanged", "removed", "chunks"), 0)
+        self.counts = {**dict.fromkeys(COUNTS, 0), **before.counts}
         self.failures: list[FailureNote] = []
         self.total = 0
-        self.done = 0
+        self.done = before.done
+        self._before = before
+        self._resumable = resumable
         self._progress = progress
         self._clock = time.monotonic()
         self._next = self._clock + CHECKPOINT_SECONDS
         self._recorded = 0
+
+    @property
+    def all_failed(self) -> set[str]:
+        return {note.document for note in self.failures} | self._before.failed
 
     @property
     def workspace(self) -> str:
@@ -141,7 +163,7 @@ class Run:
         seconds = time.monotonic() - self._clock
         failures = tuple(self.failures)
         return Report(
-            **self.counts, failed=len(failures), seconds=round(seconds, 3), failures=failures
+            **self.counts, failed=len(self.all_failed), seconds=round(seconds, 3), failures=failures
         )
 
     def _finish(self, error: BaseException | None) -> None:
@@ -149,13 +171,25 @@ class Run:
         text = "" if cause is None else "It was interrupted."
         if isinstance(cause, Exception):
             text = reason(cause)
-        counts = {**self.counts, "failed": len(self.failures)}
+        new = {name: self.counts[name] - self._before.counts.get(name, 0) for name in COUNTS}
+        new["failed"] = len(self.failures)
         for outcome in metrics.OUTCOMES:
-            metrics.INGESTION_DOCUMENTS.labels(outcome).inc(counts[outcome])
-        metrics.INGESTION_CHUNKS.inc(counts["chunks"])
-        with self.ledger.session() as session:
-            self.lease.release(session)
-            self._record(session, "failed" if error else "done", time.time(), text)
+            metrics.INGESTION_DOCUMENTS.labels(outcome).inc(new[outcome])
+        metrics.INGESTION_CHUNKS.inc(new["chunks"])
+        state = self._state(cause)
+        ended = None if state in ("running", "queued") else time.time()
+        # Somebody goes on with it, and would wait long for a lease that nobody gave back.
+        for attempt in patiently(self._resumable):
+            with attempt, self.ledger.session() as session:
+                self.lease.release(session)
+                self._record(session, state, ended, "" if state == "running" else text)
+
+    def _state(self, cause: BaseException | None) -> str:
+        if self.paused or (self._resumable and self.stop.is_set() and cause is not None):
+            return "running"
+        if cause is None:
+            return "done"
+        return "queued" if self._resumable and passing(cause) else "failed"
 
     def _record(
         self, session: Session, state: str, finished_at: float | None, error: str = ""
@@ -168,7 +202,7 @@ class Run:
                 finished_at=finished_at,
                 total=self.total,
                 done=self.done,
-                counts={**self.counts, "failed": len(self.failures)},
+                counts={**self.counts, "failed": len(self.all_failed)},
                 error=error,
             )
         )
@@ -178,41 +212,78 @@ class Run:
 
 
 def open_run(
-    ledger: Ledger, workspace: str, source: Source, progress: ProgressCallback | None = None
+    ledger: Ledger,
+    workspace: str,
+    source: Source,
+    progress: ProgressCallback | None = None,
+    *,
+    id: str = "",
+    resumable: bool = False,
 ) -> Run:
-    """Take the source's lease and begin a sync. Raises Conflict naming who holds it."""
+    """Take the source's lease and begin a sync, or go on with the one that `id` names.
+
+    Raises Conflict naming who holds the lease, Superseded where `id` has ended.
+    """
     leases.register(ledger, workspace, source.name, source.kind, source.config)
-    id = str(uuid4())
+    id = id or str(uuid4())
     last = _last_state(ledger, workspace, source.name)
+    before = [NOTHING_YET._replace(after_crash=last not in (None, "done"))]
 
     def begin(session: Session) -> None:
-        _begin(session, workspace, source.name, id)
+        before[0] = _begin(session, workspace, source.name, id) or before[0]
 
     lease = leases.acquire(ledger, workspace, source.name, then=begin)
-    return Run(ledger, lease, id, progress, after_crash=last not in (None, "done"))
+    return Run(ledger, lease, id, progress, before=before[0], resumable=resumable)
+
+
+class Superseded(Conflict):
+    """The sync was ended by another one, which has done its work."""
 
 
 def _last_state(ledger: Ledger, workspace: str, source: str) -> str | None:
     with ledger.session() as session:
         return session.scalar(
             select(Sync.state)
-            .where(Sync.workspace == workspace, Sync.source == source)
+            .where(Sync.workspace == workspace, Sync.source == source, Sync.state != "queued")
             .order_by(Sync.started_at.desc())
             .limit(1)
         )
 
 
-def _begin(session: Session, workspace: str, source: str, id: str) -> None:
+def _begin(session: Session, workspace: str, source: str, id: str) -> Before | None:
     now = time.time()
     # Whoever ran before and did not say how it ended is dead: the lease is ours.
     session.execute(
         update(Sync)
-        .where(Sync.workspace == workspace, Sync.source == source, Sync.state == "running")
+        .where(
+            Sync.workspace == workspace,
+            Sync.source == source,
+            Sync.state == "running",
+            Sync.id != id,
+        )
         .values(state="failed", error="It was interrupted.", finished_at=now)
     )
-    row = Sync(id=id, workspace=workspace, source=source, state="running", started_at=now)
-    row.finished_at, row.counts = None, {}
-    session.add(row)
+    row = session.get(Sync, id)
+    if row is None:
+        row = Sync(id=id, workspace=workspace, source=source, state="running", started_at=now)
+        row.finished_at, row.counts = None, {}
+        session.add(row)
+        return None
+    if row.state not in ("queued", "running"):
+        raise Superseded(f"Sync {id} has ended: {row.error or row.state}")
+    if not row.counts:
+        row.state, row.started_at = "running", now
+        return None
+    row.state, row.error = "running", ""
+    failed = session.scalars(
+        select(Failure.external_id).where(
+            Failure.workspace == workspace,
+            Failure.source == source,
+            Failure.last_at >= row.started_at,
+        )
+    )
+    counts = {name: row.counts.get(name, 0) for name in COUNTS}
+    return Before(counts, row.done, frozenset(failed), after_crash=True)
 
 
 def record_failure(session: Session, lease: Lease, note: FailureNote) -> None:
@@ -230,6 +301,10 @@ def record_failure(session: Session, lease: Lease, note: FailureNote) -> None:
         session.add(row)
     row.step, row.reason, row.last_at = note.step, note.reason, now
     row.attempts += 1
+    row.next_at = None
+    # The same bytes cannot be extracted a second time either.
+    if note.step not in ("extract", "split") and row.attempts < MAX_ATTEMPTS:
+        row.next_at = now + backoff(row.attempts)
 
 
 def clear_failures(session: Session, lease: Lease, external_ids: Sequence[str]) -> None:
