@@ -4,7 +4,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -16,10 +15,11 @@ from ingestion.lease import register
 from ingestion.pipeline import carry_out
 from ingestion.push import delete_document, put_document
 from ingestion.run import Run, open_run
-from ingestion.sources import Fetched, Folder, Source, check_name, reopen
+from ingestion.sources import Fetched, Source, check_name, open_source, reopen
 from ingestion.status import list_sources, source_record, sync_status
 from twofold.errors import NotFound, TwofoldError
 from twofold.index import Kind
+from twofold.settings import Settings
 from twofold.stack import Stack
 
 STOP_SECONDS = 30.0
@@ -32,8 +32,14 @@ class NewSource(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    kind: Literal["folder"] = "folder"
-    path: str = Field(min_length=1)
+    kind: str = "folder"
+    config: dict[str, Any] = Field(default_factory=dict)
+    path: str | None = None
+    """Of a folder: short for `config: {path}`."""
+
+    def open(self, settings: Settings) -> Source:
+        config = self.config if self.path is None else {**self.config, "path": self.path}
+        return open_source(settings, self.kind, check_name(self.name), config)
 
 
 class Started(BaseModel):
@@ -112,8 +118,8 @@ def router(stack: Stack) -> APIRouter:
 
     @routes.post("/sources", status_code=201)
     def add_source(new: NewSource) -> dict[str, Any]:
-        folder = Folder(check_name(new.name), Path(new.path))
-        register(stack.ledger, workspace, folder.name, folder.kind, folder.config)
+        source = new.open(stack.settings)
+        register(stack.ledger, workspace, source.name, source.kind, source.config)
         return source_record(_named(stack, new.name))
 
     @routes.get("/sources")

@@ -219,6 +219,8 @@ def _failure(row: Failure, source: SourceStatus | None) -> FailureStatus:
     retry = f"PUT /v1/documents/{row.source}/{row.external_id}"
     if source is not None and "path" in source.config:
         retry = f"twofold ingest {source.config['path']} --source {row.source}"
+    elif source is not None and source.kind != "push":
+        retry = f"twofold sync {row.source}"
     return FailureStatus(
         f"{row.source}/{row.external_id}",
         row.step,
