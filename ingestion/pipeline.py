@@ -5,6 +5,7 @@ next sync ends in the state that an undisturbed one would have reached.
 """
 
 from ingestion.errors import StepFailed, reason
+from ingestion.failures import clear_other_failures
 from ingestion.plan import Plan
 from ingestion.prepare import (
     Prepared,
@@ -15,13 +16,7 @@ from ingestion.prepare import (
     prepare,
 )
 from ingestion.remove import discard_drafts, remove_missing
-from ingestion.run import (
-    ProgressCallback,
-    Report,
-    Run,
-    clear_other_failures,
-    open_run,
-)
+from ingestion.run import ProgressCallback, Report, Run, open_run
 from ingestion.sources import Source
 from ingestion.turn import Turn
 from ingestion.write import write

@@ -9,10 +9,10 @@ from sqlalchemy import select
 
 from ingestion import lease as leases
 from ingestion.errors import StepFailed, reason
+from ingestion.failures import FailureNote, clear_failures, record_failure
 from ingestion.lease import Lease
 from ingestion.prepare import Candidate, prepare_one
 from ingestion.remove import remove
-from ingestion.run import FailureNote, clear_failures, record_failure
 from ingestion.sources import Fetched, check_name
 from ingestion.split import Tokens
 from ingestion.write import write

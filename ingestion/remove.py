@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import delete, exists, or_, select, update
 
+from ingestion.failures import clear_failures
 from ingestion.lease import Lease
 from ingestion.plan import NOT_YET
 from ingestion.prepare import Known

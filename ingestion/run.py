@@ -2,18 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ingestion import lease as leases
 from ingestion.errors import StepFailed, reason
-from ingestion.patience import MAX_ATTEMPTS, backoff, passing, patiently
+from ingestion.failures import FailureNote, record_failure
 from ingestion.lease import Lease
+from ingestion.patience import passing, patiently
 from ingestion.sources import Source
 from twofold import metrics
 from twofold.errors import Conflict
@@ -26,14 +27,6 @@ CHECKPOINT_SECONDS = 1.0
 
 ProgressCallback = Callable[[int, int], None]
 """(documents done, documents in all)."""
-
-
-class FailureNote(NamedTuple):
-    """A document that was left out, at which step, and what to do about it."""
-
-    document: str
-    step: str
-    reason: str
 
 
 class Report(NamedTuple):
@@ -284,40 +277,3 @@ def _begin(session: Session, workspace: str, source: str, id: str) -> Before | N
     )
     counts = {name: row.counts.get(name, 0) for name in COUNTS}
     return Before(counts, row.done, frozenset(failed), after_crash=True)
-
-
-def record_failure(session: Session, lease: Lease, note: FailureNote) -> None:
-    """Add a document to the failures, or count one more attempt."""
-    now = time.time()
-    row = session.get(Failure, (lease.workspace, lease.source, note.document))
-    if row is None:
-        row = Failure(
-            workspace=lease.workspace,
-            source=lease.source,
-            external_id=note.document,
-            attempts=0,
-            first_at=now,
-        )
-        session.add(row)
-    row.step, row.reason, row.last_at = note.step, note.reason, now
-    row.attempts += 1
-    row.next_at = None
-    # The same bytes cannot be extracted a second time either.
-    if note.step not in ("extract", "split") and row.attempts < MAX_ATTEMPTS:
-        row.next_at = now + backoff(row.attempts)
-
-
-def clear_failures(session: Session, lease: Lease, external_ids: Sequence[str]) -> None:
-    session.execute(delete(Failure).where(*_of(lease), Failure.external_id.in_(external_ids)))
-
-
-def clear_other_failures(ledger: Ledger, lease: Lease, failed: set[str]) -> None:
-    """After a whole sync: what did not fail in it is well, or gone at its source."""
-    with ledger.session() as session:
-        held = session.scalars(select(Failure.external_id).where(*_of(lease))).all()
-        if cleared := [external_id for external_id in held if external_id not in failed]:
-            clear_failures(session, lease, cleared)
-
-
-def _of(lease: Lease) -> tuple[Any, Any]:
-    return Failure.workspace == lease.workspace, Failure.source == lease.source

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
+from ingestion.extract import Metadata
+from ingestion.failures import clear_failures
 from ingestion.errors import step
 from ingestion.lease import Lease
 from ingestion.plan import NOT_YET, Plan, kept_for_past, make_plans, narrowed
 from ingestion.prepare import Prepared
-from ingestion.run import clear_failures
 from twofold.index import OPEN_VERSION, Chunk, Embedded
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
