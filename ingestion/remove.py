@@ -9,7 +9,7 @@ from ingestion.failures import clear_failures
 from ingestion.lease import Lease
 from ingestion.plan import NOT_YET
 from ingestion.prepare import Known
-from ingestion.run import Run, clear_failures
+from ingestion.run import Run
 from twofold.index import OPEN_VERSION, DocumentRef
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
