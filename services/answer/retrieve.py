@@ -13,7 +13,7 @@ from twofold.index import Chunk, Hit, SparseVector
 from twofold.ledger import versions_at
 from twofold.stack import Stack
 
-DEPTH = 50
+DEPTH = 30
 """Hits taken from each ranking before fusion."""
 KEPT = 20
 """Candidates handed on."""
