@@ -41,6 +41,7 @@ _CLOSED_6 = [
 ]
 _NAT64 = IPv6Network("64:ff9b::/96")
 _MAPPED = IPv6Network("::ffff:0:0/96")
+_USER = re.compile(r"[^/?#]*//[^/?#]*@")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 
@@ -93,12 +94,13 @@ def check_url(url: str, rules: Rules) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
         host = parsed.raw_host.decode("ascii")
-        port = parsed.port or {"http": 80, "https": 443}.get(parsed.scheme, 0)
+        usual = {"http": 80, "https": 443}.get(parsed.scheme, 0)
+        port = usual if parsed.port is None else parsed.port
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         raise InvalidInput(f"{shown(url)} is not a web address. Mend it.") from error
     if parsed.scheme not in ("http", "https") or not host:
         raise InvalidInput(f"{shown(url)} must start with https:// or http:// and name a host.")
-    if parsed.userinfo or "@" in parsed.netloc.decode("ascii", "replace"):
+    if parsed.userinfo or _USER.match(url):
         raise InvalidInput(
             f"{shown(url)} carries a user name or password. Take it out of the address."
         )
