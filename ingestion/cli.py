@@ -1,16 +1,16 @@
 """Commands of the ingestion plane. Anything heavy is imported by the command that needs it."""
 
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ingestion import upkeep
+
 if TYPE_CHECKING:
-    from ingestion.run import ProgressCallback, Report
+    from ingestion.run import Report
     from twofold.ledger import Ledger
 
 SHOWN_FAILURES = 20
@@ -26,11 +26,14 @@ def register(app: typer.Typer) -> None:
     knowledge.command("status")(status)
     knowledge.command("sources")(sources)
     knowledge.command("show")(show)
+    upkeep.register(knowledge)
     app.add_typer(knowledge, name="knowledge")
 
 
 def ingest(
-    path: Annotated[Path, typer.Argument(help="Folder of Markdown, MDX, HTML and text files.")],
+    path: Annotated[
+        Path, typer.Argument(help="Folder of Markdown, HTML, text, PDF and Word files.")
+    ],
     source: Annotated[str, typer.Option(help="Name of the source, such as help.")],
     workspace: Workspace = "",
     json: Json = False,
@@ -50,16 +53,19 @@ def ingest(
     folder = Folder(check_name(source), path, max_file_mb=settings.max_file_mb)
 
     from ingestion.pipeline import sync
-    from twofold.stack import open_stack
+    from ingestion.progress import bar
+    from ingestion.rebuild import open_current
 
-    with open_stack(settings) as stack, _progress(shown=not json) as progress:
+    with bar("indexing", shown=not json) as progress:
+        stack = open_current(settings, _note, progress)
+    with stack, bar("indexing", shown=not json) as progress:
         report = sync(
             stack, workspace or settings.workspace, folder, progress, allow_empty=allow_empty
         )
     if json:
-        _print_json(report.record())
+        print_json(report.record())
     else:
-        _print_report(report)
+        print_report(report)
     raise typer.Exit(1 if report.failed else 0)
 
 
@@ -70,7 +76,7 @@ def status(workspace: Workspace = "", json: Json = False) -> None:
     ledger, workspace = _ledger(workspace)
     known = knowledge_status(ledger, workspace)
     if json:
-        _print_json(known.record())
+        print_json(known.record())
         return
     _print_sources(known.sources)
     typer.echo(f"\n{known.documents} live documents, {known.chunks} chunks.")
@@ -86,7 +92,7 @@ def sources(workspace: Workspace = "", json: Json = False) -> None:
     ledger, workspace = _ledger(workspace)
     found = list_sources(ledger, workspace)
     if json:
-        _print_json([source_record(each) for each in found])
+        print_json([source_record(each) for each in found])
     else:
         _print_sources(found)
 
@@ -102,7 +108,7 @@ def show(
     ledger, workspace = _ledger(workspace)
     found = show_document(ledger, workspace, document)
     if json:
-        _print_json(document_record(found))
+        print_json(document_record(found))
         return
     typer.echo(f"{found.document}  ({found.id})")
     for version in found.versions:
@@ -110,7 +116,7 @@ def show(
         typer.echo(
             f"\nversion {version.number} ({mark}): {version.title}\n"
             f"  {version.kind}, {version.locale}, for {', '.join(version.audience)};"
-            f" {len(version.points)} chunks, read {_when(version.fetched_at)}"
+            f" {len(version.points)} chunks, read {when(version.fetched_at)}"
         )
         for section in version.sections if version.live else []:
             heading = " > ".join(section["heading_path"]) or "(opening)"
@@ -125,35 +131,11 @@ def _ledger(workspace: str) -> "tuple[Ledger, str]":
     return Ledger(settings.ledger), workspace or settings.workspace
 
 
-@contextmanager
-def _progress(*, shown: bool) -> "Iterator[ProgressCallback | None]":
-    if not shown or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("indexing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("indexing", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+def _note(line: str) -> None:
+    typer.echo(line, err=True)
 
 
-def _print_report(report: "Report") -> None:
+def print_report(report: "Report") -> None:
     rate = report.chunks / report.seconds if report.seconds else 0.0
     rows = [
         (name, f"{getattr(report, name)}")
@@ -173,19 +155,21 @@ def _print_sources(found: Sequence[Any]) -> None:
     if not found:
         typer.echo("No sources yet. Add one with: twofold ingest PATH --source NAME")
         return
-    row = "{:<20} {:<8} {:>9} {:>8} {:>7}  {}"
+    row = "{:<20} {:<15} {:>9} {:>8} {:>7}  {}"
     typer.echo(row.format("source", "kind", "documents", "chunks", "failed", "last sync"))
     for each in found:
         last = each.last_sync
-        when = f"{last.state}, {_when(last.started_at)} {last.error}".strip() if last else "never"
-        typer.echo(row.format(each.name, each.kind, each.documents, each.chunks, each.failed, when))
+        ended = f"{last.state}, {when(last.started_at)} {last.error}".strip() if last else "never"
+        typer.echo(
+            row.format(each.name, each.kind, each.documents, each.chunks, each.failed, ended)
+        )
 
 
-def _when(moment: float) -> str:
+def when(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     import orjson
 
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())

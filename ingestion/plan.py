@@ -1,7 +1,9 @@
 """What writing a document comes to: its chunks, and which of them the index lacks."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, load_only
@@ -10,6 +12,7 @@ from ingestion.prepare import Prepared
 from twofold.index import BEGINNING, FOREVER, PUBLIC, Chunk, content_hash, point_id
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
+from twofold.stores import require_live
 
 NOT_YET = float(FOREVER)
 """`applied_from` of a version that was never live: a draft, which any later sync may discard."""
@@ -32,6 +35,8 @@ class Plan:
     chunks: Sequence[Chunk]
     existing: Mapping[str, Chunk]
     """Chunks of the live version that stay, as they stand in the index, by id."""
+    quarantined: bool = False
+    """An edit does not lift a quarantine: whoever planted the text could make one."""
 
     @property
     def same(self) -> bool:
@@ -51,7 +56,7 @@ class Plan:
     def kept(self) -> list[Chunk]:
         """Chunks that need no vector, as their payload should be."""
         return [
-            _carried(chunk, self.existing[chunk.id])
+            carried(chunk, self.existing[chunk.id])
             for chunk in self.chunks
             if chunk.id in self.existing
         ]
@@ -88,6 +93,8 @@ def make_plans(stack: Stack, batch: Sequence[Prepared]) -> list[Plan]:
         for prepared in batch
     ]
     digest = stack.fingerprint.digest
+    if any(plan.live is not None and plan.live.fingerprint != digest for plan in plans):
+        require_live(stack.settings, stack.fingerprint)
     wanted = [
         id
         for plan in plans
@@ -100,9 +107,24 @@ def make_plans(stack: Stack, batch: Sequence[Prepared]) -> list[Plan]:
     ]
 
 
-def kept_for_past(version: Version) -> bool:
+class HasPoints(Protocol):
+    """Of a version: its kind and its point ids."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def points(self) -> list[str]: ...
+
+
+def kept_for_past(kind: str) -> bool:
     """Whether a superseded version must go on answering questions about its own time."""
-    return version.kind == "policy"
+    return kind == "policy"
+
+
+def stays(kind: str, successor_from: float) -> bool:
+    """A version stays for questions about its time, and until its successor applies at all."""
+    return kept_for_past(kind) or successor_from > time.time()
 
 
 def _load(
@@ -123,6 +145,7 @@ def _load(
                 Version.kind,
                 Version.audience,
                 Version.points,
+                Version.quarantined,
                 Version.applied_from,
                 Version.applied_until,
             )
@@ -141,19 +164,21 @@ def _plan(prepared: Prepared, document: Document | None, versions: Sequence[Vers
     live = next((version for version in past if version.number == number), None)
     same = live is not None and live.content_hash == prepared.extracted.content_hash
     number = live.number if live and same else max((v.number for v in past), default=0) + 1
+    hidden = bool(past) and past[-1].quarantined
     past = [version for version in past if version.number != number]
-    taken = _taken(past, live)
-    chunks = _chunks(prepared, number, taken)
-    return Plan(prepared, document, live, past, draft, number, chunks, {})
+    taken = taken_points(past, live)
+    made = make_chunks(prepared, number, taken)
+    chunks = [replace(chunk, quarantined=hidden) for chunk in made]
+    return Plan(prepared, document, live, past, draft, number, chunks, {}, hidden)
 
 
-def _taken(past: Iterable[Version], live: Version | None) -> set[str]:
+def taken_points(past: Iterable[HasPoints], live: HasPoints | None) -> set[str]:
     """Points that answer for superseded policies: a text that returns must not take them over."""
     held = set(live.points) if live else set()
-    return {id for version in past if kept_for_past(version) for id in version.points} - held
+    return {id for version in past if kept_for_past(version.kind) for id in version.points} - held
 
 
-def _chunks(prepared: Prepared, number: int, taken: set[str]) -> list[Chunk]:
+def make_chunks(prepared: Prepared, number: int, taken: set[str]) -> list[Chunk]:
     used = set(taken)
     chunks: list[Chunk] = []
     for position, piece in enumerate(prepared.pieces):
@@ -193,7 +218,7 @@ def _chunk(
     )
 
 
-def _carried(chunk: Chunk, existing: Chunk) -> Chunk:
+def carried(chunk: Chunk, existing: Chunk) -> Chunk:
     """A chunk of two versions answers in the time of both; the ledger says which one applies."""
     start = chunk.effective_from
     if existing.kind == "policy" and chunk.kind == "policy":

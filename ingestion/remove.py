@@ -59,6 +59,8 @@ def purge(stack: Stack, ids: Sequence[str]) -> None:
         session.execute(
             delete(Version).where(Version.document_id.in_(ids), Version.applied_from == NOT_YET)
         )
+        # A version without points is one that the index may not hold again.
+        session.execute(update(Version).where(Version.document_id.in_(ids)).values(points=[]))
         session.execute(update(Document).where(Document.id.in_(ids)).values(raw_hash=""))
 
 

@@ -7,7 +7,6 @@ then is the old version cleared away, and last of all the document's `raw_hash` 
 is left to do.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -15,11 +14,11 @@ from typing import Any, TypeVar
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
+from ingestion.errors import step
 from ingestion.extract import Metadata
 from ingestion.failures import clear_failures
-from ingestion.errors import step
 from ingestion.lease import Lease
-from ingestion.plan import NOT_YET, Plan, kept_for_past, make_plans, narrowed
+from ingestion.plan import NOT_YET, Plan, make_plans, narrowed, stays
 from ingestion.prepare import Prepared
 from twofold.index import OPEN_VERSION, Chunk, Embedded
 from twofold.ledger.models import Document, Version
@@ -183,15 +182,21 @@ def _version(plan: Plan, fingerprint: str) -> Version:
         locale=meta.locale,
         product=meta.product,
         audience=list(meta.audience),
-        meta=dict(meta.extra),
+        meta=_meta(meta),
         sections=prepared.extracted.records,
         points=[chunk.id for chunk in plan.chunks],
         applied_from=NOT_YET,
         applied_until=NOT_YET,
         source_updated_at=prepared.updated_at,
         fetched_at=prepared.fetched_at,
-        quarantined=False,
+        quarantined=plan.quarantined,
     )
+
+
+def _meta(meta: Metadata) -> dict[str, Any]:
+    """Also the day that front matter names: `applied_from` does not tell whether it did."""
+    said = {} if meta.effective_from is None else {"effective_from": meta.effective_from}
+    return {**meta.extra, **said}
 
 
 def _flip(session: Session, plan: Plan, fingerprint: str) -> None:
@@ -203,6 +208,7 @@ def _flip(session: Session, plan: Plan, fingerprint: str) -> None:
             plan.number,
             fingerprint=fingerprint,
             raw_hash=prepared.raw_hash,
+            source_updated_at=prepared.updated_at,
             points=[chunk.id for chunk in plan.chunks],
         )
     else:
@@ -256,7 +262,7 @@ def _steps(plan: Plan) -> Iterator[tuple[Version, int, float]]:
 def _closed(stack: Stack, plan: Plan) -> Iterator[Chunk]:
     """Points that go on answering about their time, and end with it."""
     for version, until, start in _steps(plan):
-        if not _stays(version, start):
+        if not stays(version.kind, start):
             continue
         own = set(version.points) - plan.ids - _later(plan, version)
         for chunk in stack.index.retrieve(sorted(own)):
@@ -268,18 +274,13 @@ def _closed(stack: Stack, plan: Plan) -> Iterator[Chunk]:
 def _gone(plan: Plan) -> set[str]:
     kept = plan.ids
     for version, _, start in _steps(plan):
-        if _stays(version, start):
+        if stays(version.kind, start):
             kept |= set(version.points)
     return {id for version, _, _ in _steps(plan) for id in version.points} - kept
 
 
 def _later(plan: Plan, version: Version) -> set[str]:
     return {id for other in plan.past if other.number > version.number for id in other.points}
-
-
-def _stays(version: Version, successor_from: float) -> bool:
-    """A version stays for questions about its time, and until its successor applies at all."""
-    return kept_for_past(version) or successor_from > time.time()
 
 
 def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

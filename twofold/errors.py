@@ -10,6 +10,7 @@
     ├── Overloaded          try again later; `retry_after` seconds
     ├── UpstreamError       a model server, an index or a source failed or answered nonsense
     └── SetupError          the installation is incomplete
+        └── Outdated        the index was made by something else; it can be built again
 
 The message is one sentence that names the thing and says what to do; it may be shown to the caller
 as it is, so it never holds a secret.
@@ -76,3 +77,7 @@ class UpstreamError(TwofoldError):
 class SetupError(TwofoldError):
     status = 503
     slug = "setup"
+
+
+class Outdated(SetupError):
+    """The live store has another fingerprint than this program's."""

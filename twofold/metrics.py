@@ -14,6 +14,7 @@ OTHER: Final = "other"
 """Label value of anything outside a closed set."""
 
 OUTCOMES: Final = ("added", "changed", "unchanged", "removed", "failed")
+DRIFTS: Final = ("missing", "wrong", "orphans")
 STAGES: Final = ("condense", "embed", "search", "rerank", "pack")
 FATES: Final = ("packed", "cut")
 LADDER: Final = ("tuned", "base", "composer", "escalation")
@@ -58,6 +59,11 @@ KNOWLEDGE_CHUNKS = Counter(
 )
 KNOWLEDGE_STALE = Counter(
     "twofold_knowledge_stale_refused_total", "Hits refused: their version does not apply."
+)
+KNOWLEDGE_DRIFT = Gauge(
+    "twofold_knowledge_drift_points",
+    "Points by which the index differed from the ledger when it was last reconciled.",
+    ["drift"],
 )
 
 BEHAVIOUR_SERVED = Counter(
@@ -114,6 +120,7 @@ def _start_at_zero() -> None:
     """Series exist before their first event, so that a rate never misses the step from nothing."""
     for metric, values in (
         (INGESTION_DOCUMENTS, OUTCOMES),
+        (KNOWLEDGE_DRIFT, DRIFTS),
         (KNOWLEDGE_STAGE, STAGES),
         (KNOWLEDGE_EVIDENCE, ("yes", "no")),
         (KNOWLEDGE_CHUNKS, FATES),

@@ -1,16 +1,15 @@
 """What a process stands on, opened once at its start: the composition root's common part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from twofold.clients.edge import EdgeIndex
 from twofold.clients.embedder import Embedder, HttpEmbedder, MiniLM
 from twofold.clients.sparse import Bm25Encoder
-from twofold.errors import SetupError
 from twofold.index import Fingerprint, Index
 from twofold.ledger import Ledger
 from twofold.settings import Settings
+from twofold.stores import Stores, open_stores
 
 EXTRACTOR = "1"
 """Raise it when the same bytes come to give other sections."""
@@ -42,38 +41,47 @@ class Stack:
         self.ledger.close()
 
 
-def open_stack(settings: Settings) -> Stack:
+def open_stack(settings: Settings, *, beside: bool = False) -> Stack:
     """Open (and make, the first time) everything under `settings.home`.
 
-    Raises SetupError with what to do, and Conflict where another process owns the index.
+    `beside` opens the store of this fingerprint while another one is live, to fill it. Raises
+    Outdated where another one is live, SetupError with what to do, and Conflict where another
+    process owns the index.
     """
-    embedder = open_embedder(settings)
+    embedder, stores = open_embedder(settings), open_stores(settings)
     sparse = Bm25Encoder()
-    fingerprint = Fingerprint(
+    fingerprint = fingerprint_of(settings, embedder, sparse)
+    if not beside and (kept := _rolled_back(settings, fingerprint, stores)) is not None:
+        settings = kept
+        fingerprint = fingerprint_of(settings, embedder, sparse)
+    index = stores.open(fingerprint, embedder.dimension, beside=beside)
+    return Stack(settings, Ledger(settings.ledger), index, embedder, sparse, fingerprint)
+
+
+def fingerprint_of(settings: Settings, embedder: Embedder, sparse: Bm25Encoder) -> Fingerprint:
+    return Fingerprint(
         extractor=EXTRACTOR,
         splitter=f"{SPLITTER}/{settings.chunk_tokens}",
         embedder=embedder.name,
         sparse=sparse.name,
     )
-    index = open_index(settings, fingerprint, embedder.dimension)
-    return Stack(settings, Ledger(settings.ledger), index, embedder, sparse, fingerprint)
 
 
-def open_index(settings: Settings, fingerprint: Fingerprint, dimension: int) -> Index:
-    if not settings.qdrant_url:
-        return EdgeIndex.open(settings.home / "index", fingerprint, dimension)
-    try:
-        from qdrant_client import QdrantClient
+def with_chunks_of(settings: Settings, wanted: Fingerprint) -> Settings:
+    """The settings with the chunk size that a fingerprint names."""
+    tokens = wanted.splitter.partition("/")[2]
+    return settings.model_copy(update={"chunk_tokens": int(tokens)}) if tokens else settings
 
-        from twofold.clients.qdrant import QdrantIndex
-    except ModuleNotFoundError as error:
-        raise SetupError(
-            "TWOFOLD_QDRANT_URL is set, but the client is not installed: pip install"
-            " 'twofold[server]'."
-        ) from error
-    key = settings.qdrant_key.get_secret_value() or None
-    client = QdrantClient(url=settings.qdrant_url, api_key=key)
-    return QdrantIndex.open(client, "knowledge", fingerprint, dimension)
+
+def _rolled_back(settings: Settings, wanted: Fingerprint, stores: Stores) -> Settings | None:
+    """Settings of the live store, where the wanted one was rolled back from and differs in the
+    size of chunks alone: a roll-back holds until it is built again on purpose."""
+    found = stores.all()
+    live = next((store for store in found if store.live), None)
+    if live is None or not any(s.rejected and s.digest == wanted.digest for s in found):
+        return None
+    differing = replace(wanted, splitter=live.fingerprint.splitter)
+    return with_chunks_of(settings, live.fingerprint) if differing == live.fingerprint else None
 
 
 def open_embedder(settings: Settings) -> Embedder:

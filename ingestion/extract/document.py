@@ -1,6 +1,6 @@
 """What extraction gives: a title, sections in reading order, and what front matter says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -11,6 +11,7 @@ from ingestion.extract.front_matter import Metadata
 from twofold.index import content_hash
 
 BlockKind = Literal["paragraph", "list", "table", "code", "quote"]
+_BETWEEN = "\n\n"
 
 
 class Block(NamedTuple):
@@ -35,11 +36,26 @@ class Section(NamedTuple):
 
     @property
     def text(self) -> str:
-        return "\n\n".join(block.text for block in self.blocks)
+        return _BETWEEN.join(block.text for block in self.blocks)
 
     def record(self) -> dict[str, Any]:
         """The row's form, in `Version.sections`."""
-        return {"heading_path": list(self.heading_path), "text": self.text, "line": self.line}
+        blocks = [[block.kind, len(block.text)] for block in self.blocks]
+        return {
+            "heading_path": list(self.heading_path),
+            "text": self.text,
+            "line": self.line,
+            "blocks": blocks,
+        }
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Section":
+        """What `record` was made of."""
+        blocks, start = [], 0
+        for kind, length in record["blocks"]:
+            blocks.append(Block(kind, record["text"][start : start + length]))
+            start += length + len(_BETWEEN)
+        return cls(tuple(record["heading_path"]), tuple(blocks), record["line"])
 
 
 @dataclass(frozen=True)

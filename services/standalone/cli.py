@@ -37,7 +37,6 @@ def serve(
     from twofold import running, telemetry
     from twofold.errors import Conflict
     from twofold.settings import Settings
-    from twofold.stack import open_stack
 
     telemetry.configure()
     settings = Settings()
@@ -51,10 +50,17 @@ def serve(
         bound = bind(host, settings.port if port < 0 else port)
         url = address(host, bound)
         say(f"Opening {settings.home.resolve()}")
-        with bound, open_stack(settings) as stack:
+        with bound, opened(settings) as stack:
             for folder in index or ():
                 ingest(stack, *source(folder))
             answer_on(stack, settings, host, bound, url)
+
+
+def opened(settings: "Settings") -> "Stack":
+    from ingestion.rebuild import open_current
+
+    with progress() as advance:
+        return open_current(settings, say, advance)
 
 
 def answer_on(stack: "Stack", settings: "Settings", host: str, bound: "socket", url: str) -> None:

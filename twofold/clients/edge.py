@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import qdrant_edge as edge
 
-from twofold.errors import Conflict, NotFound, SetupError, UpstreamError
+from twofold.errors import Conflict, NotFound, Outdated, SetupError, UpstreamError
 from twofold.index import Chunk, Embedded, Fingerprint, Hit, Scope, SparseVector
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def flip(folder: Path, digest: str) -> None:
     """Make the store `digest` the live one. A store already open stays what it is."""
     if not (folder / digest / "manifest.json").exists():
         raise NotFound(f"There is no finished index {digest} in {folder}.")
-    _replace(folder / "current", digest)
+    replace_file(folder / "current", digest)
 
 
 class EdgeIndex:
@@ -89,10 +89,10 @@ class EdgeIndex:
         made_by = {**asdict(fingerprint), "dimension": dimension}
         current = live(folder)
         if current and current != fingerprint.digest and not beside:
-            raise _mismatch(folder, _manifest(folder / current) or {}, made_by)
+            raise _mismatch(folder, manifest_of(folder / current) or {}, made_by)
         home.mkdir(parents=True, exist_ok=True)
         with ExitStack() as resources:
-            resources.enter_context(_owned(home))
+            resources.enter_context(owned(home))
             shard = _open_shard(home, made_by)
             resources.callback(shard.close)
             resources.callback(shard.flush)
@@ -178,7 +178,7 @@ class EdgeIndex:
 
 
 def _open_shard(home: Path, made_by: dict[str, Any]) -> edge.EdgeShard:
-    place, manifest = home / "shard", _manifest(home)
+    place, manifest = home / "shard", manifest_of(home)
     config = edge.EdgeConfig(
         vectors={
             "dense": edge.EdgeVectorParams(size=made_by["dimension"], distance=edge.Distance.Cosine)
@@ -195,7 +195,7 @@ def _open_shard(home: Path, made_by: dict[str, Any]) -> edge.EdgeShard:
             for name, schema in _INDEXED.items():
                 shard.update(edge.UpdateOperation.create_field_index(name, schema))
             shard.flush()
-        _replace(home / "manifest.json", json.dumps(made_by, indent=1))
+        replace_file(home / "manifest.json", json.dumps(made_by, indent=1))
         return shard
     if manifest != made_by:
         raise _mismatch(home, manifest, made_by)
@@ -211,19 +211,19 @@ def _open_shard(home: Path, made_by: dict[str, Any]) -> edge.EdgeShard:
     return shard
 
 
-def _mismatch(place: Path, stood: dict[str, Any], wanted: dict[str, Any]) -> SetupError:
+def _mismatch(place: Path, stood: dict[str, Any], wanted: dict[str, Any]) -> Outdated:
     changes = ", ".join(
         f"{name} was {stood.get(name)!r} and is now {value!r}"
         for name, value in wanted.items()
         if stood.get(name) != value
     )
-    return SetupError(
+    return Outdated(
         f"The index in {place} was made by something else: {changes}. Run `twofold knowledge "
-        f"rebuild`, or delete {place} and run `twofold ingest` again."
+        "rebuild`; `twofold ingest` and `twofold serve` do that by themselves."
     )
 
 
-def _manifest(home: Path) -> dict[str, Any] | None:
+def manifest_of(home: Path) -> dict[str, Any] | None:
     try:
         manifest: dict[str, Any] = json.loads((home / "manifest.json").read_bytes())
     except FileNotFoundError:
@@ -234,7 +234,7 @@ def _manifest(home: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _owned(home: Path) -> Iterator[None]:
+def owned(home: Path) -> Iterator[None]:
     with (home / "owner.json").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -265,7 +265,7 @@ def _engine() -> Iterator[None]:
         raise UpstreamError(f"The embedded index failed: {error}") from error
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from twofold.errors import NotFound, SetupError, UpstreamError
+from twofold.errors import NotFound, Outdated, SetupError, UpstreamError
 from twofold.index import Chunk, Embedded, Fingerprint, Hit, Scope, SparseVector
 
 BATCH = 256
@@ -68,6 +68,29 @@ def flip(client: QdrantClient, name: str, digest: str) -> None:
         if not client.collection_exists(collection):
             raise NotFound(f"There is no collection {collection}.")
         client.update_collection_aliases([delete, create] if live(client, name) else [create])
+
+
+def metadata(client: QdrantClient, name: str) -> dict[str, dict[str, Any]]:
+    """Digest -> what the collection says of itself, for all collections of `name`."""
+    prefix = f"twofold-{name}-"
+    with _server():
+        names = [each.name for each in client.get_collections().collections]
+        ours = [each for each in names if each.startswith(prefix)]
+        return {
+            each.removeprefix(prefix): client.get_collection(each).config.metadata or {}
+            for each in ours
+        }
+
+
+def mark(client: QdrantClient, name: str, digest: str, about: dict[str, Any]) -> None:
+    """Add to what a collection says of itself."""
+    with _server():
+        client.update_collection(f"twofold-{name}-{digest}", metadata=about)
+
+
+def drop(client: QdrantClient, name: str, digest: str) -> None:
+    with _server():
+        client.delete_collection(f"twofold-{name}-{digest}")
 
 
 class QdrantIndex:
@@ -239,21 +262,22 @@ def _create(
 
 def _check(client: QdrantClient, collection: str, made_by: dict[str, Any]) -> models.CollectionInfo:
     info = client.get_collection(collection)
-    stood = info.config.metadata
-    if stood is None:
+    about = info.config.metadata
+    if about is None:
         raise SetupError(
             f"Collection {collection} does not say what made it. Use Qdrant 1.16 or newer, "
             "drop the collection and run `twofold ingest` again."
         )
+    stood = {name: value for name, value in about.items() if name in made_by}
     if stood != made_by:
         changes = ", ".join(
             f"{name} was {stood.get(name)!r} and is now {value!r}"
             for name, value in made_by.items()
             if stood.get(name) != value
         )
-        raise SetupError(
+        raise Outdated(
             f"Collection {collection} was made by something else: {changes}. Run `twofold "
-            "knowledge rebuild`, or drop the collection and run `twofold ingest` again."
+            "knowledge rebuild`; `twofold ingest` and `twofold serve` do that by themselves."
         )
     return info
 

@@ -73,11 +73,12 @@ class Version(Base):
     product: Mapped[str]
     audience: Mapped[list[str]]
     meta: Mapped[dict[str, Any]]
-    """Front matter that retrieval does not filter on: labels, review_by, supersedes."""
+    """Front matter that retrieval does not filter on (labels, review_by, supersedes), and
+    `effective_from` where it was said."""
     sections: Mapped[list[dict[str, Any]]]
     """The extracted text, to rebuild an index or check a quote without the source."""
     points: Mapped[list[str]]
-    """Point ids of this version's chunks, in document order."""
+    """Point ids of this version's chunks, in document order; none once they were removed."""
     applied_from: Mapped[float]
     applied_until: Mapped[float]
     source_updated_at: Mapped[float]
@@ -118,7 +119,6 @@ class Failure(Base):
     attempts: Mapped[int]
     first_at: Mapped[float]
     last_at: Mapped[float]
-
     next_at: Mapped[float | None]
     """When it is tried again by itself; None once only a sync or a person tries it again."""
 
@@ -150,6 +150,7 @@ class Job(Base):
     finished_at: Mapped[float | None]
     result: Mapped[dict[str, Any]]
     error: Mapped[str] = mapped_column(Text, default="")
+
 
 class Conversation(Base):
     __tablename__ = "conversations"
