@@ -80,7 +80,9 @@ class Feed:
         body = max([*contents, text(entry.get("summary"))], key=len)
         if not key or not body:
             return None
-        moment = entry.get("updated_parsed") or entry.get("published_parsed")
+        # Asked for what is not there, feedparser gives the other one, with a warning.
+        named = "updated_parsed" if "updated_parsed" in entry else "published_parsed"
+        moment = entry.get(named)
         link = text(entry.get("link"))
         meta = self._config.meta(
             title=text(entry.get("title")),
@@ -103,7 +105,7 @@ def _parse(page: Page) -> Any:
     broken = parsed.bozo and not isinstance(
         parsed.bozo_exception, feedparser.NonXMLContentType | feedparser.CharacterEncodingOverride
     )
-    if broken or not parsed.version:
+    if broken or not parsed.get("version"):
         raise UpstreamError(f"{shown(page.url)} is not a feed that can be read to its end.")
     return parsed
 

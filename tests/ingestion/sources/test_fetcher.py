@@ -224,9 +224,9 @@ def test_a_host_of_ones_own_is_read_when_it_is_named(port: int) -> None:
 def test_the_time_cap_holds_against_a_trickle(port: int) -> None:
     limits = Limits(seconds=0.5, attempts=1)
     began = time.monotonic()
-    with Fetcher(Rules((port,), ("127.0.0.1",)), limits) as web:
-        with pytest.raises(UpstreamError, match="in time"):
-            web.get(f"http://127.0.0.1:{port}/trickle")
+    rules = Rules((port,), ("127.0.0.1",))
+    with Fetcher(rules, limits) as web, pytest.raises(UpstreamError, match="in time"):
+        web.get(f"http://127.0.0.1:{port}/trickle")
     assert time.monotonic() - began < 3
 
 

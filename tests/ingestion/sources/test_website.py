@@ -211,7 +211,7 @@ def test_a_page_cannot_name_its_own_audience() -> None:
 
 
 def test_content_and_without_choose_by_selector() -> None:
-    body = f"<html><body><div id=x><p>{WORDS}</p><p class=ad>Buy</p></div><main>no</main></body></html>"
+    body = f"<body><div id=x><p>{WORDS}</p><p class=ad>Buy</p></div><main>no</main></body>"
     web = net({"/a": html(body)})
     (text,) = texts(site(web.web(), content="#x", without=".ad")).values()
     assert ("Buy" in text, "no<" in text, WORDS.strip()[:20] in text) == (False, False, True)
