@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingestion import upkeep
+from ingestion import cli_retry, cli_sources, upkeep
 
 if TYPE_CHECKING:
     from ingestion.run import Report
@@ -21,12 +21,14 @@ Workspace = Annotated[str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE where
 
 def register(app: typer.Typer) -> None:
     """Add this plane's commands to the `twofold` command."""
+    cli_sources.register(app)
     app.command("ingest")(ingest)
     knowledge = typer.Typer(help="Look into the knowledge layer.", no_args_is_help=True)
     knowledge.command("status")(status)
     knowledge.command("sources")(sources)
     knowledge.command("show")(show)
     upkeep.register(knowledge)
+    cli_retry.register(knowledge)
     app.add_typer(knowledge, name="knowledge")
 
 
@@ -82,7 +84,8 @@ def status(workspace: Workspace = "", json: Json = False) -> None:
     typer.echo(f"\n{known.documents} live documents, {known.chunks} chunks.")
     for failure in known.failures:
         typer.echo(f"\nfailed: {failure.document} at {failure.step}, {failure.attempts} times")
-        typer.echo(f"  {failure.reason}\n  retry: {failure.retry}")
+        again = f"again at {when(failure.next_at)}" if failure.next_at else "not by itself"
+        typer.echo(f"  {failure.reason}\n  next attempt: {again}\n  retry: {failure.retry}")
 
 
 def sources(workspace: Workspace = "", json: Json = False) -> None:

@@ -215,7 +215,7 @@ def test_a_release_that_opens_with_a_rule_is_no_front_matter(stack: Stack) -> No
 
 def rss(*items: str, head: str = "") -> Any:
     rows = "".join(
-        f"<item><guid>{name}</guid><title>T {name}</title><link>https://b.example/{name}</link>"
+        f"<item><guid>urn:{name}</guid><title>T {name}</title><link>https://b.example/{name}</link>"
         f"<pubDate>Tue, 03 Mar 2026 10:00:00 GMT</pubDate><category>fix</category>"
         f"<description>&lt;p&gt;Short {name}&lt;/p&gt;</description>"
         f"<content:encoded><![CDATA[<p>All of {name}</p>]]></content:encoded></item>"
@@ -236,7 +236,7 @@ def feed(net: Net, state: Path | None = None, **config: Any) -> Feed:
 def test_rss_entries_become_release_notes() -> None:
     (item,) = list(feed(Net({FEED: rss("a")}), locale="en").discover())
     fetched = item.fetch()
-    assert (item.external_id, fetched.raw) == ("a", b"<p>All of a</p>")
+    assert (item.external_id, fetched.raw) == ("urn:a", b"<p>All of a</p>")
     assert fetched.updated_at == 1772532000
     assert fetched.meta == {
         "audience": ["public"],
@@ -252,14 +252,14 @@ def test_atom_is_read_too_and_older_pages_are_followed() -> None:
     def atom(name: str, link: str = "") -> Any:
         return reply(
             f'<feed xmlns="http://www.w3.org/2005/Atom"><title>R</title><id>f</id>{link}'
-            f"<entry><id>{name}</id><title>{name}</title><updated>2026-03-01T00:00:00Z</updated>"
+            f"<entry><id>urn:{name}</id><title>{name}</title><updated>2026-03-01T00:00:00Z</updated>"
             f'<content type="html">&lt;b&gt;{name}&lt;/b&gt;</content></entry></feed>',
             content_type="application/atom+xml",
         )
 
     net = Net({FEED: atom("new", '<link rel="next" href="/old.xml"/>')})
     net.pages["https://brack.example.com/old.xml"] = atom("old")
-    assert texts(feed(net)) == {"new": "<b>new</b>", "old": "<b>old</b>"}
+    assert texts(feed(net)) == {"urn:new": "<b>new</b>", "urn:old": "<b>old</b>"}
 
 
 def test_entries_that_leave_the_feed_stay_unless_told_otherwise(

@@ -1,0 +1,129 @@
+"""`twofold sources` and `twofold sync`: sources of every kind, added once and synced by name."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Workspace = Annotated[str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE where not given.")]
+Name = Annotated[str, typer.Argument(help="Name of the source, such as help.")]
+
+
+def register(app: typer.Typer) -> None:
+    sources = typer.Typer(help="Where documents come from.", no_args_is_help=True)
+    sources.command("add")(add)
+    app.add_typer(sources, name="sources")
+    app.command("sync")(sync)
+
+
+def add(
+    name: Name,
+    kind: Annotated[
+        str,
+        typer.Option(help="folder, website, zendesk, intercom, feed or github_releases."),
+    ],
+    config: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="key=value; again for more. A key given twice is a list; JSON values are read as"
+            " such. Tokens are named by their variable: token_env=TWOFOLD_SECRET_ZENDESK."
+        ),
+    ] = None,
+    workspace: Workspace = "",
+    json: Json = False,
+) -> None:
+    """Add a source, or change the config of one; `twofold sync NAME` then reads it."""
+    from ingestion.cli import print_json
+    from ingestion.lease import register as keep
+    from ingestion.schedule import ours
+    from ingestion.sources import check_name, open_source
+    from twofold.ledger import Ledger
+    from twofold.settings import Settings
+
+    settings = Settings()
+    pairs = read_pairs(config or ())
+    source = open_source(settings, kind, check_name(name), pairs)
+    ledger = Ledger(settings.ledger)
+    kept = {**source.config, **ours(pairs)}
+    keep(ledger, workspace or settings.workspace, source.name, source.kind, kept)
+    if json:
+        print_json({"name": source.name, "kind": source.kind, "config": dict(source.config)})
+    else:
+        typer.echo(f"Source {name!r} is there. Read it with: twofold sync {name}")
+
+
+def sync(
+    name: Name,
+    workspace: Workspace = "",
+    json: Json = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Let an empty source remove every document.")
+    ] = False,
+) -> None:
+    """Bring the index up to date with a source that was added before.
+
+    Exit code 0 when every document went well, 1 when some failed and the others went on, 2 when
+    the sync could not be done.
+    """
+    from ingestion.cli import print_json, print_report
+    from ingestion.pipeline import sync as carry_out
+    from ingestion.progress import bar
+    from ingestion.rebuild import open_current
+    from ingestion.sources import reopen
+    from ingestion.status import list_sources
+    from twofold.errors import NotFound
+    from twofold.settings import Settings
+
+    settings = Settings()
+    chosen = workspace or settings.workspace
+    with bar("indexing", shown=not json) as progress:
+        stack = open_current(settings, _note, progress)
+    with stack:
+        known = {each.name: each for each in list_sources(stack.ledger, chosen)}
+        if name not in known:
+            raise NotFound(
+                f"There is no source {name!r}. Add it with: twofold sources add {name} --kind KIND."
+            )
+        source = reopen(settings, name, known[name].kind, known[name].config)
+        with bar("indexing", shown=not json) as advance:
+            report = carry_out(stack, chosen, source, advance, allow_empty=allow_empty)
+    if json:
+        print_json(report.record())
+    else:
+        print_report(report)
+    raise typer.Exit(1 if report.failed else 0)
+
+
+def _note(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` pairs as a config. Raises InvalidInput naming one that is no pair."""
+    from twofold.errors import InvalidInput
+
+    config: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InvalidInput(f"{key!r} is not of the form key=value.")
+        if key in config:
+            before = config[key] if isinstance(config[key], list) else [config[key]]
+            config[key] = [*before, _value(value)]
+        else:
+            config[key] = _value(value)
+    return config
+
+
+def _value(text: str) -> Any:
+    if not text.startswith(("{", "[")):
+        return text
+    import orjson
+
+    from twofold.errors import InvalidInput
+
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"{text[:40]!r} is not valid JSON: {error}.") from error
