@@ -1,31 +1,25 @@
 """Knowledge administration over HTTP: sources, syncs, single documents."""
 
-import threading
+from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Literal
 
-import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ingestion.errors import StepFailed
+from ingestion.dispatch import do_now, worker_of
+from ingestion.hooks import add_hooks
 from ingestion.lease import register
-from ingestion.pipeline import carry_out
-from ingestion.push import delete_document, put_document
-from ingestion.run import Run, open_run
+from ingestion.push import accept_pushes, check_live
+from ingestion.schedule import delete_job, ours, push_job, retry, submit_sync
 from ingestion.sources import Fetched, Source, check_name, open_source, reopen
 from ingestion.status import list_sources, source_record, sync_status
-from twofold.errors import NotFound, TwofoldError
+from twofold.errors import NotFound
 from twofold.index import Kind
 from twofold.settings import Settings
 from twofold.stack import Stack
-
-STOP_SECONDS = 30.0
-"""How long a closing server waits for its syncs to reach a point where they can stop."""
-
-log = structlog.get_logger()
 
 
 class NewSource(BaseModel):
@@ -70,56 +64,33 @@ class NewDocument(BaseModel):
         return Fetched(self.content.encode(), self.content_type, meta=meta)
 
 
-class Syncs:
-    """Syncs that run in threads of this process; stopped, at a safe point, when it closes."""
+class Retried(BaseModel):
+    """How many documents are tried again."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._running: dict[str, tuple[Run, threading.Thread]] = {}
-
-    def start(self, source: Source) -> str:
-        """Raises Conflict where another sync of the source runs."""
-        run = open_run(self._stack.ledger, self._stack.settings.workspace, source)
-        thread = threading.Thread(target=self._carry_out, args=(run, source), daemon=True)
-        self._running[run.id] = run, thread
-        thread.start()
-        return run.id
-
-    def close(self) -> None:
-        for run, _ in list(self._running.values()):
-            run.stop.set()
-        for _, thread in list(self._running.values()):
-            thread.join(STOP_SECONDS)
-
-    def _carry_out(self, run: Run, source: Source) -> None:
-        # How it ended stands in the sync's row; here it would only end a thread.
-        try:
-            with run:
-                carry_out(self._stack, run, source)
-        except (TwofoldError, StepFailed) as error:
-            log.warning("sync.stopped", source=run.source, sync=run.id, error=str(error))
-        except Exception:
-            log.exception("sync.crashed", source=run.source, sync=run.id)
-        finally:
-            del self._running[run.id]
+    retried: int
 
 
 def router(stack: Stack) -> APIRouter:
     """The routes under `/v1`. Errors are TwofoldErrors, for the app to render."""
-    syncs = Syncs(stack)
+    worker = worker_of(stack)
+    queue = worker.queue
     workspace = stack.settings.workspace
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
-        yield
-        syncs.close()
+        worker.start()
+        try:
+            yield
+        finally:
+            await to_thread(worker.close)
 
     routes = APIRouter(prefix="/v1", tags=["knowledge"], lifespan=lifespan)
 
     @routes.post("/sources", status_code=201)
     def add_source(new: NewSource) -> dict[str, Any]:
         source = new.open(stack.settings)
-        register(stack.ledger, workspace, source.name, source.kind, source.config)
+        config = {**source.config, **ours(new.config)}
+        register(stack.ledger, workspace, source.name, source.kind, config)
         return source_record(_named(stack, new.name))
 
     @routes.get("/sources")
@@ -129,21 +100,39 @@ def router(stack: Stack) -> APIRouter:
     @routes.post("/sources/{name}/sync", status_code=202)
     def start_sync(name: str) -> Started:
         known = _named(stack, name)
-        source = reopen(stack.settings, name, known.kind, known.config)
-        return Started(id=syncs.start(source))
+        reopen(stack.settings, name, known.kind, known.config)
+        return Started(id=submit_sync(queue, workspace, name, known.kind))
+
+    @routes.post("/sources/{name}/retry", status_code=202)
+    def retry_failed(name: str, document: str | None = None) -> Retried:
+        return Retried(retried=retry(queue, workspace, name, document))
 
     @routes.get("/syncs/{id}")
     def one_sync(id: str) -> dict[str, Any]:
         return sync_status(stack.ledger, workspace, id)._asdict()
 
     @routes.put("/documents/{source}/{external_id:path}")
-    def put(source: str, external_id: str, new: NewDocument) -> dict[str, Any]:
-        return put_document(stack, workspace, source, external_id, new.fetched())._asdict()
+    def put(
+        source: str, external_id: str, new: NewDocument, response: Response, wait: bool = True
+    ) -> dict[str, Any]:
+        """Returns once the document answers; with `wait=false`, once it will."""
+        job = push_job(stack, workspace, source, external_id, new.fetched())
+        if wait:
+            return dict(do_now(stack, queue, job))
+        response.status_code = 202
+        return {"id": queue.put([job])[0]}
 
     @routes.delete("/documents/{source}/{external_id:path}", status_code=204)
-    def delete(source: str, external_id: str) -> None:
-        delete_document(stack, workspace, source, external_id)
+    def delete(source: str, external_id: str, wait: bool = True) -> None:
+        check_live(stack, workspace, source, external_id)
+        accept_pushes(stack, workspace, source)
+        job = delete_job(workspace, source, external_id)
+        if wait:
+            do_now(stack, queue, job)
+        else:
+            queue.put([job])
 
+    add_hooks(routes, stack, queue)
     return routes
 
 

@@ -11,14 +11,13 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from ingestion.sources import OURS
 from twofold.errors import Conflict
 from twofold.ledger import Ledger
 from twofold.ledger.models import Source, Sync
 
 LEASE_SECONDS = 120.0
 """A holder that is killed on another machine blocks the source for so long; on this one, not."""
-OURS = ("every", "hook_secret")
-"""Keys of a source's config that no source reads: its schedule, and who may call its hook."""
 _POLL_SECONDS = 0.02
 
 
@@ -102,6 +101,19 @@ def acquire(
         if time.monotonic() >= deadline:
             raise _held(ledger, lease)
         time.sleep(_POLL_SECONDS)
+
+
+def held_by_another(ledger: Ledger, workspace: str, source: str) -> str | None:
+    """Who holds the source now, in words; None where it is free."""
+    with ledger.session() as session:
+        holder = session.scalar(
+            select(Source.lease_owner).where(
+                Source.workspace == workspace,
+                Source.name == source,
+                Source.lease_until >= time.time(),
+            )
+        )
+    return f"process {holder.partition('/')[0]}" if holder and alive(holder) else None
 
 
 def new_owner() -> str:

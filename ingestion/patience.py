@@ -30,12 +30,12 @@ def backoff(attempts: int) -> float:
     return wait * random.uniform(1.0, 1.5)  # noqa: S311  not a secret
 
 
-def patiently(patient: bool = True) -> Iterator[stamina.Attempt]:
+def patiently(patient: bool = True, seconds: float = LEDGER_SECONDS) -> Iterator[stamina.Attempt]:
     """Attempts at one ledger transaction, over a restart of the database; else only one."""
     yield from stamina.retry_context(
         on=(OperationalError, InterfaceError),
         attempts=None if patient else 1,
-        timeout=LEDGER_SECONDS,
+        timeout=seconds,
         wait_initial=0.05,
         wait_max=2.0,
     )

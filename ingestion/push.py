@@ -11,6 +11,7 @@ from ingestion import lease as leases
 from ingestion.errors import StepFailed, reason
 from ingestion.failures import FailureNote, clear_failures, record_failure
 from ingestion.lease import Lease
+from ingestion.patience import patiently
 from ingestion.prepare import Candidate, prepare_one
 from ingestion.remove import remove
 from ingestion.sources import Fetched, check_name
@@ -42,7 +43,7 @@ def put_document(
     Raises InvalidInput or TooLarge where it cannot be read, Conflict where the source is being
     written for over ten seconds, UpstreamError where the embedder or the index fails.
     """
-    _check(stack, external_id, fetched)
+    check_document(stack, external_id, fetched)
     ref = DocumentRef(workspace, source, external_id)
     with _held(stack, workspace, source) as lease:
         digest = fetched.digest
@@ -61,17 +62,36 @@ def put_document(
 
 def delete_document(stack: Stack, workspace: str, source: str, external_id: str) -> None:
     """Take one document out. Raises NotFound where none is live under this name."""
-    ref = DocumentRef(workspace, source, external_id)
-    with stack.ledger.session() as session:
-        document = session.get(Document, ref.id)
-    if document is None or document.live is None:
-        raise NotFound(f"There is no live document {ref.key!r}.")
+    check_live(stack, workspace, source, external_id)
     with _held(stack, workspace, source) as lease:
         remove(stack, lease, [external_id])
 
 
+def check_live(stack: Stack, workspace: str, source: str, external_id: str) -> None:
+    """Raises NotFound where no such document is live, and none is half removed."""
+    ref = DocumentRef(workspace, source, external_id)
+    with stack.ledger.session() as session:
+        document = session.get(Document, ref.id)
+    # A removal that was cut off has left its hash: then there are points to delete still.
+    if document is None or (document.live is None and not document.raw_hash):
+        raise NotFound(f"There is no live document {ref.key!r}.")
+
+
 @contextmanager
 def _held(stack: Stack, workspace: str, source: str) -> Iterator[Lease]:
+    accept_pushes(stack, workspace, source)
+    lease = leases.acquire(stack.ledger, workspace, source, wait=WAIT_SECONDS)
+    try:
+        yield lease
+    finally:
+        # Kept back, it would hold up the source as long as this process lives.
+        for attempt in patiently(seconds=WAIT_SECONDS):
+            with attempt, stack.ledger.session() as session:
+                lease.release(session)
+
+
+def accept_pushes(stack: Stack, workspace: str, source: str) -> None:
+    """Register a source for pushes. Raises InvalidInput where it is one that is synced."""
     check_name(source)
     with stack.ledger.session() as session:
         kind = session.scalar(
@@ -84,15 +104,10 @@ def _held(stack: Stack, workspace: str, source: str) -> Iterator[Lease]:
         )
     if kind is None:
         leases.register(stack.ledger, workspace, source, "push", {})
-    lease = leases.acquire(stack.ledger, workspace, source, wait=WAIT_SECONDS)
-    try:
-        yield lease
-    finally:
-        with stack.ledger.session() as session:
-            lease.release(session)
 
 
-def _check(stack: Stack, external_id: str, fetched: Fetched) -> None:
+def check_document(stack: Stack, external_id: str, fetched: Fetched) -> None:
+    """Raises InvalidInput or TooLarge where the document is refused whatever it says."""
     if not external_id.strip() or len(external_id) > 500 or not external_id.isprintable():
         raise InvalidInput(
             f"{external_id[:80]!r} cannot name a document. Use 1 to 500 printable characters."

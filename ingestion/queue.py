@@ -7,7 +7,6 @@ comes twice finds nothing to do.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -15,50 +14,11 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
+from ingestion.jobs import JOB_SECONDS, KEPT_SECONDS, QUEUES, Claimed, NewJob
 from ingestion.lease import alive, new_owner
 from ingestion.patience import MAX_ATTEMPTS, backoff, patiently
 from twofold.ledger import Ledger
 from twofold.ledger.models import Job, Source, Sync
-
-QUEUES = ("push", "files", "web")
-"""One for each class of source: what is pushed never waits for what is crawled."""
-JOB_SECONDS = 180.0
-"""A worker that dies on another machine holds its job for so long; on this one, not."""
-KEPT_SECONDS = 3 * 86_400.0
-"""How long a finished job can be asked about, and a webhook's second delivery is known."""
-FINISHED = ("done", "dead", "superseded")
-
-
-def queue_of(kind: str) -> str:
-    """The queue of a source's class."""
-    return {"push": "push", "folder": "files"}.get(kind, "web")
-
-
-class NewJob(NamedTuple):
-    """Work to accept. Two waiting jobs of one source about the same `subject`: the newer wins."""
-
-    workspace: str
-    source: str
-    queue: str
-    task: str
-    subject: str
-    payload: Mapping[str, Any]
-    id: str = ""
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A job that is ours to do until its lease ends."""
-
-    id: str
-    workspace: str
-    source: str
-    queue: str
-    task: str
-    subject: str
-    payload: Mapping[str, Any]
-    attempts: int
-    owner: str
 
 
 class Queue:
@@ -83,9 +43,15 @@ class Queue:
             self.notify(queue)
         return ids
 
-    def put_once(self, new: NewJob, also: Callable[[Session, str], None] | None = None) -> str:
-        """Accept a job, unless one about the same waits or runs: the id of the one there is.
-        `also` goes into the transaction of a new one."""
+    def put_once(
+        self,
+        new: NewJob,
+        also: Callable[[Session, str], None] | None = None,
+        *,
+        states: Sequence[str] = ("waiting", "running"),
+    ) -> str:
+        """Accept a job, unless one about the same is in one of these states: the id of the one
+        there is. `also` goes into the transaction of a new one."""
         with self.ledger.session() as session:
             # A write first, so that two of these do not both find none.
             session.execute(
@@ -94,7 +60,7 @@ class Queue:
                 .values(served_at=Source.served_at)
             )
             there = session.scalar(
-                select(Job.id).where(*_about(new), Job.state.in_(("waiting", "running"))).limit(1)
+                select(Job.id).where(*_about(new), Job.state.in_(states)).limit(1)
             )
             if there is not None:
                 return there
@@ -123,6 +89,16 @@ class Queue:
             ).one_or_none()
         return self._take(_Turn(*found), Job.id == id) if found else None
 
+    def withdraw(self, id: str) -> bool:
+        """Take a job back that still waits."""
+        with self.ledger.session() as session:
+            result = session.execute(
+                update(Job)
+                .where(Job.id == id, Job.state == "waiting")
+                .values(state="superseded", finished_at=time.time(), payload={})
+            )
+            return bool(getattr(result, "rowcount", 0))
+
     def waiting(self) -> list[str]:
         """Queues of what could be done now, once for each source."""
         return [turn.queue for turn in self._turns(QUEUES)]
@@ -145,6 +121,10 @@ class Queue:
     def bury(self, job: Claimed, reason: str, result: Mapping[str, Any] | None = None) -> None:
         """A dead letter: it keeps its payload, for a person to have it done again."""
         self._end(job, state="dead", error=reason, result=dict(result or {}))
+
+    def drop(self, job: Claimed, reason: str) -> None:
+        """It failed before the eyes of who asked for it: nobody else need see to it."""
+        self._end(job, state="superseded", error=reason, payload={})
 
     def recover(self) -> None:
         """Free the jobs whose workers are gone. One that killed so many workers is dead."""

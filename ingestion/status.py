@@ -1,5 +1,6 @@
 """What the ledger knows of sources, documents and syncs, for people to read."""
 
+import shlex
 import time
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from twofold.errors import NotFound
 from twofold.ledger import Ledger
-from twofold.ledger.models import Document, Failure, Source, Sync, Version
+from twofold.ledger.models import Document, Failure, Job, Source, Sync, Version
 
 
 class SyncStatus(NamedTuple):
@@ -46,6 +47,8 @@ class FailureStatus(NamedTuple):
     attempts: int
     first_at: float
     last_at: float
+    next_at: float | None
+    """When it is tried again by itself; None for a dead letter."""
     retry: str
 
 
@@ -106,12 +109,12 @@ def knowledge_status(ledger: Ledger, workspace: str) -> KnowledgeStatus:
             .where(Failure.workspace == workspace)
             .order_by(Failure.source, Failure.external_id)
         ).all()
-        configs = {source.name: source for source in sources}
+        dead = _dead(session, workspace, {(row.source, row.external_id) for row in failures})
         return KnowledgeStatus(
             sources,
             sum(source.documents for source in sources),
             sum(source.chunks for source in sources),
-            [_failure(row, configs.get(row.source)) for row in failures],
+            [*map(_failure, failures), *dead],
         )
 
 
@@ -124,9 +127,12 @@ def sync_status(ledger: Ledger, workspace: str, id: str) -> SyncStatus:
     """Raises NotFound."""
     with ledger.session() as session:
         row = session.get(Sync, id)
-        if row is None or row.workspace != workspace:
-            raise NotFound(f"There is no sync {id!r}.")
-        return _sync(row)
+        if row is not None and row.workspace == workspace:
+            return _sync(row)
+        job = session.get(Job, id)
+        if job is not None and job.workspace == workspace:
+            return _job(job)
+        raise NotFound(f"There is no sync {id!r}.")
 
 
 def show_document(ledger: Ledger, workspace: str, name: str) -> DocumentStatus:
@@ -215,12 +221,46 @@ def _sync(row: Sync) -> SyncStatus:
     )
 
 
-def _failure(row: Failure, source: SourceStatus | None) -> FailureStatus:
-    retry = f"PUT /v1/documents/{row.source}/{row.external_id}"
-    if source is not None and "path" in source.config:
-        retry = f"twofold ingest {source.config['path']} --source {row.source}"
-    elif source is not None and source.kind != "push":
-        retry = f"twofold sync {row.source}"
+def _job(row: Job) -> SyncStatus:
+    """A pushed document, or some that are read again: a job without a sync."""
+    state = {"waiting": "queued", "dead": "failed", "superseded": "done"}.get(row.state, row.state)
+    total = max(1, len(row.payload.get("documents", ())))
+    return SyncStatus(
+        row.id,
+        row.source,
+        state,
+        row.created_at,
+        row.finished_at,
+        total,
+        total if state == "done" else 0,
+        None,
+        row.result,
+        row.error,
+    )
+
+
+def _dead(session: Session, workspace: str, failed: set[tuple[str, str]]) -> list[FailureStatus]:
+    """Jobs that were given up, and of which no document tells."""
+    rows = session.scalars(
+        select(Job).where(Job.workspace == workspace, Job.state == "dead", Job.task != "sync")
+    )
+    return [
+        FailureStatus(
+            f"{row.source}/{row.payload.get('external_id', '')}",
+            row.task,
+            row.error,
+            row.attempts,
+            row.created_at,
+            row.finished_at or row.created_at,
+            None,
+            f"twofold knowledge retry {row.source}",
+        )
+        for row in rows
+        if (row.source, row.payload.get("external_id", "")) not in failed
+    ]
+
+
+def _failure(row: Failure) -> FailureStatus:
     return FailureStatus(
         f"{row.source}/{row.external_id}",
         row.step,
@@ -228,7 +268,8 @@ def _failure(row: Failure, source: SourceStatus | None) -> FailureStatus:
         row.attempts,
         row.first_at,
         row.last_at,
-        retry,
+        row.next_at,
+        f"twofold knowledge retry {row.source} {shlex.quote(row.external_id)}",
     )
 
 

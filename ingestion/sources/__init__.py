@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ingestion.sources.base import NO_META, Fetched, Item, Source
+from ingestion.sources.base import NO_META, OURS, Fetched, Item, Source
 from ingestion.sources.folder import MEDIA_TYPES, Folder
 from ingestion.sources.registry import KINDS, open_source
 from twofold.errors import InvalidInput
@@ -14,6 +14,7 @@ __all__ = [
     "KINDS",
     "MEDIA_TYPES",
     "NO_META",
+    "OURS",
     "Fetched",
     "Folder",
     "Item",

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+OURS = ("every", "hook_secret")
+"""Keys of a config that no kind reads: the schedule, and what webhooks are signed with."""
 NO_META: Mapping[str, Any] = MappingProxyType({})
 
 

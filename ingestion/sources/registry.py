@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ingestion.sources.base import Source
+from ingestion.sources.base import OURS, Source
 from ingestion.sources.folder import Folder
 from twofold.errors import InvalidInput
 from twofold.settings import Settings
@@ -15,6 +15,7 @@ KINDS = ("folder", "website", "zendesk", "intercom", "feed", "github_releases")
 
 def open_source(settings: Settings, kind: str, name: str, config: Mapping[str, Any]) -> Source:
     """A source of a kind. Raises InvalidInput naming what of its config is wrong."""
+    config = {key: value for key, value in config.items() if key not in OURS}
     if kind == "folder":
         return _folder(settings, name, config)
     # Each brings a library or two, which a process that reads folders need not load.

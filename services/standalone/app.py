@@ -13,6 +13,7 @@ from services.standalone.page import page_router
 
 DOCUMENT_PATHS = "/v1/documents"
 JSON_OVERHEAD = 2
+HOOK_PATHS = "/v1/hooks"
 """Escapes and structure around a document's text."""
 
 
@@ -25,7 +26,8 @@ def create_app(parts: Parts, hosts: Sequence[str] = ()) -> FastAPI:
     )
     app.include_router(page_router(parts.house))
     document = int(settings.max_file_mb * 1_000_000 * JSON_OVERHEAD)
-    protect(app, max_body(settings), [(DOCUMENT_PATHS, document)], hosts)
+    larger = [(DOCUMENT_PATHS, document), (HOOK_PATHS, document)]
+    protect(app, parts.stack, larger, hosts, key_needed)
     return app
 
 
