@@ -9,17 +9,19 @@ from fastapi import FastAPI
 from services.answer.crowd import Crowd
 from services.answer.decide import Decider
 from services.answer.endpoints import problems, routers
+from services.answer.endpoints.admission import Admission
 from services.answer.endpoints.gate import Gate, Shield
+from services.answer.endpoints.runs import Runs
 from services.answer.generate.ladder import open_ladder
+from services.answer.housekeeping import behind_the_scenes
+from services.answer.keys import KeyRing
+from services.answer.limits import open_limiter
+from services.answer.openai_schemas import OpenAIError
 from services.answer.pipeline import BUSY, Parts
 from services.answer.rerank import open_reranker
 from services.answer.schemas import Problem
 from twofold.house import load_house
-from twofold.settings import Settings
 from twofold.stack import Stack
-
-BYTES_PER_CHAR = 32
-"""The costliest JSON spelling of a character is 12 bytes; the rest is room for a history."""
 
 
 def open_parts(stack: Stack) -> Parts:
@@ -37,26 +39,34 @@ def open_parts(stack: Stack) -> Parts:
     )
 
 
-def max_body(settings: Settings) -> int:
-    return max(settings.max_question_chars * BYTES_PER_CHAR, 64_000)
-
-
 def create_app(parts: Parts) -> FastAPI:
     """The answer service alone."""
     app = bare_app(parts)
-    protect(app, max_body(parts.stack.settings))
+    protect(app, parts.stack)
     return app
 
 
 def protect(
     app: FastAPI,
-    max_bytes: int,
+    stack: Stack,
     larger: Sequence[tuple[str, int]] = (),
     hosts: Sequence[str] = (),
+    key_needed: bool = False,
 ) -> None:
-    """The outer layers, as `Gate` describes them. Last of all: what is added later is outside."""
+    """The outer layers, as `Admission` and `Gate` describe them: a caller is known before a byte
+    of what it sends is read. Last of all: what is added later is outside.
+    """
+    settings = stack.settings
+    most = settings.max_request_kb * 1000
+    app.add_middleware(Gate, max_bytes=most, larger=larger, hosts=hosts)
+    app.add_middleware(
+        Admission,
+        keys=KeyRing(stack.ledger, settings.workspace),
+        limiter=open_limiter(settings),
+        settings=settings,
+        key_needed=key_needed,
+    )
     app.add_middleware(Shield)
-    app.add_middleware(Gate, max_bytes=max_bytes, larger=larger, hosts=hosts)
 
 
 def bare_app(parts: Parts) -> FastAPI:
@@ -68,9 +78,10 @@ def bare_app(parts: Parts) -> FastAPI:
         summary="Ask a help center; get an answer with its sources, or a person.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_closing,
+        lifespan=_open,
     )
     app.state.parts = parts
+    app.state.runs = Runs(parts)
     problems.install(app)
     for router in routers:
         app.include_router(router)
@@ -79,11 +90,14 @@ def bare_app(parts: Parts) -> FastAPI:
 
 
 @asynccontextmanager
-async def _closing(app: FastAPI) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await app.state.parts.aclose()
+async def _open(app: FastAPI) -> AsyncIterator[None]:
+    parts: Parts = app.state.parts
+    with behind_the_scenes(parts):
+        try:
+            yield
+        finally:
+            await app.state.runs.aclose()
+            await parts.aclose()
 
 
 def _describe_problems(app: FastAPI) -> None:
@@ -93,12 +107,13 @@ def _describe_problems(app: FastAPI) -> None:
     def openapi() -> dict[str, object]:
         document = generate()
         schemas = document["components"]["schemas"]
-        if "Problem" not in schemas:
-            described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(described.pop("$defs", {}))
-            schemas["Problem"] = described
-            schemas.pop("HTTPValidationError", None)
-            schemas.pop("ValidationError", None)
+        for model in (Problem, OpenAIError):
+            if model.__name__ not in schemas:
+                described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update(described.pop("$defs", {}))
+                schemas[model.__name__] = described
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -21,7 +21,11 @@ COLOURS = {"ANSWER": "green", "CLARIFY": "yellow", "ESCALATE": "dark_orange", "D
 
 def register(app: typer.Typer) -> None:
     """Add this plane's commands to the `twofold` command."""
+    from services.answer.key_cli import handoffs, key
+
     app.command("ask")(ask)
+    app.add_typer(key, name="key")
+    app.add_typer(handoffs, name="handoffs")
 
 
 def ask(
@@ -54,7 +58,7 @@ def ask(
         body["conversation_id"] = conversation
     settings = Settings()
     server = running.find(settings.home)
-    answer = _over_http(server.url, body) if server else _in_process(settings, body)
+    answer = _over_http(server.url, body, settings) if server else _in_process(settings, body)
     if json:
         _print_json(answer)
     else:
@@ -82,13 +86,15 @@ def _in_process(settings: "Settings", body: dict[str, Any]) -> dict[str, Any]:
     return ChatAnswer.of(answered).model_dump()
 
 
-def _over_http(url: str, body: dict[str, Any]) -> dict[str, Any]:
+def _over_http(url: str, body: dict[str, Any], settings: "Settings") -> dict[str, Any]:
     import httpx
 
     from twofold.errors import InvalidInput, UpstreamError
 
+    key = settings.api_key.get_secret_value()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with httpx.Client(trust_env=False, timeout=HTTP_SECONDS) as client:
+        with httpx.Client(trust_env=False, timeout=HTTP_SECONDS, headers=headers) as client:
             response = client.post(f"{url}/v1/chat", json=body)
             found = response.json()
     except (httpx.HTTPError, ValueError) as error:
@@ -99,6 +105,8 @@ def _over_http(url: str, body: dict[str, Any]) -> dict[str, Any]:
         return found
     detail = found.get("detail") if isinstance(found, dict) else None
     said = str(detail or f"The server at {url} answered status {response.status_code}.")
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        said += " `twofold ask` sends TWOFOLD_API_KEY."
     raise InvalidInput(said) if response.is_client_error else UpstreamError(said)
 
 

@@ -14,7 +14,10 @@ from twofold.reply import Action, Citation, Escalation
 
 MAX_HISTORY = 50
 MAX_COMMENT = 2000
+MAX_CUSTOMER = 200
 Audience = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+
+Locale = Annotated[str, Field(pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$", max_length=35)]
 
 
 class Request(BaseModel):
@@ -34,8 +37,8 @@ class Asked(Request):
     audience: Audience | Annotated[list[Audience], Field(max_length=16)] = Field(
         default_factory=list, description="Who asks, beyond `public`: one audience or several."
     )
-    locale: Annotated[str, Field(pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$", max_length=35)] = (
-        Field(default="", description="Language of the question; detected when left out.")
+    locale: Locale = Field(
+        default="", description="Language of the question; detected when left out."
     )
     as_of: date | None = Field(
         default=None, description="Ask about the rules of that day (UTC); today when left out."
@@ -58,6 +61,9 @@ class ChatRequest(Asked):
     conversation_id: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="From an earlier answer; a new conversation when left out."
     )
+    customer: Annotated[str, Field(min_length=1, max_length=MAX_CUSTOMER)] | None = Field(
+        default=None, description="Who asks, by your own id: exports and deletions go by it."
+    )
     history: Annotated[list[HistoryTurn], Field(max_length=MAX_HISTORY)] = Field(
         default_factory=list, description="Earlier turns, where no `conversation_id` is sent."
     )
@@ -70,6 +76,7 @@ class ChatRequest(Asked):
             audiences=self.audiences,
             locale=self.locale,
             conversation_id=self.conversation_id,
+            customer=self.customer,
             as_of=self.moment,
             history=tuple(Turn(turn.role, turn.text) for turn in self.history),
         )
@@ -212,6 +219,11 @@ class ConversationOut(BaseModel):
 class FeedbackOut(BaseModel):
     answer_id: str
     rating: str
+
+
+class CustomerExport(BaseModel):
+    customer: str
+    conversations: list[dict[str, Any]] = Field(description="Oldest first.")
 
 
 class CandidateOut(BaseModel):

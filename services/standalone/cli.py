@@ -72,11 +72,11 @@ def answer_on(stack: "Stack", settings: "Settings", host: str, bound: "socket", 
 
     say("Loading the house policy and the answer parts")
     local = host in LOOPBACK
-    app = create_app(open_parts(stack), hosts=HOST_NAMES if local else ())
+    app = create_app(open_parts(stack), HOST_NAMES if local else (), key_needed=not local)
     if not local:
         say(
-            f"Note: {host} can be reached from other machines, and callers choose their audience"
-            " themselves. Put a gateway that decides it in front."
+            f"Note: {host} can be reached from other machines, so every request needs a key:"
+            " twofold key create NAME --scope answer"
         )
 
     def ready() -> None:

@@ -2,13 +2,26 @@
 
 from fastapi import APIRouter
 
-from services.answer.endpoints import answers, chat, conversations, feedback, health, search
+from services.answer.endpoints import (
+    answers,
+    chat,
+    conversations,
+    customers,
+    feedback,
+    handoffs,
+    health,
+    openai,
+    search,
+)
 
 routers: tuple[APIRouter, ...] = (
     chat.router,
+    openai.router,
     answers.router,
     feedback.router,
     search.router,
     conversations.router,
+    handoffs.router,
+    customers.router,
     health.router,
 )

@@ -1,17 +1,18 @@
 """POST /v1/chat: ask a question, and get the answer whole or as it is written."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any, TypeVar
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from services.answer import pipeline
-from services.answer.endpoints.deps import PartsDep
+from services.answer.endpoints.deps import CallerDep, PartsDep, RunsDep
 from services.answer.endpoints.problems import declare
+from services.answer.endpoints.runs import Run
 from services.answer.endpoints.stream import EventStream, frames
 from services.answer.events import Event
 from services.answer.schemas import ChatAnswer, ChatRequest
@@ -22,10 +23,14 @@ CLIENT_LEFT = 499
 """nginx's status for a caller who did not wait; nobody reads it but logs."""
 
 T = TypeVar("T")
+LastEventId = Annotated[
+    str | None,
+    Header(description="Id of the last event that arrived: the stream goes on behind it."),
+]
 
 router = APIRouter(tags=["chat"])
 
-_STREAM = {
+STREAM = {
     "content": {
         "text/event-stream": {
             "schema": {"type": "string"},
@@ -41,21 +46,59 @@ _STREAM = {
     "/v1/chat",
     response_model=ChatAnswer,
     summary="Ask a question",
-    responses={200: _STREAM, **declare(404, 409, 413, 422, 429, 500, 502, 503)},
+    responses={200: STREAM, **declare(404, 409, 502)},
 )
-async def chat(body: ChatRequest, request: Request, parts: PartsDep) -> Response:
-    ask = body.ask(parts.stack.settings.workspace)
-    try:
+async def chat(
+    body: ChatRequest,
+    request: Request,
+    parts: PartsDep,
+    runs: RunsDep,
+    caller: CallerDep,
+    idempotency_key: Annotated[
+        str | None, Header(description="Asked again with the same key: the same answer, for 24 h.")
+    ] = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    ask = body.ask(caller.workspace)
+    caller.check_audiences(ask.audiences)
+    with counting_refusals():
+        if idempotency_key is not None:
+            run = runs.join(ask, caller, idempotency_key, body.model_dump_json(exclude={"stream"}))
+            if body.stream:
+                return await resumed(run, last_event_id)
+            return _whole(await run.finished())
         if body.stream:
             return await _stream(pipeline.answer(ask, parts))
         answered = await while_connected(request, pipeline.ask_once(ask, parts))
+    if answered is None:
+        return Response(status_code=CLIENT_LEFT)
+    return _whole(ChatAnswer.of(answered))
+
+
+@contextmanager
+def counting_refusals() -> Iterator[None]:
+    try:
+        yield
     except TwofoldError as error:
         metrics.ANSWER_REFUSED.labels(metrics.closed(error.slug, metrics.REFUSALS)).inc()
         raise
-    if answered is None:
-        return Response(status_code=CLIENT_LEFT)
-    content = orjson.dumps(ChatAnswer.of(answered).model_dump())
-    return Response(content, media_type="application/json")
+
+
+async def resumed(run: Run, last_event_id: str | None) -> Response:
+    """The rest of a stream: what stands behind `last_event_id`, and what is still to come."""
+    await run.begun()
+    return EventStream(run.read(_number(run, last_event_id)))
+
+
+def _number(run: Run, last_event_id: str | None) -> int:
+    answer_id, _, number = (last_event_id or "").rpartition(":")
+    # Another answer's event, or none of ours: the reader gets everything.
+    known = answer_id == run.answer_id and number.isascii() and number.isdigit()
+    return int(number) if known and len(number) < 10 else -1
+
+
+def _whole(answer: ChatAnswer) -> Response:
+    return Response(orjson.dumps(answer.model_dump()), media_type="application/json")
 
 
 async def _stream(events: AsyncIterator[Event]) -> Response:

@@ -1,11 +1,13 @@
 """GET and DELETE /v1/conversations/{id}."""
 
 from fastapi import APIRouter
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from services.answer.endpoints.deps import PartsDep
+from services.answer import privacy
+from services.answer.endpoints.deps import CallerDep, PartsDep, RunsDep
 from services.answer.endpoints.problems import declare
+from services.answer.keys import Caller
 from services.answer.schemas import ChatAnswer, ConversationOut, TurnOut
 from twofold.errors import NotFound
 from twofold.ledger.models import Answer, Conversation, Feedback
@@ -16,11 +18,11 @@ router = APIRouter(tags=["conversations"])
 @router.get(
     "/v1/conversations/{conversation_id}",
     summary="Read a conversation back, with its citations",
-    responses=declare(404, 422, 500),
+    responses=declare(404),
 )
-def read_conversation(conversation_id: str, parts: PartsDep) -> ConversationOut:
+def read_conversation(conversation_id: str, parts: PartsDep, caller: CallerDep) -> ConversationOut:
     with parts.stack.ledger.session() as session:
-        _find(session, parts, conversation_id)
+        _find(session, caller, conversation_id)
         rows = session.scalars(
             select(Answer)
             .where(Answer.conversation_id == conversation_id)
@@ -36,6 +38,7 @@ def read_conversation(conversation_id: str, parts: PartsDep) -> ConversationOut:
                 rating=ratings.get(row.id),
             )
             for row in rows
+            if caller.sees(row.audience)
         ]
     return ConversationOut(conversation_id=conversation_id, turns=turns)
 
@@ -44,17 +47,18 @@ def read_conversation(conversation_id: str, parts: PartsDep) -> ConversationOut:
     "/v1/conversations/{conversation_id}",
     status_code=204,
     summary="Delete a conversation and everything recorded in it",
-    responses=declare(404, 422, 500),
+    responses=declare(404),
 )
-def delete_conversation(conversation_id: str, parts: PartsDep) -> None:
-    with parts.stack.ledger.session() as session:
-        _find(session, parts, conversation_id)
-        session.execute(delete(Conversation).where(Conversation.id == conversation_id))
+def delete_conversation(
+    conversation_id: str, parts: PartsDep, runs: RunsDep, caller: CallerDep
+) -> None:
+    privacy.delete_conversation(parts.stack.ledger, caller.workspace, conversation_id)
+    runs.forget(conversation_id)
 
 
-def _find(session: Session, parts: PartsDep, id: str) -> None:
+def _find(session: Session, caller: Caller, id: str) -> None:
     found = session.get(Conversation, id)
-    if found is None or found.workspace != parts.stack.settings.workspace:
+    if found is None or found.workspace != caller.workspace:
         raise NotFound(f"There is no conversation {id!r}.")
 
 

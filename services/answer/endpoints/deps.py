@@ -4,12 +4,40 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.answer.endpoints.admission import CALLER
+from services.answer.endpoints.runs import Runs
+from services.answer.keys import Caller
 from services.answer.pipeline import Parts
+from twofold.errors import NotFound
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
     return parts
 
 
+async def _runs(request: Request) -> Runs:
+    runs: Runs = request.app.state.runs
+    return runs
+
+
+async def _caller(request: Request) -> Caller:
+    # Absent only where an app was not `protect`ed: then nobody is let in.
+    caller: Caller = request.scope[CALLER]
+    return caller
+
+
+async def own_workspace(request: Request) -> None:
+    """Refuses callers of other workspaces: for routes that only know the server's own.
+
+    Raises NotFound. Routes without a caller (signed hooks) decide for themselves.
+    """
+    caller: Caller | None = request.scope.get(CALLER)
+    own = (await _parts(request)).stack.settings.workspace
+    if caller is not None and caller.workspace != own:
+        raise NotFound(f"The knowledge of workspace {caller.workspace!r} is not kept here.")
+
+
 PartsDep = Annotated[Parts, Depends(_parts)]
+RunsDep = Annotated[Runs, Depends(_runs)]
+CallerDep = Annotated[Caller, Depends(_caller)]

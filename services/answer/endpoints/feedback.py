@@ -4,7 +4,7 @@ import time
 
 from fastapi import APIRouter
 
-from services.answer.endpoints.deps import PartsDep
+from services.answer.endpoints.deps import CallerDep, PartsDep
 from services.answer.endpoints.problems import declare
 from services.answer.schemas import FeedbackOut, FeedbackRequest
 from twofold.errors import NotFound
@@ -17,12 +17,12 @@ router = APIRouter(tags=["feedback"])
     "/v1/feedback",
     status_code=201,
     summary="Rate an answer",
-    responses=declare(404, 413, 422, 500),
+    responses=declare(404),
 )
-def rate(body: FeedbackRequest, parts: PartsDep) -> FeedbackOut:
+def rate(body: FeedbackRequest, parts: PartsDep, caller: CallerDep) -> FeedbackOut:
     with parts.stack.ledger.session() as session:
         row = session.get(Answer, body.answer_id)
-        if row is None or row.workspace != parts.stack.settings.workspace:
+        if row is None or row.workspace != caller.workspace:
             raise NotFound(f"There is no answer {body.answer_id!r} to rate.")
         session.add(
             Feedback(

@@ -23,7 +23,7 @@ async def healthz() -> Alive:
 @router.get(
     "/readyz",
     summary="Ledger and index answer",
-    responses=declare(500, 503),
+    responses=declare(),
 )
 def readyz(parts: PartsDep) -> Ready:
     try:

@@ -1,6 +1,6 @@
 """Every error as an RFC 9457 problem document, without a word about our insides."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -13,10 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from services.answer.schemas import Problem
-from twofold.errors import Overloaded, TwofoldError
+from twofold.errors import Overloaded, TwofoldError, Unauthorized
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:twofold:problem:"
+OPENAI_PATHS = ("/v1/chat/completions", "/v1/models")
+"""Where errors have OpenAI's shape: its clients talk to these."""
 TITLES: Mapping[str, str] = {
     "conflict": "Somebody else holds it",
     "forbidden": "Not allowed",
@@ -26,6 +28,7 @@ TITLES: Mapping[str, str] = {
     "overloaded": "Too much at once",
     "setup": "The installation is incomplete",
     "too-large": "Over the limit",
+    "unauthorized": "Who asks?",
     "upstream": "A service we need failed",
 }
 UNEXPECTED = "Something unexpected went wrong here. Try again; if it stays, report the error_id."
@@ -33,12 +36,25 @@ UNEXPECTED = "Something unexpected went wrong here. Try again; if it stays, repo
 _log = structlog.get_logger("twofold.http")
 
 
+ANYWHERE = (400, 401, 403, 413, 422, 429, 500, 503)
+"""What the layers in front of every endpoint may say."""
+
+
 def declare(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of an endpoint that may answer with these problems."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    """`responses=` of an endpoint that may answer with these problems, beside those of ANYWHERE."""
+    return _declare({MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, statuses)
+
+
+def declare_openai(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same where OpenAI's clients ask."""
+    schema = {"$ref": "#/components/schemas/OpenAIError"}
+    return _declare({"application/json": {"schema": schema}}, statuses)
+
+
+def _declare(content: dict[str, Any], statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     return {
         status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in statuses
+        for status in sorted({*ANYWHERE, *statuses})
     }
 
 
@@ -53,7 +69,7 @@ def problem_of(error: Exception, path: str | None = None) -> Problem:
             instance=path,
         )
     error_id = uuid4().hex[:12]
-    _log.error("unexpected error", error_id=error_id, path=path, exc_info=error)
+    _log.error("unexpected error", error_id=error_id, path=_loggable(path), exc_info=error)
     return Problem(
         type=URN + "internal",
         title=TITLES["internal"],
@@ -64,15 +80,39 @@ def problem_of(error: Exception, path: str | None = None) -> Problem:
     )
 
 
+def _loggable(path: str | None) -> str | None:
+    """Where in the API, without who: a customer's id may be an address."""
+    return "/".join((path or "").split("/")[:3]) or None
+
+
 def encode(problem: Problem) -> bytes:
     return orjson.dumps(problem.model_dump(exclude_none=True))
 
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    if problem.instance is not None and problem.instance.startswith(OPENAI_PATHS):
+        content = orjson.dumps(openai_error(problem))
+        return Response(content, problem.status, dict(headers or {}), "application/json")
     return Response(encode(problem), problem.status, dict(headers or {}), MEDIA_TYPE)
 
 
+def openai_error(problem: Problem) -> dict[str, Any]:
+    """The same problem as OpenAI's clients expect it."""
+    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    server = "server_error" if problem.status >= 500 else "invalid_request_error"
+    return {
+        "error": {
+            "message": problem.detail,
+            "type": kinds.get(problem.status, server),
+            "param": problem.errors[0].field if problem.errors else None,
+            "code": problem.type.removeprefix(URN),
+        }
+    }
+
+
 def headers_of(error: Exception) -> dict[str, str]:
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, Overloaded):
         return {"Retry-After": str(max(1, round(error.retry_after)))}
     return {}

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from services.answer import pipeline
 from services.answer.contract import Ask
-from services.answer.endpoints.deps import PartsDep
+from services.answer.endpoints.deps import CallerDep, PartsDep
 from services.answer.endpoints.problems import declare
 from services.answer.retrieve import retrieve
 from services.answer.schemas import CandidateOut, SearchOut, SearchRequest
@@ -15,12 +15,13 @@ router = APIRouter(tags=["search"])
 @router.post(
     "/v1/search",
     summary="Find passages without answering",
-    responses=declare(413, 422, 500, 502, 503),
+    responses=declare(502),
 )
-def search(body: SearchRequest, parts: PartsDep) -> SearchOut:
+def search(body: SearchRequest, parts: PartsDep, caller: CallerDep) -> SearchOut:
+    caller.check_audiences(body.audiences)
     ask = Ask(
         message=body.query,
-        workspace=parts.stack.settings.workspace,
+        workspace=caller.workspace,
         audiences=body.audiences,
         locale=body.locale,
         as_of=body.moment,

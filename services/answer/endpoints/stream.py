@@ -1,7 +1,7 @@
 """Answer events as server-sent events: plain bytes, and no work once the reader has left."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -82,7 +82,11 @@ def frame(event: Event | Exception, id: str) -> bytes:
     if isinstance(event, Exception):
         return b"event: error\nid: %b\ndata: %b\n\n" % (id.encode(), encode(problem_of(event)))
     name, data = _KINDS[type(event)]
-    return b"event: %b\nid: %b\ndata: %b\n\n" % (name, id.encode(), orjson.dumps(data(event)))
+    return frame_of(name, data(event), id)
+
+
+def frame_of(name: bytes, data: Mapping[str, Any], id: str) -> bytes:
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (name, id.encode(), orjson.dumps(data))
 
 
 def _acted(event: Acted) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from services.answer.app import create_app
 from services.answer.contract import Ask
 from services.answer.endpoints import stream
 from services.answer.endpoints.gate import LOOPBACK, Gate
+from services.answer.endpoints.problems import OPENAI_PATHS
 from services.answer.events import Acted, Answered, Delta, Done, Event, Meta
 from services.answer.pipeline import Parts
 from tests.services.standalone.serving import Caller, events, needs_weights, small_parts
@@ -426,7 +427,9 @@ def test_the_openapi_document_is_whole(call: Caller) -> None:
             assert operation["summary"], (method, path)
             for status, response in operation["responses"].items():
                 if status >= "400":
-                    assert list(response["content"]) == ["application/problem+json"]
+                    openai = path.startswith(OPENAI_PATHS)
+                    kind = "application/json" if openai else "application/problem+json"
+                    assert list(response["content"]) == [kind]
     assert (
         "text/event-stream" in document["paths"]["/v1/chat"]["post"]["responses"]["200"]["content"]
     )
