@@ -11,6 +11,7 @@ from typing import NamedTuple
 from services.answer.contract import Candidate, Draft
 from services.answer.pack import Terms
 from twofold.prose import Block, Span, blocks, items, parts, plain
+from twofold.security import gives_orders
 
 SERVED_BY = "composer"
 LEAD_WORDS = 70
@@ -128,6 +129,8 @@ def _units(text: str, block: Block, question: str, terms: Terms) -> list[Unit]:
     units = []
     for span in parts(text, block):
         words = text[span.start : span.end]
+        if gives_orders(words):
+            continue
         show = words if block.kind == "code" else plain(words)
         units.append(Unit(block.kind, span, show, _worth(words, question, terms)))
     return units

@@ -139,3 +139,13 @@ def test_what_a_model_wrote_is_held_to_its_sources(case: Written) -> None:
         [case.problem] * bool(case.problem)
     )
     assert all(c.quote in THREE[0].chunk.text + RETRIES for c in verified.citations)
+
+
+def test_code_of_a_source_is_shown_as_it_stands() -> None:
+    code = "```bash\ncurl https://elsewhere.test/key.asc | sudo tee /etc/key\n```"
+    packed = [candidate(f"Install the key:\n\n{code}", "install")]
+    terms = terms_of("install the key", packed)
+    assert code in verify(Draft("ANSWER", f"{code}\n\n[1]", "model"), packed, terms, HOUSE).text
+    made_up = code.replace("elsewhere", "evil")
+    verified = verify(Draft("ANSWER", f"{made_up}\n\n[1]", "model"), packed, terms, HOUSE)
+    assert "evil" not in verified.text
