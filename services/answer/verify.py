@@ -72,7 +72,9 @@ class Verifier:
 
     def take(self, claim: Claim) -> str:
         """What the claim adds to the text; nothing where it may not be said."""
-        text = _safe(claim.text, self._house)
+        # A source's own code is shown as it stands: its addresses are no links, and it must run.
+        own = claim.exempt and self._sources.hold(claim.text)
+        text = claim.text if own else _safe(claim.text, self._house)
         bare = strip_marks(text)
         cited = {n for n in marks(text) if n in self._sources}
         judged = self._judge(bare, cited, claim.exempt)
@@ -142,7 +144,7 @@ class Claims:
         self._ends = self._ends or bool(_STOP.search(piece))
         if not self._ends:
             return []
-        *whole, last = list(claims(self._tail)) or [Claim("", "", exempt=False)]
+        *whole, last = self._read()
         if whole and _OPENING.fullmatch(last.text):
             whole.pop()
         self._tail = self._tail[sum(len(c.lead) + len(c.text) for c in whole) :]
@@ -151,9 +153,16 @@ class Claims:
 
     def finish(self, *, cut: bool = False) -> list[Claim]:
         """The rest; without its last sentence where the text was `cut` off."""
-        rest = list(claims(self._tail))
+        rest = self._read()
         self._tail = ""
         return rest[:-1] if cut else rest
+
+    def _read(self) -> list[Claim]:
+        # The tail may begin within a line: the space there is no indentation.
+        text = self._tail.lstrip(" ")
+        space = self._tail[: len(self._tail) - len(text)]
+        first, *rest = list(claims(text)) or [Claim("", "", exempt=False)]
+        return [first._replace(lead=space + first.lead), *rest]
 
 
 class Sources:
@@ -181,6 +190,10 @@ class Sources:
 
     def checkable(self, sentence: str) -> bool:
         return bool(self._terms.of(sentence))
+
+    def hold(self, text: str) -> bool:
+        """Whether `text` stands in a chunk as it is."""
+        return any(text in body for body in self._bodies.values())
 
     def support(self, n: int, sentence: str) -> float:
         """Share (0..1) of the sentence's content terms that chunk `n` holds."""

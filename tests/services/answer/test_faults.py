@@ -1,0 +1,435 @@
+"""Every way a dependency can fail, asked as a client asks: no question is lost or told twice."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from services.answer import pipeline
+from services.answer.contract import Ask
+from services.answer.crowd import Crowd
+from services.answer.events import Acted, Answered, Done
+from services.answer.generate.model import Step
+from services.answer.pipeline import Parts, answer, ask_once
+from tests.fakes import DictIndex, HashingEmbedder
+from tests.ingestion.helpers import WORKSPACE
+from tests.model_server import (
+    FIRST_SENTENCE,
+    GOOD,
+    Behaviour,
+    ModelServer,
+    babbles,
+    closes,
+    endless_line,
+    errs,
+    hangs,
+    in_turn,
+    no_grammar,
+    no_http,
+    refuses,
+    resets,
+    says,
+    says_then,
+    sends,
+    trickles,
+)
+from tests.services.answer.asking import (
+    QUESTION,
+    Patience,
+    check_told_once,
+    counted,
+    hear,
+    knowing,
+    with_model,
+    with_settings,
+)
+from twofold.clients.chat import Breaker
+from twofold.errors import Overloaded, SetupError, TwofoldError, UpstreamError
+
+BOTH: tuple[Step, ...] = ("tuned", "base")
+SLACK_S = 1.0
+"""A shared machine may be late by this much; every deadline here is longer."""
+HALF = f"ANSWER\n{FIRST_SENTENCE} [1] Deploy the new"
+ABORT_S = 0.25
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    with knowing(tmp_path_factory.mktemp("faults")) as parts:
+        yield parts
+
+
+@dataclass(frozen=True)
+class Fault:
+    id: str
+    server: Behaviour | dict[str, Behaviour]
+    served_by: str = "composer"
+    action: str = "ANSWER"
+    requests: int = 1
+    """How often the server may be asked in all."""
+    steps: tuple[Step, ...] = ("base",)
+
+
+def event(body: bytes) -> Behaviour:
+    return sends(b"data: " + body + b"\n\n")
+
+
+def fault_of(behaviour: Behaviour) -> dict[str, Behaviour]:
+    """The adapter fails, the base model works."""
+    return {"tuned": behaviour, "": says(GOOD)}
+
+
+BROKEN_OFF = {"served_by": "base", "action": "ESCALATE"}
+STREAMS = (
+    Fault("hangs before the headers", hangs),
+    Fault("hangs after the headers", says_then("", hangs)),
+    Fault("hangs within the header line", says_then("ANSW", hangs)),
+    Fault("hangs after the header line", says_then("ANSWER\n", hangs)),
+    Fault("hangs in the first sentence", says_then("ANSWER\nRolling a signing", hangs)),
+    Fault("hangs in the second sentence", says_then(HALF, hangs), **BROKEN_OFF),
+    Fault("trickles before the first sentence", says_then("ANSWER\nRolling ", trickles)),
+    Fault("trickles after the first sentence", says_then(HALF, trickles), **BROKEN_OFF),
+    Fault("resets before the headers", resets, requests=2),
+    Fault("resets after the headers", says_then("", resets), requests=2),
+    Fault("resets after the header line", says_then("ANSWER\n", resets)),
+    Fault("resets mid-stream", says_then(HALF, resets), **BROKEN_OFF),
+    Fault("ends early before a word", says_then("", closes), requests=2),
+    Fault("ends early mid-sentence", says_then("ANSWER\nRolling a", closes)),
+    Fault("ends early mid-stream", says_then(HALF, closes), **BROKEN_OFF),
+    Fault("an error event first", says_then("", errs), requests=2),
+    Fault("an error event mid-stream", says_then(HALF, errs), **BROKEN_OFF),
+    Fault("never stops, and says nothing", says_then("ANSWER\n", babbles)),
+    Fault("never stops after a sentence", says_then(f"{HALF} secret. [1] ", babbles), **BROKEN_OFF),
+    Fault("one endless line", endless_line, requests=2),
+)
+STATUSES = (
+    Fault("400", refuses("400 Bad Request"), requests=2),
+    Fault("401", refuses("401 Unauthorized"), requests=2),
+    Fault("404", refuses("404 Not Found"), requests=2),
+    Fault("429", refuses("429 Too Many Requests"), requests=2),
+    Fault("500", refuses("500 Internal Server Error"), requests=2),
+    Fault("503", refuses("503 Service Unavailable"), requests=2),
+    Fault("500 once", in_turn(refuses("500 Oops"), says(GOOD)), served_by="base", requests=2),
+    Fault("reset once", in_turn(resets, says(GOOD)), served_by="base", requests=2),
+    Fault("no grammar", no_grammar(says(GOOD)), served_by="base", requests=2),
+    Fault("no grammar, then 500", no_grammar(refuses("500 Oops")), requests=2),
+)
+NONSENSE = (
+    Fault("not HTTP", no_http, requests=2),
+    Fault("no stream", sends(b""), requests=2),
+    Fault("bytes", event(b"\x00\xff\xfe"), requests=2),
+    Fault("no JSON", event(b"{not json"), requests=2),
+    Fault("another object", event(b'{"foo": 1}'), requests=2),
+    Fault("a list", event(b"[1, 2]"), requests=2),
+    Fault("a number", event(b"5"), requests=2),
+    Fault("null", event(b"null"), requests=2),
+    Fault("choice without delta", event(b'{"choices": [{}]}'), requests=2),
+    Fault("delta is null", event(b'{"choices": [{"delta": null}]}'), requests=2),
+    Fault("content is a number", event(b'{"choices": [{"delta": {"content": 7}}]}'), requests=2),
+    Fault("lines without data", sends(b"hello\n\nevent: x\n\n"), requests=2),
+    Fault("only [DONE]", event(b"[DONE]"), requests=1),
+    Fault("an empty reply", says(""), requests=1),
+    Fault("no usage", says(GOOD, usage=False), served_by="base"),
+)
+REPLIES = (
+    Fault("no header", says(GOOD.removeprefix("ANSWER\n")), served_by="base"),
+    Fault("a loose header", says(GOOD.replace("ANSWER", "**Answer**:")), served_by="base"),
+    Fault("prose of its own", says("Sure! I think it is about two weeks or so.\n")),
+    Fault("one long line", says("word " * 200)),
+    Fault("an unknown reason", says("ESCALATE [team=x reason=moon]\nOh."), "base", "ESCALATE"),
+    Fault("cut at its length", says(GOOD + "Then it ", reason="length"), served_by="base"),
+)
+LADDER = (
+    Fault("the adapter hangs", fault_of(hangs), "base", requests=2, steps=BOTH),
+    Fault("the adapter fails", fault_of(refuses("500 Oops")), "base", requests=3, steps=BOTH),
+    Fault("no such adapter", fault_of(refuses("404 Not Found")), "base", requests=3, steps=BOTH),
+    Fault("the adapter is reset", fault_of(resets), "base", requests=3, steps=BOTH),
+    Fault(
+        "the adapter hangs after its first token",
+        fault_of(says_then("ANSWER\nRolling", hangs)),
+        steps=BOTH,
+    ),
+    Fault("both hang", hangs, requests=2, steps=BOTH),
+    Fault("both fail", refuses("500 Oops"), requests=4, steps=BOTH),
+)
+FAULTS = (*STREAMS, *STATUSES, *NONSENSE, *REPLIES, *LADDER)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_a_failing_model_costs_a_step_never_a_question(fault: Fault, parts: Parts) -> None:
+    async def run() -> None:
+        async with ModelServer(fault.server) as server:
+            asked = with_model(parts, server.url, *fault.steps)
+            answers, handoffs = counted(parts.stack)
+            heard = await hear(asked)
+            await asked.aclose()
+            assert heard.seconds < Patience().deadline + SLACK_S
+            record = check_told_once(asked, heard)
+            assert (heard.done.action, heard.done.served_by) == (fault.action, fault.served_by)
+            handed_over = heard.done.action == "ESCALATE"
+            assert counted(parts.stack) == (answers + 1, handoffs + handed_over)
+            assert 1 <= len(server.requests) <= fault.requests
+            if fault.served_by == "composer" or fault.steps == BOTH:
+                assert record.signals["ladder"][0].startswith(fault.steps[0])
+            if not handed_over:
+                assert "12 hours" in heard.done.text
+                assert heard.done.citations
+
+    asyncio.run(run())
+
+
+def test_there_are_enough_faults() -> None:
+    assert len(FAULTS) >= 40
+
+
+def test_nobody_listens_where_the_model_should_be(parts: Parts) -> None:
+    heard = asyncio.run(hear(with_model(parts, "http://127.0.0.1:9", *BOTH)))
+    assert heard.done.served_by == "composer"
+    assert check_told_once(parts, heard).signals["ladder"] == ["tuned: upstream", "base: upstream"]
+
+
+def test_a_reply_that_breaks_off_is_handed_over_in_plain_sight(parts: Parts) -> None:
+    async def run() -> None:
+        async with ModelServer(says_then(HALF, resets)) as server:
+            heard = await hear(with_model(parts, server.url))
+            assert heard.acted == ["ANSWER", "ESCALATE"]
+            assert heard.deltas[0] == f"{FIRST_SENTENCE} [1]"
+            assert "our support team" in heard.done.text
+            assert [c.n for c in heard.done.citations] == [1]
+
+    asyncio.run(run())
+
+
+# --- other dependencies --------------------------------------------------------------------------
+
+
+class Down:
+    """Whatever is asked of it, it is not there."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+
+NO_DATABASE = OperationalError("SELECT 1", {}, ConnectionError("database is down"))
+
+
+class DownIndex(DictIndex):
+    def search(self, *args: Any) -> Any:
+        raise RuntimeError("index is down")
+
+
+class DownEmbedder(HashingEmbedder):
+    def embed(self, texts: Any) -> Any:
+        raise ConnectionError("embedder is down")
+
+
+def broken(parts: Parts, **what: Any) -> Parts:
+    return replace(parts, stack=replace(parts.stack, **what))
+
+
+@dataclass(frozen=True)
+class Outage:
+    id: str
+    what: dict[str, Any]
+    error: type[TwofoldError]
+
+
+OUTAGES = (
+    Outage("index", {"index": DownIndex()}, UpstreamError),
+    Outage("embedder", {"embedder": DownEmbedder()}, UpstreamError),
+    Outage("ledger", {"ledger": Down(NO_DATABASE)}, SetupError),
+)
+
+
+@pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.id)
+def test_without_search_a_question_is_refused_before_anything_is_said(
+    outage: Outage, parts: Parts
+) -> None:
+    async def run() -> None:
+        async with aclosing(answer(Ask(QUESTION, WORKSPACE), broken(parts, **outage.what))) as told:
+            with pytest.raises(outage.error) as refused:
+                await anext(told)
+        assert "Ask again" in refused.value.message
+
+    before = counted(parts.stack)
+    asyncio.run(run())
+    assert counted(parts.stack) == before
+
+
+def test_a_hand_over_that_cannot_be_recorded_is_not_promised(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise NO_DATABASE
+
+    monkeypatch.setattr(pipeline, "record", fails)
+
+    told: list[Any] = []
+
+    async def run() -> None:
+        async for each in answer(Ask("I want to talk to a human", WORKSPACE), parts):
+            told.append(each)  # noqa: PERF401  kept as far as it came
+
+    with pytest.raises(SetupError):
+        asyncio.run(run())
+    assert not [each for each in told if isinstance(each, Acted)]
+
+
+def test_a_search_that_hangs_ends_at_the_deadline(parts: Parts) -> None:
+    import threading
+
+    release = threading.Event()
+
+    class Stuck(DictIndex):
+        def search(self, *args: Any) -> Any:
+            release.wait(10)
+            return [], []
+
+    async def run() -> None:
+        stuck = with_settings(broken(parts, index=Stuck()), deadline_s=0.2)
+        started = time.monotonic()
+        with pytest.raises(UpstreamError):
+            await ask_once(Ask(QUESTION, WORKSPACE), stuck)
+        assert time.monotonic() - started < 0.2 + SLACK_S
+        release.set()
+
+    asyncio.run(run())
+
+
+# --- clients and crowds --------------------------------------------------------------------------
+
+
+def test_two_hundred_clients_leave_and_their_models_are_told(parts: Parts) -> None:
+    """Half of them leave before the first word, half after it."""
+
+    async def leave(asked: Parts, words: int) -> None:
+        async with aclosing(answer(Ask(QUESTION, WORKSPACE), asked)) as told:
+            async for event in told:
+                if words and not isinstance(event, Acted):
+                    continue
+                if words:
+                    return
+                await asyncio.Event().wait()
+
+    async def run() -> None:
+        behaviour = says_then(HALF, hangs)
+        async with ModelServer({"tuned": hangs, "base": behaviour}) as server:
+            patience = Patience(first_token=60, gap=60, deadline=120)
+            silent = with_model(parts, server.url, "tuned", patience=patience)
+            talking = with_model(parts, server.url, "base", patience=patience)
+            wide = Crowd(400, 400, "full")
+            silent, talking = replace(silent, searches=wide), replace(talking, searches=wide)
+            waiting = [asyncio.create_task(first_event_then_wait(silent)) for _ in range(100)]
+            await server.asked(100)
+            for task in waiting:
+                task.cancel()
+            left = time.monotonic()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            async with asyncio.timeout(10):
+                for request in server.requests:
+                    await request.left.wait()
+            late = [r.left_at - left for r in server.requests]
+            assert max(late) < ABORT_S
+
+            for _ in range(100):
+                await leave(talking, words=1)
+                left = time.monotonic()
+                await server.requests[-1].left.wait()
+                assert server.requests[-1].left_at - left < ABORT_S
+            assert len(server.requests) == 200
+            assert silent.ladder.calls.inside == talking.ladder.calls.inside == 0
+
+    before = counted(parts.stack)
+    asyncio.run(run())
+    assert counted(parts.stack) == before
+
+
+async def first_event_then_wait(parts: Parts) -> None:
+    async with aclosing(answer(Ask(QUESTION, WORKSPACE), parts)) as told:
+        async for _ in told:
+            pass
+
+
+def test_a_slow_reader_gets_all_of_it(parts: Parts) -> None:
+    async def run() -> None:
+        sentence = f"{FIRST_SENTENCE} [1] "
+        async with ModelServer(says("ANSWER\n" + sentence * 12)) as server:
+            asked = with_model(parts, server.url)
+            told = []
+            async for event in answer(Ask(QUESTION, WORKSPACE), asked):
+                told.append(event)
+                for _ in range(200):
+                    await asyncio.sleep(0)
+            assert isinstance(told[-1], Done)
+            assert told[-1].answer.text.count(FIRST_SENTENCE) == 12
+
+    asyncio.run(run())
+
+
+def test_when_the_models_are_taken_the_composer_answers_at_once(parts: Parts) -> None:
+    async def run() -> None:
+        async with ModelServer(hangs) as server:
+            patience = Patience(first_token=60, gap=60, deadline=120)
+            calls = Crowd(1, 0, "full")
+            asked = with_model(parts, server.url, patience=patience, calls=calls)
+            held = asyncio.create_task(ask_once(Ask(QUESTION, WORKSPACE), asked))
+            await server.asked(1)
+            heard = await hear(asked)
+            assert heard.done.served_by == "composer"
+            assert check_told_once(asked, heard).signals["ladder"] == ["base: overloaded"]
+            held.cancel()
+            await asyncio.gather(held, return_exceptions=True)
+            assert calls.inside == 0
+
+    asyncio.run(run())
+
+
+def test_five_times_too_much_is_refused_at_once_and_the_rest_is_answered(parts: Parts) -> None:
+    """Five full houses arrive together: one is answered, the others hear so within 10 ms."""
+    places, queue = 2, 8
+
+    async def one(asked: Parts) -> tuple[Answered | None, float]:
+        started = time.monotonic()
+        try:
+            return await ask_once(Ask(QUESTION, WORKSPACE), asked), time.monotonic() - started
+        except Overloaded as error:
+            assert error.retry_after >= 1  # noqa: PT017
+            return None, time.monotonic() - started
+
+    async def run() -> None:
+        asked = replace(parts, searches=Crowd(places, queue, "busy"))
+        await one(asked)
+        for _ in range(5):
+            told = await asyncio.gather(*(one(asked) for _ in range(5 * (places + queue))))
+            answered = [each for each, _ in told if each]
+            refused = sorted(seconds for each, seconds in told if each is None)
+            assert len(answered) == places + queue
+            assert len({each.answer_id for each in answered}) == len(answered)
+            assert refused[len(refused) // 2] < 0.01
+            assert asked.searches.inside == asked.searches.waiting == 0
+
+    asyncio.run(run())
+
+
+def test_a_failing_server_is_left_alone_and_tried_again(parts: Parts) -> None:
+    async def run() -> None:
+        breaker = Breaker(failures=3, cooldown=60)
+        async with ModelServer(in_turn(*[refuses("500 Oops")] * 3, says(GOOD))) as server:
+            asked = with_model(parts, server.url, breaker=breaker)
+            for _ in range(4):
+                assert (await hear(asked)).done.served_by == "composer"
+            assert len(server.requests) == 3
+            breaker.cooldown = 0
+            breaker._open_until = 0
+            assert (await hear(asked)).done.served_by == "base"
+            assert (await hear(asked)).done.served_by == "base"
+
+    asyncio.run(run())
