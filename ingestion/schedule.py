@@ -130,11 +130,8 @@ def tick(queue: Queue) -> None:
     with queue.ledger.session() as session:
         sources = session.scalars(select(Source).where(Source.kind != "push")).all()
         began = _last_began(session)
-        failing = set(
-            session.execute(
-                select(Failure.workspace, Failure.source).where(Failure.next_at <= now).distinct()
-            ).tuples()
-        )
+        due = select(Failure.workspace, Failure.source).where(Failure.next_at <= now).distinct()
+        failing = {(workspace, source) for workspace, source in session.execute(due)}
     for source in sources:
         place = (source.workspace, source.name)
         every = source.config.get("every")
