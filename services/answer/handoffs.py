@@ -1,6 +1,7 @@
 """Handing over to a person: asking for one, what that person gets to read, and the outbox."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -118,15 +119,12 @@ def packet(session: Session, handoff: Handoff, house: HousePolicy) -> dict[str, 
         .limit(MOST_TURNS)
         .options(selectinload(Answer.citations))
     ).all()[::-1]
-    ratings = dict(
-        session.execute(
-            select(Feedback.answer_id, Feedback.rating)
-            .where(Feedback.answer_id.in_([row.id for row in answers]))
-            .order_by(Feedback.id)
-        )
-        .tuples()
-        .all()
+    rated = session.execute(
+        select(Feedback.answer_id, Feedback.rating)
+        .where(Feedback.answer_id.in_([row.id for row in answers]))
+        .order_by(Feedback.id)
     )
+    ratings = {row.answer_id: row.rating for row in rated}
     own = handoff.packet
     locale = own.get("locale") or (answers[-1].locale if answers else "") or house.locales[0]
     return {
@@ -155,7 +153,7 @@ def packet(session: Session, handoff: Handoff, house: HousePolicy) -> dict[str, 
     }
 
 
-def _summary(handoff: Handoff, answers: "list[Answer] | Any", house: HousePolicy) -> str:
+def _summary(handoff: Handoff, answers: Sequence[Answer], house: HousePolicy) -> str:
     reason = house.reasons.get(handoff.reason)
     because = f"{handoff.reason}: {reason.when.strip()}" if reason else handoff.reason
     asked = handoff.packet.get("question") or (answers[-1].question if answers else "")
@@ -176,7 +174,7 @@ def _turns(row: Answer) -> list[dict[str, Any]]:
     ]
 
 
-def _said(handoff: Handoff, answers: "list[Answer] | Any") -> list[dict[str, Any]]:
+def _said(handoff: Handoff, answers: Sequence[Answer]) -> list[dict[str, Any]]:
     """What was written with the wish itself, unless it is an answer's question."""
     text = handoff.packet.get("question", "")
     if not text or any(row.id == handoff.answer_id and row.question == text for row in answers):
@@ -184,7 +182,7 @@ def _said(handoff: Handoff, answers: "list[Answer] | Any") -> list[dict[str, Any
     return [{"role": "customer", "text": text, "at": handoff.created_at}]
 
 
-def _sources(answers: "list[Answer] | Any") -> list[dict[str, Any]]:
+def _sources(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in reversed(answers):
         for each in row.citations:
@@ -200,7 +198,7 @@ def _sources(answers: "list[Answer] | Any") -> list[dict[str, Any]]:
     return list(found.values())[:MOST_SOURCES]
 
 
-def _suggestion(answers: "list[Answer] | Any") -> str:
+def _suggestion(answers: Sequence[Answer]) -> str:
     """The last answer that was given; else the sentences of a withheld one that sources support."""
     for row in reversed(answers):
         if row.action == "ANSWER":
