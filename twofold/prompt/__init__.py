@@ -7,6 +7,7 @@ request stands early. Document text is data: it is fenced, and cannot close its 
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -29,6 +30,7 @@ _environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,
     autoescape=False,  # noqa: S701  the output is a prompt, not HTML; fences are kept by `_fenced`
 )
 
@@ -43,14 +45,32 @@ def render_prompt(
     """The messages of one request. `[n]` in the reply is `documents[n-1]`."""
     return [
         Message("system", instructions(house, profile) + _documents(documents)),
-        *history,
-        Message("user", question),
+        *(Message(turn.role, _harmless(turn.content)) for turn in history),
+        Message("user", _harmless(question)),
     ]
 
 
 def instructions(house: HousePolicy, profile: Profile) -> str:
     """The part of the prompt that tells how to behave: the same for every request."""
-    return _environment.get_template(f"{profile}.j2").render(house=house)
+    return _instructions(_Policy(house), profile)
+
+
+class _Policy:
+    """A house policy as a cache key: equal where it says the same."""
+
+    def __init__(self, house: HousePolicy) -> None:
+        self.house = house
+
+    def __hash__(self) -> int:
+        return hash(self.house.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Policy) and self.house.digest == other.house.digest
+
+
+@lru_cache(maxsize=16)
+def _instructions(policy: _Policy, profile: Profile) -> str:
+    return _environment.get_template(f"{profile}.j2").render(house=policy.house)
 
 
 def prompt_digest(house: HousePolicy, profile: Profile) -> str:
@@ -62,7 +82,7 @@ def _documents(documents: Sequence[Chunk]) -> str:
     return _environment.get_template("documents.j2").render(
         documents=[
             {
-                "title": _fenced(" > ".join((chunk.title, *chunk.heading_path))),
+                "title": _attribute(" > ".join((chunk.title, *chunk.heading_path))),
                 "kind": chunk.kind,
                 "text": _fenced(chunk.text),
             }
@@ -71,6 +91,21 @@ def _documents(documents: Sequence[Chunk]) -> str:
     )
 
 
+def _attribute(text: str) -> str:
+    return " ".join(_fenced(text).replace('"', "'").split())
+
+
 def _fenced(text: str) -> str:
     """Text that cannot open or close a `document` tag."""
-    return re.sub(r"<(/?\s*documents?)", r"‹\1", text, flags=re.IGNORECASE)
+    return re.sub(r"<(?=\s*/?\s*documents?\b)", "‹", _harmless(text), flags=re.IGNORECASE)
+
+
+_CONTROL = re.compile(
+    r"<(?=\|)|<(?=[\uff5c])|<(?=/?(?:s|bos|eos|pad|unk|think|tool_call|start_of_turn|end_of_turn)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS)\])"
+)
+
+
+def _harmless(text: str) -> str:
+    """Text without the spelling of control tokens: a tokenizer reads those anywhere."""
+    return _CONTROL.sub(lambda match: "‹" if match[0] == "<" else "⟦", text)

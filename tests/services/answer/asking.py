@@ -135,12 +135,15 @@ class Heard:
         return [event.text for event in self.events if isinstance(event, Delta)]
 
 
-async def hear(parts: Parts, message: str = QUESTION, **more: Any) -> Heard:
+async def hear(parts: Parts, message: str = QUESTION, *, stay: bool = False, **more: Any) -> Heard:
+    """Ask and listen to the end. Connections to models are closed unless they are to `stay`."""
     heard = Heard()
     started = time.monotonic()
     async for event in answer(Ask(message, WORKSPACE, **more), parts):
         heard.events.append(event)
     heard.seconds = time.monotonic() - started
+    if not stay:
+        await parts.aclose()
     return heard
 
 

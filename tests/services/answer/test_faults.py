@@ -167,7 +167,6 @@ def test_a_failing_model_costs_a_step_never_a_question(fault: Fault, parts: Part
             asked = with_model(parts, server.url, *fault.steps)
             answers, handoffs = counted(parts.stack)
             heard = await hear(asked)
-            await asked.aclose()
             assert heard.seconds < Patience().deadline + SLACK_S
             record = check_told_once(asked, heard)
             assert (heard.done.action, heard.done.served_by) == (fault.action, fault.served_by)
@@ -346,6 +345,8 @@ def test_two_hundred_clients_leave_and_their_models_are_told(parts: Parts) -> No
                 assert server.requests[-1].left_at - left < ABORT_S
             assert len(server.requests) == 200
             assert silent.ladder.calls.inside == talking.ladder.calls.inside == 0
+            await silent.aclose()
+            await talking.aclose()
 
     before = counted(parts.stack)
     asyncio.run(run())
@@ -368,6 +369,7 @@ def test_a_slow_reader_gets_all_of_it(parts: Parts) -> None:
                 told.append(event)
                 for _ in range(200):
                     await asyncio.sleep(0)
+            await asked.aclose()
             assert isinstance(told[-1], Done)
             assert told[-1].answer.text.count(FIRST_SENTENCE) == 12
 
@@ -382,11 +384,12 @@ def test_when_the_models_are_taken_the_composer_answers_at_once(parts: Parts) ->
             asked = with_model(parts, server.url, patience=patience, calls=calls)
             held = asyncio.create_task(ask_once(Ask(QUESTION, WORKSPACE), asked))
             await server.asked(1)
-            heard = await hear(asked)
+            heard = await hear(asked, stay=True)
             assert heard.done.served_by == "composer"
             assert check_told_once(asked, heard).signals["ladder"] == ["base: overloaded"]
             held.cancel()
             await asyncio.gather(held, return_exceptions=True)
+            await asked.aclose()
             assert calls.inside == 0
 
     asyncio.run(run())

@@ -156,11 +156,12 @@ def test_a_sentence_is_said_before_the_next_is_written(parts: Parts) -> None:
             await line.end()
 
         async with ModelServer(behave) as server:
-            heard = Heard()
-            async for event in answer(Ask(QUESTION, WORKSPACE), with_model(parts, server.url)):
+            heard, asked = Heard(), with_model(parts, server.url)
+            async for event in answer(Ask(QUESTION, WORKSPACE), asked):
                 heard.events.append(event)
                 if isinstance(event, Delta):
                     read.set()
+            await asked.aclose()
             assert heard.deltas[0] == KEPT
             check_told_once(parts, heard)
 
