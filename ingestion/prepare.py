@@ -19,6 +19,7 @@ from twofold.stack import Stack
 
 BATCH_DOCUMENTS = 64
 BATCH_CHUNKS = 512
+RENEW_SECONDS = 5.0
 
 
 class Known(NamedTuple):
@@ -84,7 +85,14 @@ def load_known(stack: Stack, run: Run) -> Known:
 
 def discover(run: Run, items: Iterator[Item], known: Known, *, allow_empty: bool) -> list[Item]:
     """Everything the source has. Raises InvalidInput where it has suddenly nothing at all."""
-    found = list(items)
+    found: list[Item] = []
+    renewed = time.monotonic()
+    for item in items:
+        found.append(item)
+        # A site is visited for longer than a lease lasts.
+        if time.monotonic() - renewed > RENEW_SECONDS:
+            run.checkpoint()
+            renewed = time.monotonic()
     if not found and known.live and not allow_empty:
         raise InvalidInput(
             f"Source {run.source!r} holds no documents now, but {len(known.live)} are live from"

@@ -1,7 +1,6 @@
 """The one way by which sources read the web: guarded, bounded, polite, and frugal."""
 
 import logging
-import threading
 import time
 import zlib
 from collections.abc import Collection, Mapping
@@ -22,6 +21,7 @@ from ingestion.sources.guard import (
     GuardedBackend,
     GuardedTransport,
 )
+from ingestion.sources.pace import Pace
 from twofold.errors import Forbidden, NotFound, Overloaded, TooLarge, UpstreamError
 
 AGENT = "Twofold/0.1 (+https://github.com/twofold; knowledge sync)"
@@ -94,7 +94,7 @@ class Fetcher:
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             headers={"User-Agent": AGENT, "Accept-Encoding": "gzip"},
         )
-        self._pace = _Pace(self.limits.pace)
+        self._pace = Pace(self.limits.pace)
 
     def __enter__(self) -> Self:
         return self
@@ -232,26 +232,6 @@ class Fetcher:
             f"{shown(str(url))} is over the limit of {self.limits.max_bytes / 1e6:g} MB. Leave it"
             " out, or raise TWOFOLD_MAX_FILE_MB."
         )
-
-
-class _Pace:
-    """Leaves time between two requests to one host."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.between: dict[str, float] = {}
-        self._next: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def wait(self, host: str, clock: Clock) -> None:
-        with self._lock:
-            now = time.monotonic()
-            at = max(now, self._next.get(host, now))
-            self._next[host] = at + self.between.get(host, self._seconds)
-        if at > now:
-            time.sleep(at - now)
-            # Being polite is not the server's delay.
-            clock.deadline += at - now
 
 
 def _again(error: Exception) -> bool | float:
