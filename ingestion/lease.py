@@ -35,12 +35,14 @@ class Lease(NamedTuple):
                 " What it wrote is kept; nothing needs to be done."
             )
 
-    def release(self, session: Session) -> None:
-        session.execute(
+    def release(self, session: Session) -> bool:
+        """Give it back; False where it was somebody else's already."""
+        result = session.execute(
             update(Source)
             .where(*_row(self), Source.lease_owner == self.owner)
             .values(lease_owner=None, lease_until=0.0)
         )
+        return bool(getattr(result, "rowcount", 0))
 
 
 def register(

@@ -139,6 +139,8 @@ def _live(stack: Stack, ref: DocumentRef, raw_hash: str) -> int | None:
 
 def _record(stack: Stack, lease: Lease, external_id: str, failure: StepFailed) -> None:
     with stack.ledger.session() as session:
+        # What another writer has done since is not for this one to say.
+        lease.renew(session)
         note = FailureNote(external_id, failure.step, reason(failure.cause))
         record_failure(session, lease, note)
 

@@ -174,8 +174,9 @@ class Run:
         # Somebody goes on with it, and would wait long for a lease that nobody gave back.
         for attempt in patiently(self._resumable):
             with attempt, self.ledger.session() as session:
-                self.lease.release(session)
-                self._record(session, state, ended, "" if state == "running" else text)
+                # Whoever took the lease away speaks for the sync, and for its documents, by now.
+                if self.lease.release(session):
+                    self._record(session, state, ended, "" if state == "running" else text)
 
     def _state(self, cause: BaseException | None) -> str:
         if self.paused or (self._resumable and self.stop.is_set() and cause is not None):

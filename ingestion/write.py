@@ -49,7 +49,7 @@ def write(
     with step("flip"):
         flip(stack, lease, plans)
     with step("prune"):
-        settle(stack, plans)
+        settle(stack, lease, plans)
     return plans
 
 
@@ -130,11 +130,14 @@ def flip(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
         clear_failures(session, lease, [plan.prepared.ref.external_id for plan in plans])
 
 
-def settle(stack: Stack, plans: Sequence[Plan]) -> None:
+def settle(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
     """Bring kept points up to date, retire the others, and only then call the documents done."""
     unsettled = [plan for plan in plans if not _settled_by_flip(plan)]
     if not unsettled:
         return
+    with stack.ledger.session() as session:
+        # A successor may hold by now what this version has let go.
+        lease.renew(session)
     changed = [chunk for plan in unsettled for chunk in plan.kept if _differs(plan, chunk)]
     closed = [chunk for plan in unsettled for chunk in _closed(stack, plan)]
     if changed or closed:
