@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
@@ -20,6 +20,7 @@ from tests.services.standalone.serving import needs_weights, small_parts
 from twofold.__main__ import build
 from twofold.errors import Conflict, InvalidInput, SetupError, Unauthorized
 from twofold.ledger import Ledger
+from twofold.ledger.models import Conversation
 from twofold.ledger.service import ApiKey
 
 
@@ -30,10 +31,18 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-@pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
-    with small_parts(tmp_path) as parts:
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    with small_parts(tmp_path_factory.mktemp("keys")) as parts:
         yield parts
+
+
+@pytest.fixture
+def parts(lasting: Parts) -> Parts:
+    with lasting.stack.ledger.session() as session:
+        session.execute(delete(ApiKey))
+        session.execute(delete(Conversation))
+    return lasting
 
 
 class Clock:
