@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingestion import cli_retry, cli_sources, upkeep
+from ingestion import cli_retry, cli_sources, cli_upkeep
 
 if TYPE_CHECKING:
     from ingestion.run import Report
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
     knowledge.command("status")(status)
     knowledge.command("sources")(sources)
     knowledge.command("show")(show)
-    upkeep.register(knowledge)
+    cli_upkeep.register(knowledge)
     cli_retry.register(knowledge)
     app.add_typer(knowledge, name="knowledge")
 

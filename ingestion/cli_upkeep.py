@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ingestion import cli_lint
+
 if TYPE_CHECKING:
     from ingestion.rebuild import Rebuilt
     from twofold.stack import Stack
@@ -19,6 +21,7 @@ def register(knowledge: typer.Typer) -> None:
     knowledge.command("stores")(stores)
     knowledge.command("prune-stores")(prune_stores)
     knowledge.command("reconcile")(reconcile)
+    cli_lint.register(knowledge)
 
 
 def rebuild(json: Json = False) -> None:
