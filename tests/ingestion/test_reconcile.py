@@ -1,0 +1,137 @@
+"""Ledger against index, both ways: what is found, and that repair ends where syncs would."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestion import lease as leases
+from ingestion.reconcile import reconcile
+from tests.fakes import DictIndex, make_stack
+from tests.ingestion.helpers import (
+    SOURCE,
+    WORKSPACE,
+    article,
+    points_of,
+    run_sync,
+    state_of,
+    write_tree,
+)
+from twofold import metrics
+from twofold.stack import Stack
+
+WORDS = ["apples", "pears", "plums"]
+
+
+def three(stack: Stack, tree: Path) -> None:
+    write_tree(tree, {f"{word}.md": article(f"All of {word}.", "And more.") for word in WORDS})
+    run_sync(stack, tree)
+
+
+def drift_of(stack: Stack, **options: Any) -> tuple[int, int, int]:
+    drift = reconcile(stack, WORKSPACE, **options)
+    return len(drift.missing), len(drift.wrong), len(drift.orphans)
+
+
+def test_what_a_sync_wrote_is_what_the_ledger_expects(stack: Stack, tree: Path) -> None:
+    three(stack, tree)
+    drift = reconcile(stack, WORKSPACE)
+    assert (drift.documents, drift.points, drift.total) == (3, 6, 0)
+    assert orjson.loads(orjson.dumps(drift.record()))["drift"] == 0
+
+
+@pytest.mark.parametrize(
+    ("harm", "found"),
+    [
+        pytest.param("lose", (2, 0, 0), id="two points lost"),
+        pytest.param("close", (0, 1, 0), id="a version interval that ended too early"),
+        pytest.param("reveal", (0, 1, 0), id="an audience too wide"),
+        pytest.param("keep", (0, 0, 1), id="a point of a document that was removed"),
+        pytest.param("stranger", (0, 0, 1), id="a point of a source the ledger never had"),
+        pytest.param("empty", (6, 0, 0), id="an index that was emptied"),
+    ],
+)
+def test_each_kind_of_drift_is_found_and_mended(
+    stack: Stack, tree: Path, harm: str, found: tuple[int, int, int]
+) -> None:
+    three(stack, tree)
+    before = state_of(stack)
+    assert isinstance(stack.index, DictIndex)
+    points = stack.index.points
+    first = next(iter(points.values()))
+    match harm:
+        case "lose":
+            stack.index.delete(list(points)[:2])
+        case "close":
+            stack.index.update_payload([first.chunk.closed(1)])
+        case "reveal":
+            stack.index.update_payload([replace(first.chunk, audience=("public", "internal"))])
+        case "keep":
+            gone = replace(first.chunk, id="3f0e1c9a-0000-4000-8000-000000000000")
+            stack.index.upsert([first._replace(chunk=gone)])
+        case "stranger":
+            other = replace(first.chunk, id="3f0e1c9a-0000-4000-8000-000000000001", source="x")
+            stack.index.upsert([first._replace(chunk=other)])
+        case "empty":
+            points.clear()
+    assert drift_of(stack) == found
+    kinds = dict(zip(metrics.DRIFTS, found, strict=True))
+    for kind, count in kinds.items():
+        assert metrics.KNOWLEDGE_DRIFT.labels(kind)._value.get() == count
+    assert drift_of(stack, repair=True) == found
+    assert drift_of(stack) == (0, 0, 0)
+    assert state_of(stack) == before
+
+
+def test_a_source_under_a_sync_is_left_alone_and_named(
+    stack: Stack, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three(stack, tree)
+    monkeypatch.setattr("ingestion.reconcile.held.__wrapped__.__defaults__", (0.0,))
+    leases.acquire(stack.ledger, WORKSPACE, SOURCE)
+    drift = reconcile(stack, WORKSPACE, repair=True)
+    assert (drift.skipped, drift.total) == ([SOURCE], 0)
+
+
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["article", "policy"]),
+        st.lists(st.sampled_from(["One.", "Two.", "Three.", "Four."]), min_size=1, max_size=3),
+        st.sampled_from(["[public]", "[customer]", "[customer, internal]"]),
+        st.sampled_from(["2020-01-01", "2021-06-01", "2030-01-01", ""]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(edits=EDITS)
+def test_any_history_replays_to_what_the_syncs_left(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[Any]
+) -> None:
+    """Kinds, texts, audiences and days change; documents go and return."""
+    root = tmp_path_factory.mktemp("history")
+    tree = root / "tree"
+    with make_stack(root / "home") as stack:
+        for kind, texts, audience, day, removed in edits:
+            front = {"kind": kind, "audience": audience, "title": "T"}
+            if day:
+                front["effective_from"] = day
+            write_tree(tree, {"a.md": article(*texts, **front), "keep.md": "Kept."})
+            if removed:
+                run_sync(stack, tree)
+                (tree / "a.md").unlink()
+            run_sync(stack, tree)
+            drift = reconcile(stack, WORKSPACE)
+            assert drift.total == 0, drift.record()
+        before = points_of(stack)
+        assert isinstance(stack.index, DictIndex)
+        stack.index.points.clear()
+        reconcile(stack, WORKSPACE, repair=True)
+        assert points_of(stack) == before
