@@ -4,7 +4,7 @@ PORT ?= 8080
 HELP_CENTER ?= examples/brackwater/help-center
 BIN := .venv/bin
 
-.PHONY: run test setup lint eval bench clean
+.PHONY: run test test-faults setup lint eval bench clean
 .DEFAULT_GOAL := run
 
 run: .venv/.ready  ## index the example help center and serve it on http://127.0.0.1:$(PORT)
@@ -14,6 +14,9 @@ setup: .venv/.ready  ## the environment alone: .venv, with the command .venv/bin
 
 test: .venv/.dev  ## all tests
 	@$(BIN)/pytest
+
+test-faults: .venv/.dev  ## kill -9, restarts, full disks, duplicates: the fault suite alone
+	@TWOFOLD_REQUIRE_SERVERS=1 $(BIN)/pytest tests/faults
 
 lint: .venv/.dev  ## style, types, import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -52,6 +52,8 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        if self._process is not None:
+            return
         self._process = subprocess.Popen(
             [
                 self._binary,
@@ -102,7 +104,8 @@ class PostgresServer:
         )
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        # Processes are killed here, never the machine.
+        options = f"-p {self.port} -c fsync=off -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
         self._run(
             self._binaries / "pg_ctl",
             *("-D", self._folder, "-o", options, "-l", self._folder / "log", "-w", "start"),

@@ -74,8 +74,9 @@ def test_redis_is_away_when_work_is_accepted(
         redis_server.start()
 
 
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
-@pytest.mark.parametrize("step", [*STEPS, "write"])
+@pytest.mark.parametrize(
+    ("step", "mode"), [*((step, "fast") for step in STEPS), ("write", "immediate")]
+)
 def test_the_database_in_the_middle(
     step: str,
     mode: str,
