@@ -1,12 +1,15 @@
 """What we add to a streaming model server: the same server asked directly and through us.
 
-    .venv/bin/python benchmarks/answer_overhead.py [--rounds 200] [--tokens 200] [--streams 1000]
+    .venv/bin/python benchmarks/answer_overhead.py [--rounds 60] [--tokens 100] [--gap-ms 2]
+        [--streams 1000]
 
-Three processes: a model server that streams at once (tests/model_server.py), our answer service
+Three processes: a model server that streams a token every gap (tests/model_server.py), our service
 under uvicorn, and this one as the client. Time to first token is that of the first piece of text a
 client gets; through us a piece is a sentence that was verified, so that the server's own time to
 write a sentence is told beside it ("first sentence"). The service knows two documents and embeds by
-hashing: embedding and index cost are not what is measured. CPU is that of the service's process.
+hashing: embedding and index cost are not what is measured. What it adds is told whole, and beyond
+retrieval, packing and deciding as its own records time them. CPU is that of the service's process;
+requests per second are those of its one process, with 32 callers.
 Prints a table, and last one line of JSON.
 """
 
@@ -33,22 +36,25 @@ from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
 QUESTION = "How long does rolling a signing secret keep both secrets valid?"
+LOOKING = ("condense", "retrieve", "pack", "decide")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
 class Streams:
-    """Seconds to the first word, to the first sentence, and to the end, of many streams."""
+    """Seconds to the first word and the first sentence of many streams; of ours, also those spent
+    before a model was asked."""
 
     first: list[float] = field(default_factory=list)
     sentence: list[float] = field(default_factory=list)
-    whole: list[float] = field(default_factory=list)
+    looking: list[float] = field(default_factory=list)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--tokens", type=int, default=100)
+    parser.add_argument("--gap-ms", type=float, default=2.0)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--serve", metavar="MODEL_URL", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -56,7 +62,10 @@ def main() -> None:
         serve(args.serve)
         return
     with (
-        process("-m", "tests.model_server", "--tokens", str(args.tokens)) as (model, _),
+        process(
+            *("-m", "tests.model_server", "--tokens", str(args.tokens)),
+            *("--gap-ms", str(args.gap_ms)),
+        ) as (model, _),
         process(__file__, "--serve", model) as (ours, pid),
     ):
         report(asyncio.run(measure(model, ours, pid, args)))
@@ -109,11 +118,14 @@ async def measure(
         for _ in range(20):
             await ask_model(http, model, Streams())
             await ask_us(http, ours, Streams())
-        busy, tokens = cpu(pid), 0
+        busy, ids = cpu(pid), list[str]()
         for _ in range(args.rounds):
             await ask_model(http, model, direct)
-            await ask_us(http, ours, through)
+            ids.append(await ask_us(http, ours, through))
         one = cpu(pid) - busy
+        for id in ids:
+            timings = (await http.get(f"{ours}/v1/answers/{id}")).json()["timings"]
+            through.looking.append(sum(timings[step] for step in LOOKING) / 1000)
         short = await bare_cost(http, ours, pid, args.rounds)
         rate = await throughput(http, ours)
     tokens = args.rounds * args.tokens
@@ -128,6 +140,12 @@ async def measure(
             name: round(quantiles(through.first)[name] - quantiles(direct.sentence)[name], 2)
             for name in ("p50", "p95")
         },
+        "added_beyond_retrieval_ms": quantiles(
+            [
+                ours - looking - statistics.median(direct.sentence)
+                for ours, looking in zip(through.first, through.looking, strict=True)
+            ]
+        ),
         "cpu_us_per_token": round((one - short) / tokens * 1e6, 1),
         "cpu_ms_per_request_without_model": round(short / args.rounds * 1000, 2),
         "requests_per_s": round(rate, 1),
@@ -140,18 +158,19 @@ async def ask_model(http: httpx.AsyncClient, url: str, into: Streams) -> None:
     await stream(http, f"{url}/v1/chat/completions", body, into, rb'"content": "(.*?)"')
 
 
-async def ask_us(
-    http: httpx.AsyncClient, url: str, into: Streams, question: str = QUESTION
-) -> None:
+async def ask_us(http: httpx.AsyncClient, url: str, into: Streams, question: str = QUESTION) -> str:
+    """The answer's id."""
     body = {"message": question, "stream": True}
-    await stream(
-        http, f"{url}/v1/chat", body, into, rb'event: delta\nid: .*\ndata: {"text":"(.*?)"'
-    )
+    word = rb'event: delta\nid: .*\ndata: {"text":"(.*?)"'
+    seen = await stream(http, f"{url}/v1/chat", body, into, word)
+    found = re.search(rb'"answer_id":"(.*?)"', seen)
+    assert found is not None
+    return found[1].decode()
 
 
 async def stream(
     http: httpx.AsyncClient, url: str, body: dict[str, object], into: Streams, word: bytes
-) -> None:
+) -> bytes:
     started = time.perf_counter()
     seen, first, sentence = b"", 0.0, 0.0
     async with http.stream("POST", url, json=body) as response:
@@ -168,7 +187,7 @@ async def stream(
                 sentence = now
     into.first.append(first)
     into.sentence.append(sentence or first)
-    into.whole.append(time.perf_counter() - started)
+    return seen
 
 
 async def bare_cost(http: httpx.AsyncClient, url: str, pid: int, rounds: int) -> float:
@@ -179,7 +198,7 @@ async def bare_cost(http: httpx.AsyncClient, url: str, pid: int, rounds: int) ->
     return cpu(pid) - busy
 
 
-async def throughput(http: httpx.AsyncClient, url: str, callers: int = 8, each: int = 25) -> float:
+async def throughput(http: httpx.AsyncClient, url: str, callers: int = 32, each: int = 8) -> float:
     async def caller() -> None:
         for _ in range(each):
             await ask_us(http, url, Streams())

@@ -8,6 +8,7 @@ Plain asyncio over sockets, so that it can also break HTTP itself.
 import argparse
 import asyncio
 import json
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -202,6 +203,7 @@ class ModelServer:
         self.arrived = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self, port: int = 0) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
@@ -218,6 +220,9 @@ class ModelServer:
         for task in list(self._serving):
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()  # what nobody reads any more would keep it open
+        await asyncio.sleep(0)
 
     @property
     def url(self) -> str:
@@ -233,6 +238,7 @@ class ModelServer:
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
+        self._writers.append(writer)
         try:
             while head := await _head(reader):
                 length = int(re.search(rb"content-length: (\d+)", head.lower())[1])  # type: ignore[index]
@@ -279,20 +285,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--gap-ms", type=float, default=0.0, help="between two tokens")
     args = parser.parse_args()
-    asyncio.run(_forever(args.port, args.tokens))
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # clients may leave as they like
+    asyncio.run(_forever(args.port, args.tokens, args.gap_ms / 1000))
 
 
-async def _forever(port: int, tokens: int) -> None:
+async def _forever(port: int, tokens: int, gap: float) -> None:
     sentence = "Rolling a signing secret keeps both secrets valid for 12 hours. [1] "
     count = len(list(tokens_of(sentence)))
-    server = ModelServer(_prepared("ANSWER\n" + sentence * max(1, tokens // count)))
+    server = ModelServer(_prepared("ANSWER\n" + sentence * max(1, tokens // count), gap))
     async with server:
         print(server.url, flush=True)
         await asyncio.Event().wait()
 
 
-def _prepared(text: str) -> Behaviour:
+def _prepared(text: str, gap: float) -> Behaviour:
     """Each token a packet of its own, made beforehand: the server's own cost stays small."""
     packets = []
     for token in tokens_of(text):
@@ -304,7 +312,7 @@ def _prepared(text: str) -> Behaviour:
         await line.open()
         for packet in packets:
             await line.raw(packet)
-            await asyncio.sleep(0)
+            await asyncio.sleep(gap)
         await line.end()
 
     return behave

@@ -1,5 +1,6 @@
 """A model's reply told while it is written: each sentence as soon as it is known to hold."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
@@ -55,6 +56,8 @@ class Telling:
                 self._raw += text
                 for event in self._release(self._claims.feed(text)):
                     yield event
+                    # A server in a hurry must not keep what is said from going out.
+                    await asyncio.sleep(0)
         rest = self._parser.finish()
         self._raw += rest
         self._settled()
