@@ -88,7 +88,9 @@ class RedisServer:
 class PostgresServer:
     """One cluster; each test makes a database of its own in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """Tests kill processes, never the machine: they need no fsync."""
+        self._fsync = "on" if durable else "off"
         self.port = free_port()
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         initdb = Path(need(found[-1] if found else shutil.which("initdb"), "postgresql"))
@@ -104,8 +106,9 @@ class PostgresServer:
         )
 
     def start(self) -> None:
-        # Processes are killed here, never the machine.
-        options = f"-p {self.port} -c fsync=off -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        settings = ("listen_addresses=127.0.0.1", "unix_socket_directories=''")
+        options = " ".join(f"-c {each}" for each in (f"fsync={self._fsync}", *settings))
+        options += f" -p {self.port}"
         self._run(
             self._binaries / "pg_ctl",
             *("-D", self._folder, "-o", options, "-l", self._folder / "log", "-w", "start"),
