@@ -90,7 +90,7 @@ def _claims(page: Page) -> Iterator[Claim]:
         words = frozenset(_ENCODER.document(masked, page.locale).indices)
         if len(words) >= MIN_WORDS:
             sealed = {unit: frozenset(values) for unit, values in quantities.items()}
-            yield Claim(page, part, sealed, words, _names(plain), masked)
+            yield Claim(page, part, sealed, words, _names(rest), masked)
 
 
 def _stem(word: str) -> str:
