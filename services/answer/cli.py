@@ -21,9 +21,11 @@ COLOURS = {"ANSWER": "green", "CLARIFY": "yellow", "ESCALATE": "dark_orange", "D
 
 def register(app: typer.Typer) -> None:
     """Add this plane's commands to the `twofold` command."""
+    from services.answer.affected_cli import affected
     from services.answer.key_cli import handoffs, key
 
     app.command("ask")(ask)
+    app.command("affected")(affected)
     app.add_typer(key, name="key")
     app.add_typer(handoffs, name="handoffs")
 

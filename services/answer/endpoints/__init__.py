@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from services.answer.endpoints import (
+    affected,
     answers,
     chat,
     conversations,
@@ -17,6 +18,7 @@ from services.answer.endpoints import (
 routers: tuple[APIRouter, ...] = (
     chat.router,
     openai.router,
+    affected.router,
     answers.router,
     feedback.router,
     search.router,

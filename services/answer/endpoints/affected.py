@@ -1,0 +1,104 @@
+"""GET /v1/answers?document=…: answers that a change affects, and what would be said today."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from services.answer import affected
+from services.answer.endpoints.deps import CallerDep, PartsDep
+from services.answer.endpoints.problems import declare
+from services.answer.schemas import ChatAnswer
+from twofold.errors import NotFound
+from twofold.ledger.models import Answer
+
+MOST_REPLAYED = 50
+
+router = APIRouter(tags=["answers"])
+
+
+class NowOut(BaseModel):
+    action: str
+    text: str
+    documents: list[str] = Field(description="What it cites.")
+    changes: list[str] = Field(description="What differs: action, numbers, days, documents.")
+
+
+class AffectedOut(BaseModel):
+    question: str
+    created_at: float = Field(description="Epoch seconds.")
+    versions: list[int] = Field(description="Of the document, as the answer cited it.")
+    answer: ChatAnswer
+    now: NowOut | None = Field(description="With `replay`: what the question gets today.")
+
+
+class AffectedsOut(BaseModel):
+    document: str
+    before_version: int | None = Field(description="None where the document is gone.")
+    replayed: int
+    answers: list[AffectedOut] = Field(description="Newest first.")
+
+
+@router.get(
+    "/v1/answers",
+    summary="Answers that cited a document before it changed",
+    responses=declare(404, 502, 503),
+)
+async def read_affected(
+    parts: PartsDep,
+    caller: CallerDep,
+    document: Annotated[str, Query(description="`source/path`, the path alone, or the id.")],
+    before_version: Annotated[
+        int | None, Query(ge=1, description="The live version when left out.")
+    ] = None,
+    replay: Annotated[
+        bool, Query(description="Ask again, and give only those whose meaning changed.")
+    ] = False,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> AffectedsOut:
+    """Asking again records nothing; it takes the newest 50 at most."""
+    if caller.workspace != parts.stack.settings.workspace and replay:
+        raise NotFound(f"The knowledge of workspace {caller.workspace!r} is not kept here.")
+    found = affected.find(parts.stack.ledger, caller.workspace, document, before_version, limit)
+    seen = [answer for answer in found.answers if caller.sees(answer.audience)]
+    changed = await affected.replay(parts, seen[:MOST_REPLAYED]) if replay else None
+    return out(found, seen[:MOST_REPLAYED] if replay else seen, changed)
+
+
+def out(
+    found: affected.Affected,
+    seen: Sequence[Answer],
+    changed: Sequence[affected.Replayed] | None,
+) -> AffectedsOut:
+    """`changed` is what asking `seen` again gave, None where that was not done."""
+    if changed is None:
+        shown = [_out(found.document, answer, None) for answer in seen]
+    else:
+        shown = [_out(found.document, each.answer, _now(each)) for each in changed]
+    return AffectedsOut(
+        document=found.document,
+        before_version=found.before_version,
+        replayed=0 if changed is None else len(seen),
+        answers=shown,
+    )
+
+
+def _out(document: str, answer: Answer, now: NowOut | None) -> AffectedOut:
+    cited = {each.version for each in answer.citations if each.document == document}
+    return AffectedOut(
+        question=answer.question,
+        created_at=answer.created_at,
+        versions=sorted(cited),
+        answer=ChatAnswer.of_row(answer),
+        now=now,
+    )
+
+
+def _now(replayed: affected.Replayed) -> NowOut:
+    return NowOut(
+        action=replayed.action,
+        text=replayed.text,
+        documents=list(replayed.documents),
+        changes=list(replayed.changes),
+    )
