@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from models.evaluate.local import Labels, Scoped
 from models.evaluate.stats import Estimate, estimate
@@ -108,6 +107,9 @@ def report(val: Sequence[Judged], test: Sequence[Judged]) -> ScopeReport:
 
 def auroc(low: Sequence[float], high: Sequence[float]) -> float:
     """Chance that one of `high` scores above one of `low`; a tie counts half (Mann-Whitney)."""
+    # Here, because scipy.stats takes a second to import and every command would pay it.
+    from scipy.stats import rankdata
+
     ranks = rankdata([*low, *high])
     above = float(ranks[len(low) :].sum()) - len(high) * (len(high) + 1) / 2
     return above / (len(low) * len(high))
