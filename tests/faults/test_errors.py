@@ -6,6 +6,7 @@ from tests.faults.conftest import Opened
 from tests.faults.test_kills import Check, Reading
 from tests.faults.worker import Fault
 from tests.faults.world import PUSH_AFTER
+from tests.servers import wait_until
 
 FAILING = [
     *(Fault(step, "unreachable", times=times) for step in ("write", "close", "retrieve", "delete")
@@ -38,7 +39,7 @@ def test_the_ledgers_disk_is_full(step: str, opened: Opened, check: Check, reade
         world.sync()
         world.push(PUSH_AFTER)
         worker = world.start(Fault(step, "ledger-full"))
-        world.reached()
+        wait_until((world.home / "ledger-was-full").exists, "the disk is full")
         world.stop(worker)
         (world.home / "ledger-full").unlink()
         world.start()

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 import ingestion.patience
 import ingestion.pipeline
@@ -54,7 +56,7 @@ class Fault:
     gate        say that it is reached, and wait to be let on
     unreachable the server behind it cannot be reached
     full        no space left on the device, half of the write done
-    ledger-full the ledger's file cannot grow from there on
+    ledger-full no room for the ledger from there on
     """
 
     step: str
@@ -128,12 +130,14 @@ def open_fake(settings: Settings) -> Stack:
 
 
 def _bounded(ledger: Ledger, mark: Path) -> None:
-    """Once `mark` is there, the ledger's file has no room for one page more."""
+    """Once `mark` is there, the ledger refuses every write as SQLite does on a full disk."""
 
-    @event.listens_for(ledger.engine, "begin")
-    def bound(connection: Any) -> None:
-        pages = 1 if mark.exists() else 1_000_000
-        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    @event.listens_for(ledger.engine, "before_cursor_execute")
+    def bound(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")) and mark.exists():
+            mark.with_name("ledger-was-full").touch()
+            cause = sqlite3.OperationalError("database or disk is full")
+            raise OperationalError(statement, None, cause)
 
 
 def impatient() -> None:
