@@ -6,6 +6,7 @@ import { WORDS } from "/page/words.js";
 const $ = (id) => document.getElementById(id);
 const KEPT = "twofold.conversation";
 const CHOSEN = "twofold.choice";
+const KEY = "twofold.key";
 
 const state = { house: null, words: WORDS.en, conversation: null, running: null };
 
@@ -281,10 +282,22 @@ function fail(turn, said) {
   announce(said);
 }
 
+/** fetch, with the API key once the server has asked for one; it is kept until the tab closes. */
+async function call(path, options = {}) {
+  const key = sessionStorage.getItem(KEY);
+  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+  const reply = await fetch(path, { ...options, headers });
+  if (reply.status !== 401) return reply;
+  const given = window.prompt(state.words.key)?.trim();
+  if (!given || given === key) return reply;
+  sessionStorage.setItem(KEY, given);
+  return call(path, options);
+}
+
 async function send(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
   try {
-    return await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
+    return await call(path, { method: "POST", headers, body: JSON.stringify(body), signal });
   } catch (error) {
     throw error.name === "AbortError" ? error : told(state.words.offline);
   }
@@ -384,7 +397,7 @@ function remember() {
 async function restore() {
   const id = localStorage.getItem(KEPT);
   if (!id) return;
-  const reply = await fetch(`/v1/conversations/${encodeURIComponent(id)}`);
+  const reply = await call(`/v1/conversations/${encodeURIComponent(id)}`);
   if (!reply.ok) {
     keep(null);
     return announce(state.words.gone);
