@@ -88,7 +88,7 @@ def test_a_bad_file_is_named_and_the_others_go_on(stack: Stack, tree: Path, bad:
         assert len(session.scalars(select(Document)).all()) == 2
         assert len(session.scalars(select(Version)).all()) == 2
     (failure,) = knowledge_status(stack.ledger, WORKSPACE).failures
-    assert failure.retry == f"twofold ingest {tree} --source help"
+    assert failure.retry == "twofold knowledge retry help m.md"
 
 
 def test_a_document_that_breaks_keeps_answering_and_recovers(stack: Stack, tree: Path) -> None:
