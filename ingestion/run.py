@@ -118,9 +118,9 @@ class Run:
         self.total = total
         self._advance(0)
 
-    def unchanged(self) -> None:
-        self.counts["unchanged"] += 1
-        self._advance(1)
+    def unchanged(self, documents: int = 1) -> None:
+        self.counts["unchanged"] += documents
+        self._advance(documents)
 
     def wrote(self, *, added: bool, chunks: int) -> None:
         self.counts["added" if added else "changed"] += 1
