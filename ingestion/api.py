@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ingestion import ages
 from ingestion.dispatch import do_now, worker_of
 from ingestion.hooks import add_hooks
 from ingestion.lease import register
@@ -73,6 +74,7 @@ class Retried(BaseModel):
 def router(stack: Stack) -> APIRouter:
     """The routes under `/v1`. Errors are TwofoldErrors, for the app to render."""
     worker = worker_of(stack)
+    ages.expose(stack.ledger, stack.settings.workspace)
     queue = worker.queue
     workspace = stack.settings.workspace
 

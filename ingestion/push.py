@@ -17,6 +17,7 @@ from ingestion.remove import remove
 from ingestion.sources import Fetched, check_name
 from ingestion.split import Tokens
 from ingestion.write import write
+from twofold import metrics
 from twofold.errors import InvalidInput, NotFound, TooLarge, TwofoldError, UpstreamError
 from twofold.index import DocumentRef
 from twofold.ledger.models import Document, Source, Version
@@ -48,6 +49,7 @@ def put_document(
     with _held(stack, workspace, source) as lease:
         digest = fetched.digest
         if (number := _live(stack, ref, digest)) is not None:
+            _count("unchanged")
             return Written(ref.key, number, "unchanged", 0)
         candidate = Candidate(ref, fetched, digest, time.time())
         try:
@@ -55,8 +57,10 @@ def put_document(
             (plan,) = write(stack, lease, [prepared], _no_heartbeat)
         except StepFailed as failure:
             _record(stack, lease, external_id, failure)
+            _count("failed")
             raise _told(failure, ref) from failure
         outcome: Literal["added", "changed"] = "added" if plan.live is None else "changed"
+        _count(outcome, len(plan.fresh))
         return Written(ref.key, plan.number, outcome, len(plan.fresh))
 
 
@@ -65,6 +69,12 @@ def delete_document(stack: Stack, workspace: str, source: str, external_id: str)
     check_live(stack, workspace, source, external_id)
     with _held(stack, workspace, source) as lease:
         remove(stack, lease, [external_id])
+        _count("removed")
+
+
+def _count(outcome: str, chunks: int = 0) -> None:
+    metrics.INGESTION_DOCUMENTS.labels("push", outcome).inc()
+    metrics.INGESTION_CHUNKS.inc(chunks)
 
 
 def check_live(stack: Stack, workspace: str, source: str, external_id: str) -> None:

@@ -24,7 +24,7 @@ def refresh(
     """
     lease = leases.acquire(stack.ledger, workspace, source.name, wait=wait)
     wanted = set(documents)
-    with Run(stack.ledger, lease, str(uuid4()), None) as run:
+    with Run(stack.ledger, lease, str(uuid4()), None, kind=source.kind) as run:
         known = load_known(stack, run)
         items = discover(run, source.discover(), known, allow_empty=False)
         chosen = [item for item in items if item.external_id in wanted]

@@ -70,6 +70,7 @@ class Run:
         id: str,
         progress: ProgressCallback | None,
         *,
+        kind: str = metrics.OTHER,
         before: Before = NOTHING_YET,
         resumable: bool = False,
     ) -> None:
@@ -84,6 +85,7 @@ class Run:
         self.failures: list[FailureNote] = []
         self.total = 0
         self.done = before.done
+        self._kind = kind
         self._before = before
         self._resumable = resumable
         self._progress = progress
@@ -166,8 +168,9 @@ class Run:
             text = reason(cause)
         new = {name: self.counts[name] - self._before.counts.get(name, 0) for name in COUNTS}
         new["failed"] = len(self.failures)
+        kind = metrics.closed(self._kind, metrics.SOURCE_KINDS)
         for outcome in metrics.OUTCOMES:
-            metrics.INGESTION_DOCUMENTS.labels(outcome).inc(new[outcome])
+            metrics.INGESTION_DOCUMENTS.labels(kind, outcome).inc(new[outcome])
         metrics.INGESTION_CHUNKS.inc(new["chunks"])
         state = self._state(cause)
         ended = None if state in ("running", "queued") else time.time()
@@ -227,7 +230,8 @@ def open_run(
         before[0] = _begin(session, workspace, source.name, id) or before[0]
 
     lease = leases.acquire(ledger, workspace, source.name, then=begin)
-    return Run(ledger, lease, id, progress, before=before[0], resumable=resumable)
+    kind = source.kind
+    return Run(ledger, lease, id, progress, kind=kind, before=before[0], resumable=resumable)
 
 
 class Superseded(Conflict):

@@ -7,6 +7,7 @@ then is the old version cleared away, and last of all the document's `raw_hash` 
 is left to do.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from ingestion.failures import clear_failures
 from ingestion.lease import Lease
 from ingestion.plan import NOT_YET, Plan, make_plans, narrowed, stays
 from ingestion.prepare import Prepared
+from twofold import metrics
 from twofold.index import OPEN_VERSION, Chunk, Embedded
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
@@ -48,9 +50,18 @@ def write(
         close(stack, plans)
     with step("flip"):
         flip(stack, lease, plans)
+        _observe(plans)
     with step("prune"):
         settle(stack, lease, plans)
     return plans
+
+
+def _observe(plans: Sequence[Plan]) -> None:
+    """How fresh edits are. The age of a document that is new here is no wait of ours."""
+    now = time.time()
+    for plan in plans:
+        if plan.live is not None and not plan.same:
+            metrics.INGESTION_FRESHNESS.observe(max(0.0, now - plan.prepared.updated_at))
 
 
 def embed(stack: Stack, plans: Sequence[Plan], heartbeat: Heartbeat) -> list[Embedded]:
@@ -59,7 +70,9 @@ def embed(stack: Stack, plans: Sequence[Plan], heartbeat: Heartbeat) -> list[Emb
     points: list[Embedded] = []
     for some in _slices(chunks, EMBED_TEXTS):
         texts = [chunk.embedded_text for chunk in some]
+        started = time.perf_counter()
         vectors = stack.embedder.embed(texts)
+        metrics.INGESTION_EMBED_SECONDS.inc(time.perf_counter() - started)
         for chunk, text, vector in zip(some, texts, vectors, strict=True):
             sparse = stack.sparse.document(text, chunk.locale)
             points.append(Embedded(chunk, vector, sparse))
@@ -138,7 +151,9 @@ def settle(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
     with stack.ledger.session() as session:
         # A successor may hold by now what this version has let go.
         lease.renew(session)
-    changed = [chunk for plan in unsettled for chunk in plan.kept if _differs(plan, chunk)]
+    changed = [
+        chunk for plan in unsettled for chunk in plan.kept if chunk != plan.existing[chunk.id]
+    ]
     closed = [chunk for plan in unsettled for chunk in _closed(stack, plan)]
     if changed or closed:
         stack.index.update_payload([*changed, *closed])
@@ -244,10 +259,6 @@ def _drop_drafts(session: Session, plans: Sequence[Plan]) -> None:
     ids = [plan.draft.id for plan in plans if plan.draft is not None]
     if ids:
         session.execute(delete(Version).where(Version.id.in_(ids)))
-
-
-def _differs(plan: Plan, chunk: Chunk) -> bool:
-    return chunk != plan.existing[chunk.id]
 
 
 def _steps(plan: Plan) -> Iterator[tuple[Version, int, float]]:

@@ -14,6 +14,10 @@ OTHER: Final = "other"
 """Label value of anything outside a closed set."""
 
 OUTCOMES: Final = ("added", "changed", "unchanged", "removed", "failed")
+SOURCE_KINDS: Final = (
+    *("folder", "website", "zendesk", "intercom", "feed", "github_releases", "push"),
+    OTHER,
+)
 DRIFTS: Final = ("missing", "wrong", "orphans")
 STAGES: Final = ("condense", "embed", "search", "rerank", "pack")
 FATES: Final = ("packed", "cut")
@@ -33,13 +37,29 @@ DELIVERIES: Final = ("delivered", "failed", "dead")
 
 _STAGE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _ANSWER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40)
+_FRESH_SECONDS = (0.5, 1, 2, 5, 15, 60, 300, 900, 3600, 14_400, 86_400, 604_800)
 _SCORES = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1)
 
 INGESTION_DOCUMENTS = Counter(
-    "twofold_ingestion_documents_total", "Documents a sync dealt with, by outcome.", ["outcome"]
+    "twofold_ingestion_documents_total",
+    "Documents that a sync or a push dealt with, by kind of source and outcome.",
+    ["kind", "outcome"],
 )
 INGESTION_CHUNKS = Counter(
     "twofold_ingestion_chunks_total", "Chunks embedded and written to the index."
+)
+INGESTION_EMBED_SECONDS = Counter(
+    "twofold_ingestion_embed_seconds_total", "Time spent waiting for the embedder."
+)
+INGESTION_SYNC_AGE = Gauge(
+    "twofold_ingestion_sync_age_seconds",
+    "Since the last sync that ended well, of the source of each kind that waited longest.",
+    ["kind"],
+)
+INGESTION_FRESHNESS = Histogram(
+    "twofold_ingestion_edit_to_answerable_seconds",
+    "From the edit of a document, as its source dates it, to the moment it answers.",
+    buckets=_FRESH_SECONDS,
 )
 
 KNOWLEDGE_STAGE = Histogram(
@@ -119,7 +139,7 @@ def closed(value: str, allowed: tuple[str, ...]) -> str:
 def _start_at_zero() -> None:
     """Series exist before their first event, so that a rate never misses the step from nothing."""
     for metric, values in (
-        (INGESTION_DOCUMENTS, OUTCOMES),
+        (INGESTION_SYNC_AGE, SOURCE_KINDS),
         (KNOWLEDGE_DRIFT, DRIFTS),
         (KNOWLEDGE_STAGE, STAGES),
         (KNOWLEDGE_EVIDENCE, ("yes", "no")),
@@ -133,6 +153,9 @@ def _start_at_zero() -> None:
     ):
         for value in values:
             metric.labels(value)
+    for kind in SOURCE_KINDS:
+        for outcome in OUTCOMES:
+            INGESTION_DOCUMENTS.labels(kind, outcome)
     for target in TARGETS:
         for outcome in DELIVERIES:
             HANDOFF_DELIVERIES.labels(target, outcome)

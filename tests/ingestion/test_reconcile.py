@@ -1,5 +1,6 @@
 """Ledger against index, both ways: what is found, and that repair ends where syncs would."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,13 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
+from ingestion import ages
 from ingestion import lease as leases
+from ingestion.push import put_document
 from ingestion.reconcile import reconcile
+from ingestion.sources import Fetched
 from tests.fakes import DictIndex, make_stack
 from tests.ingestion.helpers import (
     SOURCE,
@@ -135,3 +140,25 @@ def test_any_history_replays_to_what_the_syncs_left(
         stack.index.points.clear()
         reconcile(stack, WORKSPACE, repair=True)
         assert points_of(stack) == before
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_metrics_tell_what_syncs_did_by_kind_of_source(stack: Stack, tree: Path) -> None:
+    documents = "twofold_ingestion_documents_total"
+    added = value(documents, kind="folder", outcome="added")
+    fresh = value("twofold_ingestion_edit_to_answerable_seconds_count")
+    three(stack, tree)
+    assert value(documents, kind="folder", outcome="added") == added + 3
+    assert value("twofold_ingestion_edit_to_answerable_seconds_count") == fresh
+    write_tree(tree, {"apples.md": article("All of apples, edited.")})
+    run_sync(stack, tree)
+    assert value("twofold_ingestion_edit_to_answerable_seconds_count") == fresh + 1
+    pushed = value(documents, kind="push", outcome="added")
+    put_document(stack, WORKSPACE, "pushed", "a", Fetched(b"Apples.", "text/markdown"))
+    assert value(documents, kind="push", outcome="added") == pushed + 1
+    ages.expose(stack.ledger, WORKSPACE)
+    assert 0 <= value("twofold_ingestion_sync_age_seconds", kind="folder") < 60
+    assert math.isnan(value("twofold_ingestion_sync_age_seconds", kind="website"))
