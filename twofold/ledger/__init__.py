@@ -1,5 +1,6 @@
 """The ledger: the truth about documents, versions, answers and handoffs. The index follows it."""
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = _engine(url)
+        # A ledger that nobody closed gives its connections back when it goes.
+        weakref.finalize(self, self.engine.dispose)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._migrate()
 
