@@ -57,11 +57,9 @@ def write(
 
 
 def _observe(plans: Sequence[Plan]) -> None:
-    """How fresh edits are. The age of a document that is new here is no wait of ours."""
-    now = time.time()
-    for plan in plans:
-        if plan.live is not None and not plan.same:
-            metrics.INGESTION_FRESHNESS.observe(max(0.0, now - plan.prepared.updated_at))
+    # The age of a document that is new here is no wait of ours.
+    for plan in (plan for plan in plans if plan.live is not None and not plan.same):
+        metrics.INGESTION_FRESHNESS.observe(max(0.0, time.time() - plan.prepared.updated_at))
 
 
 def embed(stack: Stack, plans: Sequence[Plan], heartbeat: Heartbeat) -> list[Embedded]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from ingestion.reconcile import reconcile
 from tests.fakes import make_stack
-from tests.ingestion.helpers import points_of, readable, run_sync
+from tests.ingestion.helpers import WORKSPACE, points_of, readable, run_sync
 from twofold.index import Chunk
 from twofold.stack import Stack
 
@@ -42,6 +43,7 @@ def test_previous_to_current_is_what_its_list_of_changes_says(
             kinds["D"] + kinds["R"],
             0,
         )
+        assert reconcile(stack, WORKSPACE).total == 0
         again = run_sync(stack, magento / "current")
         assert (again.unchanged, again.chunks) == (794, 0)
 
@@ -60,3 +62,4 @@ def test_policies_through_their_dated_snapshots(data: Path, tmp_path: Path) -> N
                 run_sync(scratch, step)
                 assert report.failed == 0
                 assert contents(stack) == contents(scratch)
+            assert reconcile(stack, WORKSPACE).total == 0
