@@ -147,6 +147,8 @@ def test_closing_the_server_stops_a_sync_where_it_can_go_on(home: Path, tree: Pa
         from ingestion.status import sync_status
 
         stopped = sync_status(stack.ledger, WORKSPACE, id)
-        assert (stopped.state, stopped.done < 400) == ("running", True)
+        # Closed before its first turn it is still queued: it goes on from there all the same.
+        assert stopped.state in ("queued", "running")
+        assert stopped.done < 400
         with TestClient(second) as client:
             assert finished(client, id)["counts"]["added"] == 400
