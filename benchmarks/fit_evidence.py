@@ -134,7 +134,8 @@ def as_question(case: Case, house: HousePolicy) -> Question:
 
 def clues_of(question: Question, found: Found, stack: Stack) -> tuple[float, ...]:
     terms = Terms(stack.sparse, question.locale, found)
-    return clues(question, found, pack(found, terms)[1])
+    budget = (stack.settings.context_chunks, stack.settings.context_chars)
+    return clues(question, found, pack(found, terms, *budget)[1])
 
 
 def report(rows: list[Row]) -> None:

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     embedder_model: str = ""
     embedder_key: SecretStr = SecretStr("")
 
+    context_chunks: Annotated[int, Field(ge=1, le=20)] = 6
+    """Passages that a reply is made from."""
+    context_chars: Annotated[int, Field(ge=200)] = 6000
+    """Of all of them together: about 1,500 tokens. A model with a short context needs less."""
+
     model_url: str = ""
     """Base URL of an OpenAI-compatible chat server; empty means the extractive composer."""
     model_name: str = ""

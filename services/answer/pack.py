@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from services.answer.contract import Candidate, Evidence, Found
 from twofold.clients.sparse import Bm25Encoder
 
-MAX_CHUNKS = 6
-MAX_CHARS = 6000
-"""About 1,500 tokens of context."""
 SAME_TEXT = 0.85
 """Chunks whose terms overlap this much (Jaccard) say the same; the better one is kept."""
 
@@ -42,21 +39,26 @@ class Terms:
         return self.weight(terms) / whole if whole else 0.0
 
 
-def pack(found: Found, terms: Terms) -> tuple[tuple[Candidate, ...], Evidence]:
-    """The chunks to answer from, best first, without near-repeats, and the evidence they make."""
+def pack(
+    found: Found, terms: Terms, most_chunks: int, most_chars: int
+) -> tuple[tuple[Candidate, ...], Evidence]:
+    """The chunks to answer from, best first, without near-repeats, and the evidence they make.
+
+    At most `most_chunks` of `most_chars` in all; the best is packed whatever its length.
+    """
     packed: list[Candidate] = []
     seen: list[frozenset[int]] = []
     chars = 0
     for candidate, words in zip(found.candidates, terms.chunks, strict=True):
         size = len(candidate.chunk.text)
-        if packed and chars + size > MAX_CHARS:
+        if packed and chars + size > most_chars:
             continue
         if any(_jaccard(words, other) >= SAME_TEXT for other in seen):
             continue
         packed.append(candidate)
         seen.append(words)
         chars += size
-        if len(packed) == MAX_CHUNKS:
+        if len(packed) == most_chunks:
             break
     return tuple(packed), _evidence(found, terms, seen)
 

@@ -144,7 +144,8 @@ def _search(ask: Ask, parts: Parts, watch: Watch) -> tuple[Question, Found]:
 def _weigh(question: Question, found: Found, parts: Parts, watch: Watch) -> Seen:
     with watch.step("pack"):
         terms = Terms(parts.stack.sparse, question.locale, found)
-        packed, evidence = pack(found, terms)
+        settings = parts.stack.settings
+        packed, evidence = pack(found, terms, settings.context_chunks, settings.context_chars)
     with watch.step("decide"):
         rules = parts.decider.before(question, found.vector)
         verdict = parts.decider.after(question, found, evidence, rules)

@@ -93,7 +93,7 @@ def test_every_quote_is_a_literal_span_and_every_mark_has_one(
     question: str, candidates: list[Candidate]
 ) -> None:
     terms = terms_of(question, candidates)
-    packed, _ = pack(found_of(question, candidates), terms)
+    packed, _ = pack(found_of(question, candidates), terms, 6, 6000)
     verified = verify(compose(packed, question, terms, 120), packed, terms, HOUSE)
     texts = {c.chunk.id: c.chunk.text for c in candidates}
     assert [c.n for c in verified.citations] == list(range(1, len(verified.citations) + 1))
