@@ -1,0 +1,100 @@
+"""Recipes: how an adapter is trained, one small YAML file each. Yours may lie anywhere."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from twofold.errors import InvalidInput, NotFound
+
+_HERE = Path(__file__).parent
+
+
+class Recipe(BaseModel):
+    """Every hyper-parameter of a training run. The defaults are those of a small LoRA run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    rank: int = Field(gt=0)
+    alpha: int = Field(gt=0)
+    """An adapter's product is scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Which layers get an adapter; `all-linear` leaves out the output head."""
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of all steps in which the learning rate rises."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    epochs: float = Field(gt=0)
+    max_length: int = Field(gt=0)
+    """Tokens of the longest row, reply included. Longer rows are refused, never cut."""
+    batch: int = Field(gt=0)
+    """Rows in one forward pass."""
+    accumulate: int = Field(default=1, gt=0)
+    """Forward passes in one optimizer step."""
+    packing: bool = False
+    """Several rows in one sequence, no padding; needs an attention that keeps them apart."""
+    attention: str = "sdpa"
+    """The attention implementation, by transformers' name."""
+    gradient_checkpointing: bool = False
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """What the base is loaded in; bfloat16 also runs the passes in it (autocast)."""
+    evals: int = Field(default=4, gt=0)
+    """So often in an epoch the loss on the eval split is taken and a checkpoint written."""
+    patience: int = Field(default=4, gt=0)
+    """Stop after so many evals in a row without a better loss."""
+    format_sample: int = Field(default=32, ge=0)
+    """Rows of the eval split that are answered in the end, to see who keeps the contract."""
+    max_new_tokens: int = Field(default=400, gt=0)
+    """The longest such answer, in tokens."""
+
+    @model_validator(mode="after")
+    def _packable(self) -> Self:
+        if self.packing and "flash" not in self.attention:
+            raise ValueError(
+                "packing needs an attention that keeps packed rows apart: set attention to "
+                "flash_attention_2 (or another flash kernel), or packing to false"
+            )
+        return self
+
+
+def load_recipe(name: str) -> Recipe:
+    """A shipped recipe by its name, or one from a YAML file. Raises NotFound or InvalidInput."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _HERE / f"{name}.yaml"
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(
+            f"There is no recipe {name!r}. Shipped are: {', '.join(shipped())}; "
+            "or give the path of a YAML file."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidInput(f"{path} holds no keys; a recipe is a YAML mapping.")
+    try:
+        return Recipe.model_validate({"name": path.stem} | data)
+    except ValidationError as error:
+        raise InvalidInput(f"{path}: {_problems(error)}") from error
+
+
+def shipped() -> list[str]:
+    return sorted(path.stem for path in _HERE.glob("*.yaml"))
+
+
+def _problems(error: ValidationError) -> str:
+    """Every problem in one sentence, unknown keys first and by name."""
+    unknown = [str(each["loc"][0]) for each in error.errors() if each["type"] == "extra_forbidden"]
+    other = [
+        f"{'.'.join(str(part) for part in each['loc']) or 'the recipe'}: {each['msg']}"
+        for each in error.errors()
+        if each["type"] != "extra_forbidden"
+    ]
+    if unknown:
+        known = ", ".join(sorted(Recipe.model_fields))
+        other.insert(0, f"unknown keys: {', '.join(unknown)} (known are {known})")
+    return "; ".join(other) + "."
