@@ -6,7 +6,9 @@ from typing import Any, Final
 from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from twofold.house import HousePolicy
 from twofold.ledger.models import Base
+from twofold.prompt import Profile, prompt_digest
 
 STATES: Final = ("candidate", "refused", "canary", "live", "retired")
 SERVED: Final = ("live", "canary")
@@ -36,7 +38,7 @@ class Release(Base):
     """the folder or hub id that a model server loads it from."""
     adapter_path: Mapped[str]
     adapter_sha256: Mapped[str] = mapped_column(String(64))
-    profile: Mapped[str]
+    profile: Mapped[Profile] = mapped_column(String())
     prompt: Mapped[str]
     house: Mapped[str]
     fingerprint: Mapped[str]
@@ -76,3 +78,14 @@ class ReleaseEvent(Base):
 def served(session: Session) -> Sequence[Release]:
     """The live release and the canary, where there are any."""
     return session.scalars(select(Release).where(Release.state.in_(SERVED))).all()
+
+
+def misfit(release: Release, house: HousePolicy) -> str:
+    """Why a release is not asked under this house policy: a clause; "" where it is."""
+    for what, made_for, now in (
+        ("house policy", release.house, house.digest),
+        (f"{release.profile} prompt", release.prompt, prompt_digest(house, release.profile)),
+    ):
+        if made_for != now:
+            return f"it was trained with {what} {made_for}, and {now} is running"
+    return ""
