@@ -144,6 +144,17 @@ def render(action: Action, text: str, escalation: Escalation | None = None) -> s
     return f"{action} [team={escalation.team} reason={escalation.reason}]\n{text}"
 
 
+def split(wire: str) -> tuple[Header | None, str]:
+    """A reply read strictly and not mended: its header as it stands, None where it breaks the
+    contract, and the text. Teams and reasons are not held against a house policy."""
+    line, _, text = wire.partition("\n")
+    match = _HEADER.match(line)
+    if match is None or (match["action"] == "ESCALATE") != bool(match["team"]):
+        return None, text.strip()
+    who = Escalation(match["team"], match["reason"]) if match["team"] else None
+    return Header(_action(match["action"]), who), text.strip()
+
+
 def grammar(reasons: Mapping[str, str]) -> str:
     """GBNF of every valid reply under a house policy with these reasons (reason -> team)."""
     pairs = " | ".join(f'"team={team} reason={reason}"' for reason, team in reasons.items())

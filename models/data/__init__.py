@@ -1,0 +1,1 @@
+"""Datasets of behaviour: rows built from what people approved, split, and linted."""
