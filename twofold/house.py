@@ -91,6 +91,8 @@ class Templates(_Model):
     not_in_sources: str
     decline: str
     escalate: str
+    unavailable: str = ""
+    """Hands over to `{team}` while the help center cannot be searched; empty says `escalate`."""
     consent: str
     off_hours: str
     teams: dict[str, str]
