@@ -1,4 +1,4 @@
-"""Refit the evidence model of services/answer/decide.py: what the clues say of a question's kind.
+"""Refit the evidence model of services/answer/evidence.py: what the clues say of a question's kind.
 
     python benchmarks/fit_evidence.py [--home .twofold] [--suite examples/brackwater/eval]
 
@@ -26,7 +26,8 @@ from scipy.stats import rankdata
 from models.evaluate.suite import Case, load_suite
 from services.answer.condense import condense
 from services.answer.contract import Found, Question, Turn
-from services.answer.decide import ANSWERABLE, GAP, clues
+from services.answer.costs import ANSWERABLE, GAP
+from services.answer.evidence import clues
 from services.answer.guard import detect_locale
 from services.answer.intent import OFF_TOPIC, VAGUE
 from services.answer.pack import Terms, pack
@@ -152,7 +153,7 @@ def report(rows: list[Row]) -> None:
     for k in range(FOLDS):
         inside = fold != k
         held_out[~inside] = predict(fit(x[inside], y[inside], share[inside]), x[~inside])
-    print("EVIDENCE = {")
+    print("WEIGHTS = {")
     for kind, weights in zip(KINDS[1:], fit(x, y, share).T, strict=True):
         print(f"    {kind}: ({', '.join(f'{w:.2f}' for w in weights)}),")
     print(f"}}\n{FOLDS} folds by question, {len(rows)} rows")

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from services.answer.contract import Decision, Question
-from services.answer.decide import ANSWERABLE, Decider, consent_question
+from services.answer.costs import ANSWERABLE
+from services.answer.decide import Decider
 from services.answer.generate import Seen
+from services.answer.rules import consent_asked
 from twofold.house import NOT_IN_SOURCES, HousePolicy
 from twofold.reply import Escalation, Header
 
@@ -43,16 +45,10 @@ def _hand_over(
     if reason == NOT_IN_SOURCES:
         topic = {"topic": decider.topic(question)}
         return Decision("ESCALATE", escalation, why, signals | topic)
-    if house.reasons[reason].consent and not _asked(reason, question, house):
+    if house.reasons[reason].consent and consent_asked(house, question.history) != reason:
         why = f"{why}; consent first"
         return Decision("CLARIFY", None, why, signals | {"consent": reason})
     return Decision("ESCALATE", escalation, why, signals)
-
-
-def _asked(reason: str, question: Question, house: HousePolicy) -> bool:
-    """Whether our last message asked consent for this very hand-over."""
-    last = next((turn for turn in reversed(question.history) if turn.role == "assistant"), None)
-    return last is not None and consent_question(house, last.text) == reason
 
 
 def _answerable(seen: Seen) -> float:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from services.answer.contract import Candidate, Decision, Evidence, Found, Question, Turn
-from services.answer.decide import Decider, amounts
+from services.answer.decide import Decider
 from services.answer.intent import fit, fit_house
+from services.answer.rules import amounts
 from twofold.clients.embedder import Embedder, MiniLM
 from twofold.house import load_house
 from twofold.index import Chunk, Scope, SparseVector

@@ -1,0 +1,129 @@
+"""What a message says by its very words: reasons of the house, sums of money, yes and no to a
+person, and that the last answer did not help."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from services.answer.contract import Question, Turn
+from services.answer.costs import GRAVE
+from twofold.house import HousePolicy
+
+FIRM = GRAVE | {"person_requested"}
+"""Reasons whose rules the classifier cannot overrule."""
+
+_CURRENCY = r"(?:us)?\$|usd|eur|€|£|dollars?|euros?|bucks"
+_NUMBER = r"\d[\d.,]*\d|\d"
+_AMOUNT = re.compile(
+    rf"(?:{_CURRENCY})\s*(?P<after>{_NUMBER})(?P<k1>\s?k\b)?"
+    rf"|(?P<before>{_NUMBER})(?P<k2>\s?k)?\s*(?:{_CURRENCY})(?!\w)",
+    re.IGNORECASE,
+)
+_UNHELPED = re.compile(
+    r"\b(still|again)\b[^.?!]{0,30}\b(not|no|n.t|same|fails?|failing|broken|error|wrong)\b"
+    r"|\b(did|does|do|was|is|has|have)( not|n.t)( \w+)? (help|work|fix|solve|change|true|right)"
+    r"|\b(not helpful|no (luck|help|use|change)|same (problem|error|issue|result)|that.s wrong"
+    r"|(already|just) (tried|did|done))\b"
+    r"|\b(hilft|half|geholfen|geht|ging|funktioniert|klappt)\b[^.?!]{0,30}\b(nicht|nichts)\b"
+    r"|\b(immer noch|weiterhin)\b[^.?!]{0,30}\b(nicht|kein\w*|fehler)\b"
+    r"|\b(nicht|nichts) (geholfen|gebracht)\b",
+    re.IGNORECASE,
+)
+_YES = re.compile(
+    r"^\W*(yes|yep|yeah|sure|ok(ay)?|please( do)?|go ahead|do (it|that)|ja|gerne?|bitte|klar)\b",
+    re.IGNORECASE,
+)
+_NO = re.compile(r"^\W*(no|nope|not (now|yet)|don.t|nein|nicht)\b", re.IGNORECASE)
+
+
+class Rule(NamedTuple):
+    """A rule of the house that matched, and on what."""
+
+    reason: str
+    on: str
+    firm: bool
+
+
+def matching(house: HousePolicy, question: Question) -> tuple[Rule, ...]:
+    """The house's rules that the message meets."""
+    rules = []
+    for name, reason in house.reasons.items():
+        money = name == house.limits.money_reason
+        text = question.standalone if money else question.asked
+        match = reason.matcher.search(text) if reason.matcher else None
+        if match is None:
+            continue
+        # What asks for money back is half of the money rule; the amount, often told in another
+        # message, makes it whole.
+        if money and max(amounts(text), default=0.0) <= house.limits.money:
+            continue
+        rules.append(Rule(name, match.group().strip(), name in FIRM))
+    return tuple(rules)
+
+
+def amounts(text: str) -> list[float]:
+    """Sums of money in `text`, with either decimal mark: "$1,140", "2.490 €", "2.5k USD"."""
+    found = []
+    for match in _AMOUNT.finditer(text):
+        number = match["after"] or match["before"]
+        thousand = match["k1"] or match["k2"]
+        found.append(_number(number) * (1000 if thousand else 1))
+    return found
+
+
+def failures_in_a_row(house: HousePolicy, question: Question) -> int:
+    """Our latest messages that did not help: asked back, found nothing, or were told so."""
+    failures = 0
+    follow = question.asked
+    for turn in reversed(question.history):
+        if turn.role == "user":
+            follow = turn.text
+        elif consent_question(house, turn.text) is not None:
+            continue
+        elif _failed(house, turn) or _UNHELPED.search(follow):
+            failures += 1
+        else:
+            break
+    return failures
+
+
+def consent_asked(house: HousePolicy, history: Sequence[Turn]) -> str | None:
+    """The reason that our last message asked consent for."""
+    last = next((turn for turn in reversed(history) if turn.role == "assistant"), None)
+    return None if last is None else consent_question(house, last.text)
+
+
+def consent_given(house: HousePolicy, question: Question) -> str | None:
+    return consent_asked(house, question.history) if _YES.search(question.asked) else None
+
+
+def consent_refused(house: HousePolicy, question: Question) -> str | None:
+    return consent_asked(house, question.history) if _NO.search(question.asked) else None
+
+
+def consent_question(house: HousePolicy, text: str) -> str | None:
+    """The reason that `text`, a message of ours, asks consent for."""
+    for name, reason in house.reasons.items():
+        for say in house.templates.values() if reason.consent else ():
+            if text.strip() == say.consent.format(team=say.teams[reason.team]).strip():
+                return name
+    return None
+
+
+def _failed(house: HousePolicy, turn: Turn) -> bool:
+    if turn.action == "CLARIFY":
+        return True
+    handed_over = tuple(
+        template.partition("{")[0]
+        for say in house.templates.values()
+        for template in (say.escalate, say.unavailable)
+        if template
+    )
+    return turn.action == "ESCALATE" and not turn.text.startswith(handed_over)
+
+
+def _number(text: str) -> float:
+    whole, mark, rest = text.rpartition("," if text.rfind(",") > text.rfind(".") else ".")
+    if mark and len(rest) != 3:
+        return float(re.sub(r"[.,]", "", whole) + "." + rest)
+    return float(re.sub(r"[.,]", "", text))
