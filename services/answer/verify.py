@@ -28,6 +28,9 @@ _MARK = re.compile(r"\s*\[(\d{1,2})\]")
 _ORDINAL = re.compile(r"^\s*\d{1,2}[.)]\s")
 _RULE = re.compile(r"^[\s|:-]*$|^\s*(```|~~~)")
 _STOP = re.compile(r"[.!?…\n]")
+_LETTER = re.compile(r"[^\W\d_]")
+"""Behind a stop, marks, quotes and ordinals may belong to either side: a letter tells."""
+_ENDING = re.compile(r"[.!?…\n][\W\d_]*\Z")
 _OPENING = re.compile(r"[\s\"'“‘(*_`~|>#-]*(?:\[\d{0,2}\]?\s*)*(?:\d{1,3}[.)]?)?")
 """What may still turn out to belong to the sentence before it, a list, a table or a fence."""
 
@@ -139,16 +142,26 @@ class Claims:
         self._tail = ""
         self._ends = False
 
-    def feed(self, piece: str) -> list[Claim]:
-        self._tail += piece
-        self._ends = self._ends or bool(_STOP.search(piece))
+    def ripe(self, piece: str) -> bool:
+        """Whether what comes with `piece` may complete a claim. Asked of every token: cheap."""
         if not self._ends:
+            stop = _STOP.search(piece)
+            if stop is None:
+                return False
+            self._ends = True
+            piece = piece[stop.end() :]
+        return _LETTER.search(piece) is not None
+
+    def feed(self, text: str) -> list[Claim]:
+        """What is whole now. `text` is one piece or many; `ripe` may have been asked of them."""
+        self._tail += text
+        if not self.ripe(text):
             return []
         *whole, last = self._read()
         if whole and _OPENING.fullmatch(last.text):
             whole.pop()
         self._tail = self._tail[sum(len(c.lead) + len(c.text) for c in whole) :]
-        self._ends = bool(_STOP.search(self._tail))
+        self._ends = _ENDING.search(self._tail) is not None
         return whole
 
     def finish(self, *, cut: bool = False) -> list[Claim]:

@@ -5,15 +5,14 @@ No retry after the first token: a half-told answer is never told twice.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
-import httpx
 import orjson
 
+from twofold.clients.wire import Connection, Origin
 from twofold.errors import Overloaded, UpstreamError
 from twofold.prompt import Message
 
@@ -21,6 +20,8 @@ CONNECT_S = 2.0
 RETRY_PAUSE_S = 0.05
 MAX_LINE = 1_000_000
 """Bytes without a line end after which a server is not believed any more."""
+MAX_WAITING = 64_000
+"""Characters that may wait for a slow reader; then the server is not read from for a while."""
 RUNAWAY = 1.5
 """A server that streams this many times the pieces it was allowed does not stop by itself."""
 MALFORMED = (400, 413, 422)
@@ -87,32 +88,17 @@ class ModelServer:
 
     base_url: str
     api_key: str = ""
-    connections: int = 64
     breaker: Breaker = field(default_factory=Breaker)
     budget: RetryBudget = field(default_factory=RetryBudget)
     grammar_refused: bool = False
     """Learnt: it answers 400 to a grammar, and streams without one."""
-    _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = field(
-        default_factory=WeakKeyDictionary
-    )
+    origin: Origin = field(init=False)
 
-    def http(self) -> httpx.AsyncClient:
-        """Connections belong to the event loop they were opened on."""
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            key = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-            limits = httpx.Limits(max_connections=self.connections, keepalive_expiry=30.0)
-            timeout = httpx.Timeout(None, connect=CONNECT_S, pool=1.0)
-            # A proxy of the environment has no business between us and our model server.
-            client = httpx.AsyncClient(headers=key, limits=limits, timeout=timeout, trust_env=False)
-            self._clients[loop] = client
-        return client
+    def __post_init__(self) -> None:
+        self.origin = Origin(self.base_url, self.api_key)
 
     async def aclose(self) -> None:
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        await self.origin.aclose()
 
 
 class _Refused(UpstreamError):
@@ -128,6 +114,14 @@ class _Limits(NamedTuple):
 
     deadline: float
     first: float
+
+
+Worth = Callable[[str], bool]
+"""Whether a piece that has just arrived is worth waking up for. Must be quick."""
+
+
+def _always(_piece: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +148,11 @@ class ChatModel:
         max_tokens: int = 512,
         grammar: str | None = None,
         cache_salt: str | None = None,
+        worth: Worth = _always,
     ) -> AsyncGenerator[str, None]:
         """The completion in pieces. `deadline` is on the clock of `time.monotonic`; so is
         `first_by`, the latest moment for a first token, where somebody else could still be asked.
+        Pieces that are not `worth` it are handed on with the next one that is, or at the end.
 
         Raises UpstreamError (or Overloaded while the breaker is open); nothing else.
         """
@@ -165,23 +161,25 @@ class ChatModel:
         if grammar is not None and not self.server.grammar_refused:
             body["structured_outputs"] = {"grammar": grammar}
         self.server.budget.earn()
-        retries = self.retries
+        retries, unsure = self.retries, False
         while True:
-            self.server.breaker.check()
+            if not unsure:
+                self.server.breaker.check()
             try:
-                async with aclosing(self._attempt(body, limits, usage)) as pieces:
+                async with aclosing(self._attempt(body, limits, usage, worth)) as pieces:
                     async for piece in pieces:
+                        self.server.grammar_refused |= unsure
                         yield piece
             except _Refused:
+                # Perhaps only of the grammar: asked once more without, and if that is refused too,
+                # the request is at fault and the server's health is not.
                 if body.pop("structured_outputs", None) is None:
                     raise
-                async with aclosing(self._without_grammar(body, limits, usage)) as pieces:
-                    async for piece in pieces:
-                        yield piece
-                return
+                unsure = True
             except UpstreamError as error:
                 self.server.breaker.record(ok=False)
-                again = usage.pieces == 0 and retries > 0 and not isinstance(error, _TooSlow)
+                slow = isinstance(error, _TooSlow)
+                again = usage.pieces == 0 and retries > 0 and not slow and not unsure
                 pause = time.monotonic() + RETRY_PAUSE_S
                 if not again or pause >= limits.first or not self.server.budget.spend():
                     raise
@@ -190,14 +188,6 @@ class ChatModel:
             else:
                 self.server.breaker.record(ok=True)
                 return
-
-    async def _without_grammar(
-        self, body: dict[str, Any], limits: _Limits, usage: Usage
-    ) -> AsyncGenerator[str, None]:
-        async with aclosing(self._attempt(body, limits, usage)) as pieces:
-            async for piece in pieces:
-                self.server.grammar_refused = True
-                yield piece
 
     def _body(
         self, messages: Sequence[Message], max_tokens: int, cache_salt: str | None
@@ -215,65 +205,162 @@ class ChatModel:
         return body
 
     async def _attempt(
-        self, body: dict[str, Any], limits: _Limits, usage: Usage
+        self, body: dict[str, Any], limits: _Limits, usage: Usage, worth: Worth
     ) -> AsyncGenerator[str, None]:
-        started = time.monotonic()
-        lines = _Lines(body["max_tokens"] * RUNAWAY, usage)
-        http, url = self.server.http(), f"{self.server.base_url}/v1/chat/completions"
+        first = min(limits.first, time.monotonic() + self.first_token_s)
+        events = _Events(body["max_tokens"] * RUNAWAY, usage)
+        hearing = _Hearing(events, limits._replace(first=first), self.gap_s, worth)
+        connection = await self._connect(first)
         try:
-            request = http.build_request("POST", url, content=orjson.dumps(body), headers=_JSON)
-            by = min(limits.first, started + self.first_token_s)
-            async with asyncio.timeout(_left(by)):
-                response = await http.send(request, stream=True)
-            async with aclosing(response):
-                async with asyncio.timeout(_left(by)):
-                    await _check(response)
-                chunks = response.aiter_bytes()
-                while not lines.done:
-                    async with asyncio.timeout(_left(by)):
-                        chunk = await anext(chunks, None)
-                    if chunk is None:
-                        break
-                    if piece := lines.read(chunk):
-                        if usage.first_token_s is None:
-                            usage.first_token_s = time.monotonic() - started
-                        yield piece
-                    if usage.pieces:
-                        by = min(limits.deadline, time.monotonic() + self.gap_s)
-        except TimeoutError as error:
-            raise _TooSlow("The model server is too slow.") from error
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
-            raise UpstreamError(f"The model server failed: {type(error).__name__}.") from error
-        if not lines.finished:
+            head = self.server.origin.head("/v1/chat/completions")
+            hearing.begin(connection)
+            connection.post(head, orjson.dumps(body), hearing)
+            while piece := await hearing.next():
+                yield piece
+        finally:
+            hearing.timer.cancel()
+            connection.let_go(heard_out=events.finished)
+        if not events.finished:
             raise UpstreamError("The model server broke off its reply.")
 
+    async def _connect(self, by: float) -> Connection:
+        within = by - time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, min(within, CONNECT_S))):
+                return await self.server.origin.connect()
+        except TimeoutError as error:
+            slow = _TooSlow if within <= CONNECT_S else UpstreamError
+            raise slow("The model server is too slow.") from error
+        except (OSError, ValueError) as error:
+            raise UpstreamError(f"The model server failed: {type(error).__name__}.") from error
 
-_JSON = {"content-type": "application/json", "accept": "text/event-stream"}
+
+class _Hearing:
+    """A completion while it arrives: called for every packet, it wakes who waits only when there is
+    something worth it. One timer, moved lazily, bounds the silence."""
+
+    timer: asyncio.TimerHandle
+
+    def __init__(self, events: "_Events", limits: _Limits, gap_s: float, worth: Worth) -> None:
+        self._events = events
+        self._limits = limits
+        self._gap_s = gap_s
+        self._worth = worth
+        self._pieces: list[str] = []
+        self._size = 0
+        self._ready = self._over = self._paused = False
+        self._error: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def begin(self, connection: Connection) -> None:
+        self._connection = connection
+        self._started = self._last = time.monotonic()
+        self._arm()
+
+    async def next(self) -> str:
+        """What has arrived once that is worth it; nothing at the end. Raises UpstreamError."""
+        while not (self._ready or self._over):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._pieces:
+            text = "".join(self._pieces)
+            self._pieces.clear()
+            self._ready, self._size = False, 0
+            if self._paused:
+                self._paused, self._last = False, time.monotonic()
+                self._connection.resume()
+            return text
+        if self._error is not None:
+            raise self._error
+        return ""
+
+    # --- called by the connection ----------------------------------------------------------------
+
+    def opened(self, status: int, kind: str) -> None:
+        if status in MALFORMED:
+            self._end(_Refused(f"The model server answered status {status}."))
+        elif status != 200:
+            self._end(UpstreamError(f"The model server answered status {status}."))
+        elif "text/event-stream" not in kind:
+            self._end(UpstreamError("The model server does not stream."))
+
+    def heard(self, data: bytes) -> None:
+        if self._over:
+            return
+        self._last = time.monotonic()
+        usage = self._events.usage
+        try:
+            for piece in self._events.read(data):
+                if usage.first_token_s is None:
+                    usage.first_token_s = self._last - self._started
+                self._pieces.append(piece)
+                self._size += len(piece)
+                self._ready = self._worth(piece) or self._ready
+        except UpstreamError as error:
+            self._end(error)
+            return
+        if self._size > MAX_WAITING and not self._paused:
+            self._ready = self._paused = True
+            self._connection.pause()
+        if self._events.done:
+            self._end(None)
+        elif self._ready:
+            self._wake()
+
+    def ended(self, error: str) -> None:
+        broken = error and not self._events.finished
+        self._end(UpstreamError(f"The model server failed: {error}.") if broken else None)
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _end(self, error: UpstreamError | None) -> None:
+        if not self._over:
+            self._over, self._error = True, error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _arm(self) -> None:
+        wait = self._due() - time.monotonic()
+        if wait <= 0:
+            self._end(_TooSlow("The model server is too slow."))
+        self.timer = asyncio.get_running_loop().call_later(max(0.0, wait), self._arm)
+
+    def _due(self) -> float:
+        if not self._events.usage.pieces:
+            return self._limits.first
+        last = time.monotonic() if self._paused else self._last  # then the silence is ours
+        return min(self._limits.deadline, last + self._gap_s)
 
 
-class _Lines:
+class _Events:
     """Server-sent events of one completion, read from bytes cut anywhere."""
 
     def __init__(self, most: float, usage: Usage) -> None:
         self.finished = False
         """The server said that the reply is complete."""
         self.done = False
+        self.usage = usage
         self._most = most
-        self._usage = usage
         self._buffer = b""
 
-    def read(self, chunk: bytes) -> str:
-        """What the events in `chunk` add to the reply. Raises UpstreamError on nonsense."""
-        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+    def read(self, data: bytes) -> Iterator[str]:
+        """What the events in `data` add to the reply. Raises UpstreamError on nonsense."""
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
         if len(self._buffer) > MAX_LINE:
             raise UpstreamError("The model server sends no lines.")
-        try:
-            text = "".join([self._event(line[5:].strip()) for line in lines if line[:5] == _DATA])
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise UpstreamError("The model server sent what is no completion.") from error
-        if self._usage.pieces > self._most:
+        for line in lines:
+            if line[:5] == _DATA:
+                try:
+                    piece = self._event(line[5:].strip())
+                except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+                    raise UpstreamError("The model server sent what is no completion.") from error
+                if piece:
+                    yield piece
+        if self.usage.pieces > self._most:
             raise UpstreamError("The model server does not stop.")
-        return text
 
     def _event(self, data: bytes) -> str:
         if data == b"[DONE]":
@@ -289,34 +376,18 @@ class _Lines:
         choice = event["choices"][0]
         if reason := choice.get("finish_reason"):
             self.finished = True
-            self._usage.cut = reason == "length"
+            self.usage.cut = reason == "length"
         piece = choice["delta"].get("content") or ""
         if not isinstance(piece, str):
             raise TypeError(piece)
-        self._usage.pieces += bool(piece)
+        self.usage.pieces += bool(piece)
         return piece
 
     def _count(self, counts: dict[str, Any]) -> None:
-        self._usage.prompt_tokens = int(counts.get("prompt_tokens") or 0)
-        self._usage.completion_tokens = int(counts.get("completion_tokens") or 0)
+        self.usage.prompt_tokens = int(counts.get("prompt_tokens") or 0)
+        self.usage.completion_tokens = int(counts.get("completion_tokens") or 0)
         details = counts.get("prompt_tokens_details") or {}
-        self._usage.cached_tokens = int(details.get("cached_tokens") or 0)
+        self.usage.cached_tokens = int(details.get("cached_tokens") or 0)
 
 
 _DATA = b"data:"
-
-
-async def _check(response: httpx.Response) -> None:
-    status = response.status_code
-    if status != 200:
-        # Read, so that the connection can be used again; never shown: it may quote the prompt.
-        with suppress(httpx.HTTPError):
-            await response.aread()
-        kind = _Refused if status in MALFORMED else UpstreamError
-        raise kind(f"The model server answered status {status}.")
-    if "text/event-stream" not in response.headers.get("content-type", ""):
-        raise UpstreamError("The model server does not stream.")
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())

@@ -128,7 +128,7 @@ def _makers(settings: Settings, house: HousePolicy) -> Iterator[ModelMaker]:
         raise SetupError("TWOFOLD_MODEL_URL needs TWOFOLD_MODEL_NAME: which model to ask there.")
     # Callers write the address as their tool wants it, with and without the version.
     url = settings.model_url.rstrip("/").removesuffix("/v1")
-    server = ModelServer(url, settings.model_key.get_secret_value(), settings.model_calls)
+    server = ModelServer(url, settings.model_key.get_secret_value())
     secret = settings.server_secret.get_secret_value().encode() or secrets.token_bytes(32)
     for step, name in (("tuned", settings.model_adapter), ("base", settings.model_name)):
         if name:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from services.answer.contract import Turn
 from services.answer.generate import Seen
-from twofold.clients.chat import ChatModel, Usage
+from twofold.clients.chat import ChatModel, Usage, Worth
 from twofold.house import HousePolicy
 from twofold.prompt import Message, Profile, render_prompt
 from twofold.reply import grammar, strip_marks
@@ -37,9 +37,9 @@ class ModelMaker:
         return "tuned" if self.step == "tuned" else "full"
 
     def stream(
-        self, seen: Seen, usage: Usage, *, deadline: float, first_by: float
+        self, seen: Seen, usage: Usage, worth: Worth, *, deadline: float, first_by: float
     ) -> AsyncGenerator[str, None]:
-        """The reply on the wire, in pieces: header line first."""
+        """The reply on the wire, header line first; handed on once a piece is `worth` it."""
         question = seen.question
         messages = render_prompt(
             self.house,
@@ -56,6 +56,7 @@ class ModelMaker:
             max_tokens=self.house.style.max_words * TOKENS_PER_WORD,
             grammar=grammar(self.house.reason_teams),
             cache_salt=cache_salt(self.secret, question.scope.workspace),
+            worth=worth,
         )
 
 

@@ -45,7 +45,9 @@ class Telling:
 
     async def run(self, *, deadline: float, first_by: float) -> AsyncGenerator[Acted | Delta, None]:
         """Say what may be said. Raises UpstreamError or Overloaded when the model lets us down."""
-        stream = self._maker.stream(self._seen, self.usage, deadline=deadline, first_by=first_by)
+        stream = self._maker.stream(
+            self._seen, self.usage, self._worth, deadline=deadline, first_by=first_by
+        )
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 text = self._parser.feed(piece)
@@ -65,6 +67,9 @@ class Telling:
         for event in self._release(ready):
             yield event
         self._refuse_nonsense()
+
+    def _worth(self, piece: str) -> bool:
+        return self._parser.header is None or self._claims.ripe(piece)
 
     def finished(self, now: float) -> Told:
         """The reply's end, once `run` is through; `now` (epoch seconds) is for off-hours words."""

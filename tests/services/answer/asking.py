@@ -99,7 +99,7 @@ def with_model(
     breaker: Breaker | None = None,
 ) -> Parts:
     """The same parts with a server's models on the ladder; each is named after its step."""
-    server = ModelServer(url, connections=512, breaker=breaker or Breaker())
+    server = ModelServer(url, breaker=breaker or Breaker())
     makers = [
         ModelMaker(
             step,
