@@ -5,10 +5,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field
 
 from services.answer.guard import clean
+from services.answer.handoff_replies import Replied, Wrote
 from services.answer.handoffs import Listed, Wish
 from services.answer.schemas import MAX_CUSTOMER, Locale, Request
+from twofold.reply import Action
 
 HandoffState = Literal["pending", "delivered", "kept", "failed"]
+MAX_REPLY = 20_000
+DocumentKey = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}/[^\x00-\x1f]{1,400}$")]
 
 
 class HandoffRequest(Request):
@@ -76,3 +80,46 @@ class HandoffOut(BaseModel):
 
 class HandoffsOut(BaseModel):
     handoffs: list[HandoffOut] = Field(description="Newest first.")
+
+
+class ReplyRequest(Request):
+    """What a person wrote to the customer, edited into what we should have replied."""
+
+    text: Annotated[str, Field(max_length=MAX_REPLY)] = Field(
+        description="Markdown; `[n]` means the n-th of `documents`."
+    )
+    documents: Annotated[list[DocumentKey], Field(max_length=20)] = Field(
+        default_factory=list, description="What the text cites, as `source/external_id`."
+    )
+    action: Action = Field(default="ANSWER", description="What we should have done.")
+    reason: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="With ESCALATE; the hand-over's own where it is left out."
+    )
+
+    def wrote(self) -> Wrote:
+        return Wrote(clean(self.text, MAX_REPLY), tuple(self.documents), self.action, self.reason)
+
+
+class ReplyOut(BaseModel):
+    """A reply that was kept; the latest one of a hand-over counts."""
+
+    id: int
+    handoff_id: str
+    answer_id: str | None = Field(description="The answer that was handed over.")
+    action: Action
+    team: str | None
+    reason: str | None
+    text: str
+    documents: list[str]
+    created_at: float = Field(description="Epoch seconds.")
+
+    @classmethod
+    def of(cls, found: Replied) -> Self:
+        values = {
+            name: getattr(found.reply, name) for name in cls.model_fields if name != "answer_id"
+        }
+        return cls.model_validate(values | {"answer_id": found.answer_id})
+
+
+class RepliesOut(BaseModel):
+    replies: list[ReplyOut] = Field(description="Oldest first.")

@@ -12,7 +12,7 @@ from services.answer import replays
 from twofold.errors import NotFound
 from twofold.ledger import Ledger
 from twofold.ledger.models import Answer, Conversation, Feedback, Handoff
-from twofold.ledger.service import Replay
+from twofold.ledger.service import HandoffReply, Replay
 from twofold.security import redact
 
 BATCH: Final = 500
@@ -102,6 +102,11 @@ def _exported(session: Session, conversation: Conversation) -> dict[str, Any]:
     handoffs = session.scalars(
         select(Handoff).where(Handoff.conversation_id == conversation.id)
     ).all()
+    replies = session.scalars(
+        select(HandoffReply)
+        .where(HandoffReply.handoff_id.in_([each.id for each in handoffs]))
+        .order_by(HandoffReply.id)
+    ).all()
     return {
         "conversation_id": conversation.id,
         "created_at": conversation.created_at,
@@ -122,7 +127,17 @@ def _exported(session: Session, conversation: Conversation) -> dict[str, Any]:
             for row in answers
         ],
         "handoffs": [
-            {"id": h.id, "team": h.team, "reason": h.reason, "created_at": h.created_at}
+            {
+                "id": h.id,
+                "team": h.team,
+                "reason": h.reason,
+                "created_at": h.created_at,
+                "replies": [
+                    {"text": each.text, "created_at": each.created_at}
+                    for each in replies
+                    if each.handoff_id == h.id
+                ],
+            }
             for h in handoffs
         ],
     }

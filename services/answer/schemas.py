@@ -87,6 +87,9 @@ class SearchRequest(Asked):
     limit: Annotated[int, Field(ge=1, le=50)] = 10
 
 
+Rating = Literal["up", "down"]
+
+
 def _says_rating(rating: str) -> str:
     if rating not in ("up", "down"):
         raise ValueError("a rating is `up` or `down`")
@@ -202,6 +205,27 @@ class AnswerRecord(BaseModel):
         return cls(answer=ChatAnswer.of_row(row), **values)
 
 
+class PassageOut(BaseModel):
+    """A passage that the reply maker saw; `[n]` of what it wrote means it."""
+
+    n: int
+    chunk: str
+    document: str
+    version: int
+    title: str
+    heading_path: list[str]
+    kind: Kind
+    text: str
+
+
+class PackedOut(BaseModel):
+    """What an answer was made from, as far as it is still there and may still be seen."""
+
+    answer_id: str
+    packed: int = Field(description="How many passages there were.")
+    passages: list[PassageOut]
+
+
 class TurnOut(BaseModel):
     """A question of a conversation, its answer, and how the person rated it last."""
 
@@ -219,6 +243,22 @@ class ConversationOut(BaseModel):
 class FeedbackOut(BaseModel):
     answer_id: str
     rating: str
+
+
+class RatedOut(BaseModel):
+    id: int
+    answer_id: str
+    rating: Rating
+    comment: str
+    created_at: float = Field(description="Epoch seconds.")
+
+    @classmethod
+    def of(cls, row: models.Feedback) -> Self:
+        return cls.model_validate({name: getattr(row, name) for name in cls.model_fields})
+
+
+class RatingsOut(BaseModel):
+    ratings: list[RatedOut]
 
 
 class CustomerExport(BaseModel):

@@ -61,3 +61,22 @@ class Delivery(Base):
     receipt: Mapped[str] = mapped_column(default="")
     """What the target calls it: a ticket's number."""
     error: Mapped[str] = mapped_column(Text, default="")
+
+
+class HandoffReply(Base):
+    """What a person wrote to a customer who was handed over: how we should have replied."""
+
+    __tablename__ = "handoff_replies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    handoff_id: Mapped[str] = mapped_column(
+        ForeignKey("handoffs.id", ondelete="CASCADE"), index=True
+    )
+    action: Mapped[str]
+    team: Mapped[str | None]
+    reason: Mapped[str | None]
+    text: Mapped[str] = mapped_column(Text)
+    """Markdown; `[n]` means the n-th of `documents`."""
+    documents: Mapped[list[str]]
+    """`source/external_id` of each."""
+    created_at: Mapped[float]

@@ -1,4 +1,4 @@
-"""GET /v1/answers/{id}: everything that took part in an answer; its events, from any point on."""
+"""GET /v1/answers/{id}: all that took part in an answer, its passages, and its events."""
 
 from fastapi import APIRouter
 from sqlalchemy.orm import selectinload
@@ -7,8 +7,11 @@ from starlette.responses import Response
 from services.answer.endpoints.chat import STREAM, LastEventId, resumed
 from services.answer.endpoints.deps import CallerDep, PartsDep, RunsDep
 from services.answer.endpoints.problems import declare
-from services.answer.schemas import AnswerRecord
+from services.answer.keys import Caller
+from services.answer.pipeline import Parts
+from services.answer.schemas import AnswerRecord, PackedOut, PassageOut
 from twofold.errors import NotFound
+from twofold.index import Scope
 from twofold.ledger.models import Answer
 
 router = APIRouter(tags=["answers"])
@@ -20,11 +23,37 @@ router = APIRouter(tags=["answers"])
     responses=declare(404),
 )
 def read_answer(answer_id: str, parts: PartsDep, caller: CallerDep) -> AnswerRecord:
-    with parts.stack.ledger.session() as session:
-        row = session.get(Answer, answer_id, options=[selectinload(Answer.citations)])
-        if row is None or row.workspace != caller.workspace or not caller.sees(row.audience):
-            raise NotFound(f"There is no answer {answer_id!r}.")
-        return AnswerRecord.of(row)
+    return AnswerRecord.of(_find(answer_id, parts, caller))
+
+
+@router.get(
+    "/v1/answers/{answer_id}/packed",
+    summary="Read the passages that an answer was made from",
+    responses=declare(404),
+)
+def read_packed(answer_id: str, parts: PartsDep, caller: CallerDep) -> PackedOut:
+    row = _find(answer_id, parts, caller)
+    scope = Scope(row.workspace, int(row.as_of), frozenset(row.audience))
+    versions = {seen["chunk"]: seen["version"] for seen in row.retrieved}
+    chunks = {chunk.id: chunk for chunk in parts.stack.index.retrieve(row.packed)}
+    return PackedOut(
+        answer_id=row.id,
+        packed=len(row.packed),
+        passages=[
+            PassageOut(
+                n=n,
+                chunk=id,
+                document=chunks[id].key,
+                version=versions[id],
+                title=chunks[id].title,
+                heading_path=list(chunks[id].heading_path),
+                kind=chunks[id].kind,
+                text=chunks[id].text,
+            )
+            for n, id in enumerate(row.packed, start=1)
+            if id in chunks and scope.admits(chunks[id])
+        ],
+    )
 
 
 @router.get(
@@ -38,3 +67,11 @@ async def resume(
 ) -> Response:
     """While an answer is made for an Idempotency-Key, and once it is recorded."""
     return await resumed(await runs.follow(answer_id, caller), last_event_id)
+
+
+def _find(answer_id: str, parts: Parts, caller: Caller) -> Answer:
+    with parts.stack.ledger.session() as session:
+        row = session.get(Answer, answer_id, options=[selectinload(Answer.citations)])
+    if row is None or row.workspace != caller.workspace or not caller.sees(row.audience):
+        raise NotFound(f"There is no answer {answer_id!r}.")
+    return row

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from services.answer.endpoints.admission import CALLER
 from services.answer.endpoints.runs import Runs
@@ -41,3 +41,7 @@ async def own_workspace(request: Request) -> None:
 PartsDep = Annotated[Parts, Depends(_parts)]
 RunsDep = Annotated[Runs, Depends(_runs)]
 CallerDep = Annotated[Caller, Depends(_caller)]
+After = Annotated[
+    int, Query(ge=0, le=2**53, description="Only what was written after the one with this id.")
+]
+Limit = Annotated[int, Query(ge=1, le=200)]

@@ -1,12 +1,13 @@
-"""POST /v1/feedback: what a person thought of an answer."""
+"""/v1/feedback: what people thought of answers."""
 
 import time
 
 from fastapi import APIRouter
+from sqlalchemy import func, select
 
-from services.answer.endpoints.deps import CallerDep, PartsDep
+from services.answer.endpoints.deps import After, CallerDep, Limit, PartsDep
 from services.answer.endpoints.problems import declare
-from services.answer.schemas import FeedbackOut, FeedbackRequest
+from services.answer.schemas import FeedbackOut, FeedbackRequest, RatedOut, Rating, RatingsOut
 from twofold.errors import NotFound
 from twofold.ledger.models import Answer, Feedback
 
@@ -30,3 +31,29 @@ def rate(body: FeedbackRequest, parts: PartsDep, caller: CallerDep) -> FeedbackO
             )
         )
     return FeedbackOut(answer_id=body.answer_id, rating=body.rating)
+
+
+@router.get(
+    "/v1/feedback",
+    summary="Answers by their latest rating, in the order they were rated",
+    responses=declare(),
+)
+def ratings(
+    parts: PartsDep,
+    caller: CallerDep,
+    rating: Rating = "up",
+    after: After = 0,
+    limit: Limit = 200,
+) -> RatingsOut:
+    """An answer that was rated up, and not down since, is one that people approved of."""
+    latest = select(func.max(Feedback.id)).group_by(Feedback.answer_id)
+    with parts.stack.ledger.session() as session:
+        rows = session.execute(
+            select(Feedback, Answer.audience)
+            .join(Answer, Answer.id == Feedback.answer_id)
+            .where(Answer.workspace == caller.workspace, Feedback.id.in_(latest))
+            .where(Feedback.rating == rating, Feedback.id > after)
+            .order_by(Feedback.id)
+            .limit(limit)
+        ).all()
+    return RatingsOut(ratings=[RatedOut.of(row) for row, audience in rows if caller.sees(audience)])

@@ -171,6 +171,8 @@ def test_the_commands_make_list_and_revoke(tmp_path: Path, monkeypatch: pytest.M
         ("DELETE", "/v1/conversations/x", {"admin"}),
         ("POST", "/v1/search", {"search"}),
         ("POST", "/v1/feedback", {"feedback"}),
+        ("GET", "/v1/feedback", {"read"}),
+        ("POST", "/v1/handoffs/x/reply", {"handoffs"}),
         ("POST", "/v1/handoffs", {"answer", "handoffs"}),
         ("GET", "/v1/handoffs", {"handoffs"}),
         ("GET", "/v1/customers/x/export", {"admin"}),

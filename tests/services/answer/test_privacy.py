@@ -71,6 +71,7 @@ PERSONAL = (
     "citations",
     "feedback",
     "handoffs",
+    "handoff_replies",
     "deliveries",
     "replays",
 )
@@ -90,6 +91,8 @@ def converse(call: Client, customer: str) -> dict[str, Any]:
     )
     body = {"answer_id": told["answer_id"], "rating": "up", "comment": "call +49 170 1234567"}
     call("POST", "/v1/feedback", body)
+    handoff = call("GET", "/v1/handoffs").json()["handoffs"][0]["id"]
+    call("POST", f"/v1/handoffs/{handoff}/reply", {"text": "Written to jo@example.org."})
     return told
 
 
@@ -104,6 +107,7 @@ def test_a_customer_gets_everything_and_masked(call: Client) -> None:
     assert [turn["question"] for turn in conversation["turns"]] == [ROLL, HACKED + ", mail [email]"]
     assert conversation["turns"][0]["feedback"][0]["comment"] == "call [phone]"
     assert conversation["handoffs"][0]["team"] == "security"
+    assert conversation["handoffs"][0]["replies"][0]["text"] == "Written to [email]."
     whole = call("GET", "/v1/customers/jo/export?redact=false").json()
     assert "jo@example.org" in json.dumps(whole)
 
