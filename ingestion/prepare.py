@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, or_, select
 
 from ingestion.errors import StepFailed, step
 from ingestion.extract import Extracted, extract
@@ -61,12 +61,15 @@ def load_known(stack: Stack, run: Run) -> Known:
     own = and_(Document.workspace == run.workspace, Document.source == run.source)
     # An index that was lost is filled again from the source.
     filled = next(stack.index.ids(run.workspace), None) is not None
+    digest = stack.fingerprint.digest
     with stack.ledger.session() as session:
-        documents = session.execute(
+        # On the connection: a session's own row handling costs half as much again.
+        documents = session.connection().execute(
             select(Document.external_id, Document.raw_hash, Document.live).where(own)
         ).all()
-        # Hardly ever any: looked for without the join, which costs as much as all the hashes.
-        other = Version.fingerprint != stack.fingerprint.digest
+        # Hardly ever any: looked for without the join, which costs as much as all the hashes, and
+        # on both sides, because an index knows no "unequal".
+        other = or_(Version.fingerprint < digest, Version.fingerprint > digest)
         outdated: set[str] = set()
         if session.scalar(select(Version.id).where(other).limit(1)) is not None:
             ours = select(Document.external_id).join(Version)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from twofold.errors import SetupError
 from twofold.ledger.models import Document, Version
 
-HEAD = "0005"
+HEAD = "0006"
 """The schema revision this code needs; a test holds it equal to Alembic's head."""
 _MIGRATION_LOCK = 7_204_516
 
