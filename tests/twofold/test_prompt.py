@@ -7,7 +7,15 @@ import pytest
 
 from twofold.house import HousePolicy, load_house
 from twofold.index import Chunk
-from twofold.prompt import Message, Profile, instructions, prompt_digest, render_prompt
+from twofold.prompt import (
+    TURNS,
+    TURNS_CHARS,
+    Message,
+    Profile,
+    instructions,
+    prompt_digest,
+    render_prompt,
+)
 
 HOUSE = load_house(Path(__file__).parents[2] / "examples" / "brackwater" / "house.yaml")
 PROFILES: tuple[Profile, ...] = ("full", "tuned")
@@ -107,3 +115,11 @@ def test_the_digest_follows_the_wording() -> None:
     other = HousePolicy.model_validate(HOUSE.model_dump() | {"scope": "Something else."})
     assert prompt_digest(HOUSE, "full") != prompt_digest(HOUSE, "tuned")
     assert prompt_digest(other, "full") != prompt_digest(HOUSE, "full")
+
+
+def test_of_the_history_the_latest_turns_are_shown_within_their_budget() -> None:
+    short = [Message("user", f"Turn {n}. [1]") for n in range(TURNS + 2)]
+    shown = render_prompt(HOUSE, "tuned", (), short, "Q?")[1:-1]
+    assert [m.content for m in shown] == [f"Turn {n}." for n in range(2, TURNS + 2)]
+    long = [Message("user", "x" * (TURNS_CHARS // 2)) for _ in range(9)]
+    assert len(render_prompt(HOUSE, "tuned", (), long, "Q?")[1:-1]) == 2

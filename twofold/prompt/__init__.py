@@ -15,7 +15,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from twofold.house import HousePolicy
 from twofold.index import Chunk, content_hash
+from twofold.reply import strip_marks
 
+TURNS = 6
+"""Earlier messages that a model is shown, the latest ones, and"""
+TURNS_CHARS = 3000
+"""how long they may be together."""
 Profile = Literal["full", "tuned"]
 """`full`: rules and examples, for a base model. `tuned`: a line, for an adapter trained on it."""
 
@@ -42,10 +47,13 @@ def render_prompt(
     history: Sequence[Message],
     question: str,
 ) -> list[Message]:
-    """The messages of one request. `[n]` in the reply is `documents[n-1]`."""
+    """The messages of one request. `[n]` in the reply is `documents[n-1]`.
+
+    Of the history a model is shown the latest turns, within TURNS and TURNS_CHARS.
+    """
     return [
         Message("system", instructions(house, profile) + _documents(documents)),
-        *(Message(turn.role, _harmless(turn.content)) for turn in history),
+        *(Message(turn.role, _harmless(turn.content)) for turn in _remembered(history)),
         Message("user", _harmless(question)),
     ]
 
@@ -76,6 +84,19 @@ def _instructions(policy: _Policy, profile: Profile) -> str:
 def prompt_digest(house: HousePolicy, profile: Profile) -> str:
     """Changes whenever a prompt of this profile would; releases and rows are pinned to it."""
     return content_hash(instructions(house, profile), _documents(()))[:12]
+
+
+def _remembered(history: Sequence[Message]) -> list[Message]:
+    """Oldest first, without marks: their documents are gone as well."""
+    kept: list[Message] = []
+    room = TURNS_CHARS
+    for turn in reversed(history[-TURNS:]):
+        text = strip_marks(turn.content)
+        room -= len(text)
+        if room < 0:
+            break
+        kept.append(Message(turn.role, text))
+    return kept[::-1]
 
 
 def _documents(documents: Sequence[Chunk]) -> str:

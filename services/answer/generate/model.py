@@ -2,22 +2,17 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
-from services.answer.contract import Turn
 from services.answer.generate import Seen
 from twofold.clients.chat import ChatModel, Usage, Worth
 from twofold.house import HousePolicy
 from twofold.prompt import Message, Profile, render_prompt
-from twofold.reply import grammar, strip_marks
+from twofold.reply import grammar
 
 Step = Literal["tuned", "base"]
-TURNS = 6
-"""Earlier messages that a model is shown, the latest ones, and"""
-TURNS_CHARS = 3000
-"""how long they may be together."""
 TOKENS_PER_WORD = 3
 """Room for languages that a tokenizer splits finely, for Markdown and for marks."""
 
@@ -45,7 +40,7 @@ class ModelMaker:
             self.house,
             self.profile,
             [candidate.chunk for candidate in seen.packed],
-            remembered(question.history),
+            [Message(turn.role, turn.text) for turn in question.history],
             question.asked,
         )
         return self.model.stream(
@@ -58,19 +53,6 @@ class ModelMaker:
             cache_salt=cache_salt(self.secret, question.scope.workspace),
             worth=worth,
         )
-
-
-def remembered(history: Sequence[Turn]) -> list[Message]:
-    """The latest turns within the budget, oldest first; marks are gone, their documents are too."""
-    kept: list[Message] = []
-    room = TURNS_CHARS
-    for turn in reversed(history[-TURNS:]):
-        text = strip_marks(turn.text)
-        room -= len(text)
-        if room < 0:
-            break
-        kept.append(Message(turn.role, text))
-    return kept[::-1]
 
 
 def cache_salt(secret: bytes, workspace: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from services.answer.contract import Turn
 from services.answer.decide import Decider
 from services.answer.generate.ladder import Ladder
-from services.answer.generate.model import TURNS_CHARS, cache_salt, remembered
+from services.answer.generate.model import cache_salt
 from services.answer.pipeline import Parts
 from tests.model_server import GOOD, ModelServer, says
 from tests.services.answer.asking import (
@@ -128,7 +128,7 @@ def test_an_escalation_is_decided_at_its_header(parts: Parts) -> None:
     assert "promise" not in heard.done.text
 
 
-def test_the_prompt_holds_history_within_its_budget(parts: Parts) -> None:
+def test_the_prompt_holds_history_without_marks(parts: Parts) -> None:
     history = (
         Turn("user", "Rolling a signing secret?"),
         Turn("assistant", "It keeps both. [1]", "ANSWER"),
@@ -140,8 +140,6 @@ def test_the_prompt_holds_history_within_its_budget(parts: Parts) -> None:
         ("assistant", "It keeps both."),
         ("user", "How long are both secrets valid?"),
     ]
-    long = tuple(Turn("user", "x" * (TURNS_CHARS // 2)) for _ in range(9))
-    assert sum(len(m.content) for m in remembered(long)) <= TURNS_CHARS
 
 
 def test_the_reply_is_constrained_and_salted(parts: Parts) -> None:
