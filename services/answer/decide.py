@@ -44,9 +44,6 @@ TOPIC_WORD = 0.2
 SETTLED = 0.1
 """A conversation that tells what a short follow-up is about makes "vague" this much likelier."""
 
-_WORD = re.compile(r"[^\W_][\w'-]*")
-TOPIC_WORDS = 6
-
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
@@ -151,13 +148,8 @@ class Decider:
         return f"{text} {say.off_hours.strip()}"
 
     def topic(self, question: Question) -> str:
-        """The words of the question that carry it, quoted: what was looked for."""
-        words = [
-            word
-            for word in _WORD.findall(question.asked)
-            if self._stopwords.query(word, question.locale).indices
-        ]
-        return f"“{' '.join(words[:TOPIC_WORDS])}”" if words else "…"
+        """What was looked for, in the question's own words."""
+        return self._stopwords.topic(question.asked, question.locale)
 
     def _by_words(self, question: Question) -> Decision | None:
         """What the conversation settles by itself: orders, consent, failures in a row."""

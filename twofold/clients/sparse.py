@@ -1,5 +1,7 @@
 """Keyword vectors: BM25 term weights, the same that a Qdrant server's own `qdrant/bm25` gives."""
 
+import re
+
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet, TokenizerType
 
 from twofold.index import SparseVector
@@ -31,6 +33,9 @@ _UNSPACED = frozenset({"ja", "km", "ko", "lo", "my", "th", "zh"})
 
 The word cutter guesses Chinese for a Japanese text without kana, so a bare `返金` finds nothing."""
 
+TOPIC_WORDS = 6
+_WORD = re.compile(r"[^\W_][\w'-]*")
+
 
 class Bm25Encoder:
     """Term weights of BM25 without the IDF, which the index knows and applies (`Modifier.IDF`).
@@ -59,6 +64,11 @@ class Bm25Encoder:
         """1 for each distinct term of a question; both lists are empty where none is left."""
         vector = self._model(locale).embed_query(text)
         return SparseVector(vector.indices, vector.values)
+
+    def topic(self, text: str, locale: str = "en") -> str:
+        """The first words that carry a question, quoted; "…" where none does."""
+        words = [word for word in _WORD.findall(text) if self.query(word, locale).indices]
+        return f"“{' '.join(words[:TOPIC_WORDS])}”" if words else "…"
 
     def _model(self, locale: str) -> Bm25:
         """The encoder of a locale such as `en`, `de-AT` or `pt_BR`; an unknown one stems nothing
