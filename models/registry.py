@@ -180,7 +180,7 @@ class Registry:
             if live is not None:
                 self._move(live, "refused", why or f"rolled back to {before.name}")
                 session.flush()
-            self._move(before, "live", why or "rolled back to it")
+            self._move(before, "live", f"rolled back to it: {why}" if why else "rolled back to it")
             return before
 
     def retire(self, name: str, why: str = "") -> Release:
