@@ -78,8 +78,13 @@ class Settings(BaseSettings):
     model_name: str = ""
     """The base model, asked with the `full` prompt."""
     model_adapter: str = ""
-    """A tuned adapter (or model) of the same server, asked first, with the `tuned` prompt."""
+    """A tuned adapter (or model) of the same server, asked first, with the `tuned` prompt. Set, it
+    stands in place of the releases that the registry says are live."""
     model_key: SecretStr = SecretStr("")
+    model_admin_url: str = ""
+    """Where `twofold model` loads adapters into a running vLLM; never a public address."""
+    model_admin_key: SecretStr = SecretStr("")
+    """What is shown there; no other key ever is."""
     model_calls: Annotated[int, Field(ge=1)] = 32
     """Replies a model writes at once; `model_queue` more wait, the rest is composed."""
     model_queue: Annotated[int, Field(ge=0)] = 16
