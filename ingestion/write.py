@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, update
+from sqlalchemy import BindParameter, Update, bindparam, delete, update
 from sqlalchemy.orm import Session
 
 from ingestion.errors import step
@@ -28,8 +28,6 @@ from twofold.stack import Stack
 
 EMBED_TEXTS = 512
 """Texts in one call to the embedder: enough to group by length, few enough to show progress."""
-UPSERT_POINTS = 128
-"""Points in one write: a larger one would hold up searches meanwhile."""
 
 T = TypeVar("T")
 Heartbeat = Callable[[], None]
@@ -96,8 +94,9 @@ def put(
     """Points in; those that an interrupted sync left behind, out: the flip would revive them."""
     if abandoned := sorted(set().union(*(plan.abandoned for plan in plans))):
         stack.index.delete(abandoned)
-    for some in _slices(points, UPSERT_POINTS):
-        stack.index.upsert(some)
+    if points:
+        # At once: what makes them durable costs the same for one point and for a thousand.
+        stack.index.upsert(points)
         heartbeat()
 
 
@@ -133,11 +132,16 @@ def _held(plan: Plan) -> set[str]:
 
 def flip(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
     """Make the new versions live, in one transaction that a lost lease undoes."""
+    digest = stack.fingerprint.digest
+    same = [plan for plan in plans if plan.same]
+    new = [plan for plan in plans if not plan.same]
     with stack.ledger.session() as session:
         lease.renew(session)
-        _drop_drafts(session, [plan for plan in plans if plan.same])
-        for plan in plans:
-            _flip(session, plan, stack.fingerprint.digest)
+        _drop_drafts(session, same)
+        _alter(session, [_again(plan, digest) for plan in same])
+        _alter(session, [_start(plan) for plan in new])
+        _alter(session, [_end(plan) for plan in new if plan.past])
+        _many(session, update(Document).where(Document.id == _OF), [_live(plan) for plan in plans])
         clear_failures(session, lease, [plan.prepared.ref.external_id for plan in plans])
 
 
@@ -158,12 +162,8 @@ def settle(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
     if gone := sorted(set().union(*(_gone(plan) for plan in unsettled))):
         stack.index.delete(gone)
     with stack.ledger.session() as session:
-        for plan in unsettled:
-            session.execute(
-                update(Document)
-                .where(Document.id == plan.prepared.ref.id)
-                .values(raw_hash=plan.prepared.raw_hash)
-            )
+        rows = [{"of": p.prepared.ref.id, "raw_hash": p.prepared.raw_hash} for p in unsettled]
+        _many(session, update(Document).where(Document.id == _OF), rows)
 
 
 def _settled_by_flip(plan: Plan) -> bool:
@@ -215,42 +215,54 @@ def _meta(meta: Metadata) -> dict[str, Any]:
     return {**meta.extra, **said}
 
 
-def _flip(session: Session, plan: Plan, fingerprint: str) -> None:
+_OF: BindParameter[str] = bindparam("of")
+_NUMBER: BindParameter[int] = bindparam("version")
+_Row = dict[str, Any]
+"""Of a statement for many rows: columns by name, and which row it is."""
+
+
+def _again(plan: Plan, fingerprint: str) -> _Row:
     prepared = plan.prepared
-    if plan.same:
-        _alter(
-            session,
-            plan,
-            plan.number,
-            fingerprint=fingerprint,
-            raw_hash=prepared.raw_hash,
-            source_updated_at=prepared.updated_at,
-            points=[chunk.id for chunk in plan.chunks],
-        )
-    else:
-        start = plan.applied_from
-        _alter(session, plan, plan.number, applied_from=start, applied_until=plan.applied_until)
-        if plan.past:
-            old = plan.past[-1]
-            end = max(old.applied_from, min(old.applied_until, start))
-            _alter(session, plan, old.number, applied_until=end)
-    session.execute(
-        update(Document)
-        .where(Document.id == prepared.ref.id)
-        .values(
-            live=plan.number,
-            removed_at=None,
-            raw_hash=prepared.raw_hash if _settled_by_flip(plan) else "",
-        )
-    )
+    return {
+        **_row(plan, plan.number),
+        "fingerprint": fingerprint,
+        "raw_hash": prepared.raw_hash,
+        "source_updated_at": prepared.updated_at,
+        "points": [chunk.id for chunk in plan.chunks],
+    }
 
 
-def _alter(session: Session, plan: Plan, number: int, **values: Any) -> None:
-    session.execute(
-        update(Version)
-        .where(Version.document_id == plan.prepared.ref.id, Version.number == number)
-        .values(**values)
-    )
+def _start(plan: Plan) -> _Row:
+    applied = {"applied_from": plan.applied_from, "applied_until": plan.applied_until}
+    return {**_row(plan, plan.number), **applied}
+
+
+def _end(plan: Plan) -> _Row:
+    """The version before ends with the beginning of the new one."""
+    old = plan.past[-1]
+    end = max(old.applied_from, min(old.applied_until, plan.applied_from))
+    return {**_row(plan, old.number), "applied_until": end}
+
+
+def _live(plan: Plan) -> _Row:
+    raw_hash = plan.prepared.raw_hash if _settled_by_flip(plan) else ""
+    id = plan.prepared.ref.id
+    return {"of": id, "live": plan.number, "removed_at": None, "raw_hash": raw_hash}
+
+
+def _row(plan: Plan, number: int) -> _Row:
+    return {"of": plan.prepared.ref.id, "version": number}
+
+
+def _alter(session: Session, rows: Sequence[_Row]) -> None:
+    statement = update(Version).where(Version.document_id == _OF, Version.number == _NUMBER)
+    _many(session, statement, rows)
+
+
+def _many(session: Session, statement: Update, rows: Sequence[_Row]) -> None:
+    """On the connection, which sends them as one statement for all rows."""
+    if rows:
+        session.connection().execute(statement, rows)
 
 
 def _drop_drafts(session: Session, plans: Sequence[Plan]) -> None:
