@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models import cli_release
 from models.evaluate import answers, retrieval, scope, show
 from models.evaluate.answers import Outcome
 from models.evaluate.attribute import Finding, attribute, record
@@ -45,6 +46,7 @@ class Rewriting(StrEnum):
 def register(app: typer.Typer) -> None:
     app.add_typer(evals, name="eval")
     app.command("diagnose")(diagnose)
+    cli_release.register(app)
 
 
 @evals.command("answers")

@@ -21,7 +21,7 @@ from models.manifest import read_adapter
 from twofold.errors import Conflict, InvalidInput, NotFound
 from twofold.house import HousePolicy, load_house
 from twofold.ledger import Ledger
-from twofold.ledger.releases import Release, ReleaseEvent, misfit
+from twofold.ledger.releases import SERVED, Release, ReleaseEvent, misfit
 from twofold.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -53,6 +53,18 @@ class Registry:
         """Raises NotFound."""
         with self._ledger.session() as session:
             return _named(session, name)
+
+    def wanted(self) -> Sequence[Release]:
+        """What a model server should hold: the live release, the canary, the one that a roll-back
+        would bring back, and candidates; none that may not be asked under this house policy."""
+        with self._ledger.session() as session:
+            before = _before(session, _last_gone(session))
+            return [
+                release
+                for release in session.scalars(select(Release).order_by(Release.id))
+                if (release.state in ("candidate", *SERVED) or release is before)
+                and not misfit(release, self.house)
+            ]
 
     def register(self, folder: Path, name: str = "", note: str = "") -> Release:
         """The release of an adapter folder, made unless it is there. Without a `name` it takes the
@@ -164,16 +176,11 @@ class Registry:
         Raises Conflict where nothing was live before, or it may not serve any more.
         """
         with self._changing() as session:
-            live = _in_state(session, "live")
-            last = session.scalars(
-                select(ReleaseEvent)
-                .where(ReleaseEvent.from_state == "live", ReleaseEvent.to_state != "live")
-                .order_by(ReleaseEvent.id.desc())
-            ).first()
+            live, last = _in_state(session, "live"), _last_gone(session)
             if live is not None and last is not None and last.to_state == "refused":
                 return live
-            before = session.get(Release, last.release_id) if last is not None else None
-            if before is None or before.state != "retired":
+            before = _before(session, last)
+            if before is None:
                 off = f" To take it off: twofold model retire {live.name}" if live else ""
                 raise Conflict(f"There is no earlier release to roll back to.{off}")
             self._check_may_serve(before)
@@ -262,6 +269,21 @@ def _named(session: Session, name: str) -> Release:
 
 def _in_state(session: Session, state: str) -> Release | None:
     return session.scalar(select(Release).where(Release.state == state))
+
+
+def _last_gone(session: Session) -> ReleaseEvent | None:
+    """How the last release that was live ceased to be: retired, or refused by a roll-back."""
+    return session.scalars(
+        select(ReleaseEvent)
+        .where(ReleaseEvent.from_state == "live", ReleaseEvent.to_state != "live")
+        .order_by(ReleaseEvent.id.desc())
+    ).first()
+
+
+def _before(session: Session, gone: ReleaseEvent | None) -> Release | None:
+    """The release that a roll-back brings back."""
+    release = session.get(Release, gone.release_id) if gone is not None else None
+    return release if release is not None and release.state == "retired" else None
 
 
 def _free_name(session: Session, wanted: str, adapter: str, base: str) -> str:
