@@ -32,12 +32,13 @@ class Recipe(BaseModel):
     epochs: float = Field(gt=0)
     max_length: int = Field(gt=0)
     """Tokens of the longest row, reply included. Longer rows are refused, never cut."""
-    batch: int = Field(gt=0)
-    """Rows in one forward pass."""
-    accumulate: int = Field(default=1, gt=0)
-    """Forward passes in one optimizer step."""
+    batch: int = Field(default=1, gt=0)
+    """Sequences in one pass: of one row each, or with `packing` of `max_length` tokens."""
+    accumulate: int = Field(gt=0)
+    """Passes in one optimizer step."""
     packing: bool = False
-    """Several rows in one sequence, no padding; needs an attention that keeps them apart."""
+    """Several rows in one sequence. Nothing is padded: worth it where rows are short for the
+    device. The mask that keeps rows apart costs attention time over the whole sequence."""
     attention: str = "sdpa"
     """The attention implementation, by transformers' name."""
     gradient_checkpointing: bool = False
@@ -53,11 +54,11 @@ class Recipe(BaseModel):
     """The longest such answer, in tokens."""
 
     @model_validator(mode="after")
-    def _packable(self) -> Self:
-        if self.packing and "flash" not in self.attention:
+    def _unpadded(self) -> Self:
+        if self.batch > 1 and not self.packing:
             raise ValueError(
-                "packing needs an attention that keeps packed rows apart: set attention to "
-                "flash_attention_2 (or another flash kernel), or packing to false"
+                "rows of a batch would be padded to the longest one: set packing to true, or batch "
+                "to 1 and accumulate to what batch was"
             )
         return self
 

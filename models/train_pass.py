@@ -1,0 +1,46 @@
+"""One forward pass in training: its precision, and the loss of its reply. Imports torch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft.helpers import disable_input_dtype_casting
+from torch.nn import functional
+
+from models.recipes import Recipe
+from models.train_rows import MASKED
+
+
+def precision(recipe: Recipe) -> Any:
+    """The recipe's dtype, or float32 on a CPU that would have to emulate bfloat16."""
+    cpu = torch.cpu.get_capabilities()
+    able = torch.cuda.is_available() or any(
+        cpu.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")
+    )
+    return torch.bfloat16 if recipe.dtype == "bfloat16" and able else torch.float32
+
+
+@contextmanager
+def passes(model: Any, dtype: Any) -> Iterator[None]:
+    """Forward passes as in training: autocast, and no detour of LoRA's inputs through float32."""
+    mixed = dtype == torch.bfloat16
+    device = next(model.parameters()).device.type
+    with (
+        disable_input_dtype_casting(model, active=mixed),
+        torch.autocast(device, dtype=torch.bfloat16, enabled=mixed),
+    ):
+        yield
+
+
+def reply_loss(model: Any, inputs: dict[str, Any]) -> tuple[Any, int]:
+    """Summed cross entropy of the unmasked labels of one sequence (1, length), and their count.
+
+    Logits are made for these alone: prompts are ten times as long as replies, and a vocabulary can
+    be as wide as the rest of a small model.
+    """
+    labels = inputs["labels"][0, 1:]
+    kept = (labels != MASKED).nonzero().flatten()
+    fed = {name: value for name, value in inputs.items() if name != "labels"}
+    logits = model(**fed, use_cache=False, logits_to_keep=kept).logits[0]
+    return functional.cross_entropy(logits.float(), labels[kept], reduction="sum"), len(kept)

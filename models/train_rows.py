@@ -1,0 +1,74 @@
+"""From a row to the tokens that are trained on: the prompt as it is served, and the reply.
+
+Loss is taken on the reply and its end only. Prompt and reply are tokenized apart, because that is
+how serving meets them: the server tokenizes the prompt, and the model goes on from there.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from models.data.rows import Row
+from models.recipes import Recipe
+from twofold.errors import InvalidInput
+
+MASKED = -100
+"""The label of a token that no loss is taken on, as torch's cross entropy has it."""
+_NAMED = 3
+
+
+class Tokenizer(Protocol):
+    """What of a transformers tokenizer is used here."""
+
+    chat_template: Any
+    eos_token_id: Any
+
+    def apply_chat_template(
+        self,
+        conversation: list[dict[str, str]],
+        *,
+        add_generation_prompt: bool,
+        tokenize: bool,
+        return_dict: bool,
+    ) -> Any: ...
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> Any: ...
+
+
+class Encoded(NamedTuple):
+    """Tokens of one row; `labels` are `input_ids` where loss is taken and `MASKED` elsewhere."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+
+def prompt_ids(tokenizer: Tokenizer, row: Row) -> list[int]:
+    """The prompt's tokens, as a server with the tokenizer's chat template makes them."""
+    messages = [{"role": said.role, "content": said.content} for said in row.messages]
+    ids: list[int] = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+    return ids
+
+
+def encode(tokenizer: Tokenizer, row: Row) -> Encoded:
+    prompt = prompt_ids(tokenizer, row)
+    reply = [*tokenizer.encode(row.target, add_special_tokens=False), tokenizer.eos_token_id]
+    return Encoded(prompt + reply, [MASKED] * len(prompt) + reply)
+
+
+def encode_all(tokenizer: Tokenizer, rows: Sequence[Row], recipe: Recipe) -> list[Encoded]:
+    """Raises InvalidInput naming the rows that are longer than the recipe allows."""
+    encoded = [encode(tokenizer, row) for row in rows]
+    long = [
+        f"{row.id} ({len(each.input_ids):,})"
+        for row, each in zip(rows, encoded, strict=True)
+        if len(each.input_ids) > recipe.max_length
+    ]
+    if long:
+        named = ", ".join(long[:_NAMED]) + (", …" if len(long) > _NAMED else "")
+        raise InvalidInput(
+            f"{len(long)} of {len(rows)} rows are longer than the {recipe.max_length:,} tokens of "
+            f"recipe {recipe.name}: {named}. Build the dataset with a smaller context, or raise "
+            "max_length in a recipe of your own."
+        )
+    return encoded
