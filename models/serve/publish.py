@@ -54,15 +54,19 @@ class Publisher:
     def warm(self) -> list[str]:
         """Load what should be there, and ask every name once, so that no customer is the first to.
         The names."""
-        releases = self.registry.wanted()
-        for release in releases:
-            self.ready(release)
-        profiles: dict[str, Profile] = {release.name: release.profile for release in releases}
-        served = self.server.served()
-        for name, each in served.items():
-            if not each.parent or name in profiles:
-                self._greet(name, profiles.get(name, "full"))
-        return [name for name, each in served.items() if not each.parent or name in profiles]
+        profiles: dict[str, Profile] = {}
+        asked = set()
+        for release in self.registry.wanted():
+            profiles[release.name] = release.profile
+            if self.ready(release):
+                asked.add(release.name)
+        for name, served in self.server.served().items():
+            if not served.parent:
+                profiles[name] = "full"
+        for name, profile in profiles.items():
+            if name not in asked:
+                self._greet(name, profile)
+        return list(profiles)
 
     def sweep(self) -> list[str]:
         """Unload what was retired or refused longer than `grace_s` ago. The names."""

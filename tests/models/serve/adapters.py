@@ -15,7 +15,7 @@ from models.manifest import (
     file_sha256,
     write_adapter,
 )
-from models.recipes import Recipe
+from models.recipes import load_recipe
 from twofold.house import HousePolicy
 from twofold.ledger.releases import Release
 from twofold.prompt import prompt_digest
@@ -41,9 +41,7 @@ def adapter(folder: Path, policy: HousePolicy, *, weights: bytes = b"", **change
         "prompt": prompt_digest(policy, "tuned"),
         "house": policy.digest,
         "fingerprint": "f" * 12,
-        "recipe": Recipe(
-            name="cpu", rank=8, alpha=16, learning_rate=1e-3, epochs=1, max_length=1024, batch=4
-        ),
+        "recipe": load_recipe("tiny-cpu"),
         "seed": 1,
         "rows": Counts(train=10, eval=2),
         "tokens": 1000,

@@ -1,6 +1,6 @@
 """What may serve, what does, and that no order of calls, nor two at once, makes it otherwise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,16 @@ from twofold.ledger import Ledger
 from twofold.ledger.releases import SERVED, Release
 
 Published = Callable[[str], Release]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    ledger = Ledger(url)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture
