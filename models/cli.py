@@ -1,9 +1,7 @@
-"""Commands of this plane: `twofold eval` and `twofold diagnose`."""
+"""Commands of this plane: `twofold eval` and `diagnose`; others register themselves."""
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +9,9 @@ from typing import Annotated, Any
 import httpx
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models import cli_release
+from models import cli_release, cli_train
+from models.data import cli as data
 from models.evaluate import answers, retrieval, scope, show
 from models.evaluate.answers import Outcome
 from models.evaluate.attribute import Finding, attribute, record
@@ -46,7 +44,9 @@ class Rewriting(StrEnum):
 def register(app: typer.Typer) -> None:
     app.add_typer(evals, name="eval")
     app.command("diagnose")(diagnose)
+    data.register(app)
     cli_release.register(app)
+    cli_train.register(app)
 
 
 @evals.command("answers")
@@ -74,7 +74,7 @@ def eval_answers(
     cases = load_suite(path, split.value)
     cases = cases[:limit] if limit else cases
     console = Console()
-    with _bar() as progress:
+    with show.bar() as progress:
         asked = _ask(cases, url, key, pass_as_of, concurrency, progress)
         outcomes, findings = asyncio.run(asked)
     report = answers.score(outcomes)
@@ -118,7 +118,7 @@ def eval_retrieval(
     """Measure BM25, dense, fusion and the full pipeline on labelled queries, side by side."""
     chosen = None if split == Split.ALL else split
     labelled = load_labelled(folder, corpus, queries, qrels, chosen)
-    with _bar() as progress:
+    with show.bar() as progress:
         rankings = open_local(Settings()).rankings(labelled, rewrite.value, locale, progress)
     report = retrieval.report(labelled, rankings)
     if as_json:
@@ -135,7 +135,7 @@ def eval_scope(
     """Measure whether the intent classifier knows what is out of scope."""
     data = scope.load_scope(folder)
     judged = [*data["val"], *data["test"]]
-    with _bar() as progress:
+    with show.bar() as progress:
         found = open_local(Settings()).scoped(
             data["train"], scope.OUTSIDE, [row.text for row in judged], progress
         )
@@ -202,21 +202,3 @@ def _failures(path: Path) -> list[dict[str, Any]]:
                 f"{path}: line {number} is no failed answer of `twofold eval answers --failures`."
             ) from None
     return rows
-
-
-@contextmanager
-def _bar() -> Iterator[Report]:
-    """A progress bar on standard error, where a person watches."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
-        tasks: dict[str, Any] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, total=total)
-
-        yield report

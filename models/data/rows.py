@@ -81,7 +81,7 @@ class Row(_Model):
     """The reply on the wire."""
     documents: tuple[Document, ...]
     history: tuple[Turn, ...]
-    """As a model is shown it: cut to what it remembers, without marks."""
+    """Oldest first."""
     question: str
     locale: str
     audience: str
@@ -98,7 +98,8 @@ class Row(_Model):
     @property
     def made(self) -> str:
         """Nothing for a row as it came, else `changed`, `gap` or `closed`."""
-        return self.ref.partition(MADE)[2].partition("-")[0]
+        _, made, how = self.ref.rpartition(MADE)
+        return how.partition("-")[0] if made else ""
 
     @property
     def parent(self) -> str:
@@ -120,6 +121,11 @@ class Row(_Model):
     def reply(self) -> tuple[Header | None, str]:
         """The target's header, None where it breaks the contract, and its text."""
         return split(self.target)
+
+    @property
+    def text(self) -> str:
+        """The target without its header."""
+        return self.reply[1]
 
     def chunks(self) -> list[Chunk]:
         return [document.as_chunk() for document in self.documents]

@@ -23,6 +23,28 @@ class AnswerClient:
         """The answer record: candidates with scores, packed chunks, verdicts, signals."""
         return await self._json("GET", f"/v1/answers/{answer_id}")
 
+    async def packed(self, answer_id: str) -> dict[str, Any]:
+        """The passages that an answer was made from, with their texts."""
+        return await self._json("GET", f"/v1/answers/{answer_id}/packed")
+
+    async def conversation(self, id: str) -> dict[str, Any]:
+        return await self._json("GET", f"/v1/conversations/{id}")
+
+    async def forget(self, conversation: str) -> None:
+        """Delete a conversation with its answers and hand-overs."""
+        path = f"/v1/conversations/{conversation}"
+        response = await self._send("DELETE", path)
+        if not response.is_success:
+            self._body(response, "DELETE", path)
+
+    async def approved(self) -> list[dict[str, Any]]:
+        """Every answer whose latest rating is `up`."""
+        return await self._pages("/v1/feedback?rating=up", "ratings")
+
+    async def replies(self) -> list[dict[str, Any]]:
+        """Every reply of a person to a hand-over, oldest first."""
+        return await self._pages("/v1/handoffs/replies?", "replies")
+
     async def search(self, body: dict[str, Any]) -> dict[str, Any]:
         """Retrieval alone, with the text of every candidate."""
         return await self._json("POST", "/v1/search", body)
@@ -36,6 +58,14 @@ class AnswerClient:
             return None
         sections = self._body(response, "GET", path)["sections"]
         return "\n\n".join(section["text"] for section in sections)
+
+    async def _pages(self, path: str, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        after = 0
+        while page := (await self._json("GET", f"{path}&after={after}"))[name]:
+            found += page
+            after = page[-1]["id"]
+        return found
 
     async def _json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         return self._body(await self._send(method, path, body), method, path)

@@ -1,14 +1,17 @@
 """Reports as tables, for a person at a terminal."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models.evaluate import answers
 from models.evaluate.answers import AnswerReport
 from models.evaluate.attribute import CAUSES
+from models.evaluate.local import Progress as Report
 from models.evaluate.ranking import METRICS
 from models.evaluate.retrieval import RetrievalReport
 from models.evaluate.scope import PUBLISHED, ScopeReport
@@ -114,3 +117,21 @@ def _most_common(texts: Iterable[str]) -> str:
         counts[text] = counts.get(text, 0) + 1
     best = sorted(counts.items(), key=lambda item: -item[1])[:3]
     return "\n".join(f"{n}x {text}" for text, n in best)
+
+
+@contextmanager
+def bar() -> Iterator[Report]:
+    """A progress bar on standard error, where a person watches."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield report

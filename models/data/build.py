@@ -1,0 +1,56 @@
+"""A dataset folder out of collected rows: split, varied, written."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from models.data.collect import Built
+from models.data.plan import Plan
+from models.data.rows import Manifest, Row, Split, write_manifest, write_rows
+from models.data.split import alike, halves
+from models.data.vary import kind_of, varied
+from twofold.prompt import prompt_digest
+
+NEAR_HELDOUT: Final = "it says nearly what a held-out row says"
+
+
+def apart(built: Built, heldout: Sequence[Row]) -> None:
+    """Take out of what was collected every row that says nearly what a held-out one says."""
+    near = {other for one, other in alike([*heldout, *built.rows]) if one < len(heldout) <= other}
+    kept = [row for at, row in enumerate(built.rows, start=len(heldout)) if at not in near]
+    if len(kept) < len(built.rows):
+        built.left_out[NEAR_HELDOUT] += len(built.rows) - len(kept)
+    built.rows[:] = kept
+
+
+def divided(rows: Sequence[Row], plan: Plan) -> dict[Split, list[Row]]:
+    """`train` and `eval`, each varied on its own."""
+    train, held = halves(rows, plan.eval_share, plan.seed)
+    return {"train": varied(train, plan), "eval": varied(held, plan)}
+
+
+def write(
+    folder: Path, splits: Mapping[Split, Sequence[Row]], built: Built, plan: Plan
+) -> Manifest:
+    """All files, and last the manifest."""
+    files = {f"{name}.jsonl": write_rows(folder / f"{name}.jsonl", rows)
+             for name, rows in splits.items()}  # fmt: skip
+    train = splits["train"]
+    kinds = Counter(kind_of(row) for row in train)
+    manifest = Manifest(
+        created=time.time(),
+        profile=plan.profile,
+        prompt=prompt_digest(plan.house, plan.profile),
+        house=plan.house.digest,
+        fingerprint=built.fingerprint,
+        files=files,
+        wanted=dict(plan.wanted),
+        reached={kind: round(kinds[kind] / max(1, len(train)), 4) for kind in plan.wanted},
+        left_out=dict(sorted(built.left_out.items())),
+        masked=built.masked,
+        seed=plan.seed,
+    )
+    write_manifest(folder, manifest)
+    return manifest

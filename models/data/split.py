@@ -1,0 +1,124 @@
+"""Training rows and evaluation rows that share no document, no conversation and no near-duplicate.
+
+A document counts where it holds the answer: what was packed beside it is shared by everything.
+"""
+
+import hashlib
+import re
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import chain
+
+from models.data.rows import Row
+
+NEAR = 0.7
+"""Share of phrases in common (Jaccard) above which two texts say the same."""
+SHINGLE = 3
+"""Words of a phrase; of a shorter text the whole is one."""
+PERMUTATIONS = 64
+_WORD = re.compile(r"\w+")
+
+
+def grouped(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that must stay together, each group in the order of `rows`."""
+    union = _Union(len(rows))
+    first: dict[Hashable, int] = {}
+    for at, row in enumerate(rows):
+        for key in ties(row):
+            union.join(first.setdefault(key, at), at)
+    for one, other in chain(alike(rows), on_alike_passages(rows)):
+        union.join(one, other)
+    groups: dict[int, list[Row]] = {}
+    for at, row in enumerate(rows):
+        groups.setdefault(union.root(at), []).append(row)
+    return list(groups.values())
+
+
+def halves(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """(training, evaluation) with about `share` of the rows in the second, whole groups each.
+
+    By hash of a group's ids, so that equal rows give equal halves.
+    """
+    room = share * len(rows)
+    held: set[str] = set()
+    for group in sorted(grouped(rows), key=lambda group: _draw(group, seed)):
+        if len(held) + len(group) <= room:
+            held |= {row.id for row in group}
+    return [r for r in rows if r.id not in held], [r for r in rows if r.id in held]
+
+
+def ties(row: Row) -> Iterator[Hashable]:
+    """What a row shares with others that must not be told apart from it."""
+    yield "row", row.parent
+    opening = row.history[0].text if row.history else row.question
+    yield "conversation", " ".join(_WORD.findall(opening.lower()))
+    for n in row.gold:
+        yield "document", row.documents[n - 1].document
+
+
+def alike(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    """Pairs of indices, the earlier first, of rows whose question and reply say nearly the same.
+
+    MinHash finds candidates, the exact index judges."""
+    return _near((at, phrases(_spoken(row))) for at, row in enumerate(rows))
+
+
+def on_alike_passages(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    """The same for the passages that hold the answer."""
+    return _near(
+        (at, phrases(row.documents[n - 1].text)) for at, row in enumerate(rows) for n in row.gold
+    )
+
+
+def phrases(text: str) -> frozenset[str]:
+    words = _WORD.findall(text.lower())
+    many = range(max(1, len(words) - SHINGLE + 1))
+    return frozenset(" ".join(words[at : at + SHINGLE]) for at in many)
+
+
+def _spoken(row: Row) -> str:
+    """The question, with the reply where it is not the house's fixed one."""
+    fixed = row.expected.action != "ANSWER"
+    turns = " ".join(turn.text for turn in row.history)
+    return f"{turns} {row.question} {'' if fixed else row.text}"
+
+
+def _near(texts: Iterable[tuple[int, frozenset[str]]]) -> Iterator[tuple[int, int]]:
+    # Here, because it takes a second to import and every command would pay it.
+    from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
+
+    # Bands that miss few at the threshold; the exact index below takes out what is too far.
+    lsh = MinHashLSH(threshold=NEAR - 0.2, num_perm=PERMUTATIONS)
+    known: dict[frozenset[str], set[int]] = {}
+    for at, text in texts:
+        if text in known:
+            yield from ((other, at) for other in sorted(known[text]) if other != at)
+            known[text].add(at)
+            continue
+        sketch = MinHash(PERMUTATIONS)
+        sketch.update_batch([phrase.encode() for phrase in sorted(text)])
+        for other in lsh.query(sketch):
+            if len(text & other) / len(text | other) >= NEAR:
+                yield from ((one, at) for one in sorted(known[other]) if one != at)
+        lsh.insert(text, sketch)
+        known[text] = {at}
+
+
+def _draw(group: Sequence[Row], seed: int) -> str:
+    name = f"{seed}:{min(row.id for row in group)}"
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+class _Union:
+    """Disjoint sets of 0..n-1."""
+
+    def __init__(self, n: int) -> None:
+        self._up = list(range(n))
+
+    def root(self, at: int) -> int:
+        while self._up[at] != at:
+            self._up[at] = self._up[self._up[at]]
+            at = self._up[at]
+        return at
+
+    def join(self, one: int, other: int) -> None:
+        self._up[max(self.root(one), self.root(other))] = min(self.root(one), self.root(other))

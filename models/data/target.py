@@ -1,0 +1,171 @@
+"""The reply that a row teaches: approved and cited anew, made of the sources, or the house's own.
+
+A reply that answers may only say what stands in the passages that the row shows: what does not is
+no row. Training on it would teach to invent.
+"""
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from typing import NamedTuple
+
+from models.data.seeds import Cite, Seed
+from models.data.sentences import ENCODER, Passages, Sentence, joined, sentences
+from models.evaluate.facts import says
+from twofold.house import NOT_IN_SOURCES, HousePolicy
+from twofold.prose import Span, blocks, items, parts, plain, squeeze
+from twofold.reply import Escalation, render
+
+GOLD_NOT_PACKED = "no gold document among the packed"
+FACT_NOT_PACKED = "a key fact stands in no gold passage that was packed"
+NOT_HELD = "a sentence of the approved reply stands in no passage that was packed"
+TOO_LONG = "the reply is longer than the house allows"
+HEADER_ROWS = 2
+_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
+
+
+class Answered(NamedTuple):
+    """What the service itself said to a seed's question, and what its marks mean."""
+
+    action: str
+    text: str
+    cites: Mapping[int, Cite]
+
+
+class Target(NamedTuple):
+    wire: str
+    gold: tuple[int, ...] = ()
+    """Marks of the packed documents that hold the answer."""
+
+
+Marked = tuple[Sentence, int]
+"""A sentence and the mark it carries; 0 for one that claims nothing."""
+
+
+def target(
+    seed: Seed, answered: Answered, passages: Passages, house: HousePolicy, locale: str
+) -> Target | str:
+    """The reply on the wire, or why there can be none."""
+    if seed.action != "ANSWER":
+        return Target(_of_house(seed, answered, house, locale))
+    gold = {n for n, d in passages.documents.items() if any(g.means(d.document) for g in seed.gold)}
+    if not gold:
+        return GOLD_NOT_PACKED
+    said = (
+        _cited_anew(seed.text, seed.cites, passages)
+        if seed.text
+        else _of_sources(seed, answered, passages, gold)
+    )
+    if isinstance(said, str):
+        return said
+    text = joined(said)
+    if len(text.split()) > house.style.max_words:
+        return TOO_LONG
+    return Target(render("ANSWER", text), tuple(sorted(gold & {mark for _, mark in said})))
+
+
+def gap(question: str, house: HousePolicy, locale: str) -> str:
+    """The wire reply where nothing that is shown answers: in the house's words."""
+    team = house.reasons[NOT_IN_SOURCES].team
+    say = house.say(locale)
+    topic = ENCODER.topic(question, locale)
+    text = say.not_in_sources.format(team=say.teams[team], topic=topic).strip()
+    return render("ESCALATE", text, Escalation(team, NOT_IN_SOURCES))
+
+
+def _of_house(seed: Seed, answered: Answered, house: HousePolicy, locale: str) -> str:
+    """The house's sentence, as the service says it; only what to ask back may be others' words."""
+    say = house.say(locale)
+    if seed.action == "DECLINE":
+        return render("DECLINE", say.decline.strip())
+    if seed.action == "CLARIFY":
+        asked = seed.text or (answered.text if answered.action == "CLARIFY" else "")
+        return render("CLARIFY", asked.strip() if "?" in asked else say.clarify.strip())
+    if seed.reason == NOT_IN_SOURCES:
+        return gap(seed.question, house, locale)
+    text = say.escalate.format(team=say.teams[seed.team]).strip()
+    return render("ESCALATE", text, Escalation(seed.team, seed.reason))
+
+
+def _cited_anew(text: str, cites: Mapping[int, Cite], passages: Passages) -> list[Marked] | str:
+    """A cited reply with each sentence marked by the packed passage that holds it."""
+    said: list[Marked] = []
+    for sentence in sentences(text):
+        if not sentence.marks and not passages.claims(sentence):
+            said.append((sentence, 0))
+            continue
+        among = [n for mark in sentence.marks for n in _meant(cites.get(mark), passages)]
+        mark = passages.holder(sentence, among if sentence.marks else passages.documents)
+        if mark is None:
+            return NOT_HELD
+        said.append((sentence, mark))
+    return said
+
+
+def _meant(cite: Cite | None, passages: Passages) -> list[int]:
+    """Packed passages of the cited document: those that hold the quote, else all of them."""
+    if cite is None:
+        return []
+    own = [n for n, d in passages.documents.items() if cite.means(d.document)]
+    quote = squeeze(cite.quote)
+    exact = [n for n in own if quote and quote in squeeze(passages.documents[n].text)]
+    return exact or own
+
+
+def _of_sources(
+    seed: Seed, answered: Answered, passages: Passages, gold: Set[int]
+) -> list[Marked] | str:
+    """The sentences that carry the key facts: of the service's own verified reply where it has
+    them all, else of the gold passages."""
+    if answered.action == "ANSWER":
+        said = _cited_anew(answered.text, answered.cites, passages)
+        if not isinstance(said, str):
+            own = [(sentence, mark) for sentence, mark in said if mark in gold]
+            if chosen := _carrying(own, seed, passages) if seed.facts else own:
+                return chosen
+    literal = [
+        (Sentence(plain(text[span.start : span.end]), (n,), block.kind), n)
+        for n in sorted(gold)
+        for text in [passages.documents[n].text]
+        for block in blocks(text)
+        for span in ([block.span] if block.kind in ("table", "code") else parts(text, block))
+    ]
+    return _carrying(literal, seed, passages) or FACT_NOT_PACKED
+
+
+def _carrying(said: Sequence[Marked], seed: Seed, passages: Passages) -> list[Marked]:
+    """The fewest of `said` that state every fact, nearest to the question first chosen, in order;
+    nothing where they cannot."""
+    question = passages.terms(seed.question)
+    worth = [len(question & passages.terms(each.text)) for each, _ in said]
+    missing = list(seed.facts)
+    chosen: set[int] = set()
+    while missing:
+        states = [sum(says(each.text, fact) for fact in missing) for each, _ in said]
+        best = max(range(len(said)), key=lambda i: (states[i], worth[i], -i), default=None)
+        if best is None or not states[best]:
+            return []
+        chosen.add(best)
+        missing = [fact for fact in missing if not says(said[best][0].text, fact)]
+    return [
+        (_trimmed(said[i][0], seed.facts, question, passages), said[i][1]) for i in sorted(chosen)
+    ]
+
+
+def _trimmed(
+    sentence: Sentence, facts: Sequence[tuple[str, ...]], question: Set[int], passages: Passages
+) -> Sentence:
+    """A list item as a sentence; of a table its header and the rows that carry the facts."""
+    if sentence.kind == "list":
+        return sentence._replace(text=_ITEM.sub("", sentence.text), kind="paragraph")
+    if sentence.kind != "table":
+        return sentence
+    text = sentence.text
+    rows = [text[row.start : row.end].strip() for row in items(text, Span(0, len(text)))]
+    head, body = rows[:HEADER_ROWS], rows[HEADER_ROWS:]
+    kept = [
+        max(able, key=lambda row: len(question & passages.terms(row)))
+        for fact in facts
+        if (able := [row for row in body if says(row, fact)])
+    ]
+    body = [row for row in body if row in kept] or body
+    return sentence._replace(text="\n".join([*head, *body]))

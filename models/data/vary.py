@@ -1,0 +1,99 @@
+"""What is made of rows: other facts, answers taken away, no documents at all; at stated shares."""
+
+import random
+from collections.abc import Sequence
+
+from models.data.change import changed
+from models.data.plan import Plan
+from models.data.rows import MADE, Document, Row
+from models.data.sentences import Passages, sentences
+from models.data.target import gap
+from models.evaluate.facts import says
+from twofold.house import NOT_IN_SOURCES, HousePolicy
+
+
+def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
+    """The rows of one split with those made of them, at the shares that the plan wants."""
+    answering = [row for row in rows if kind_of(row) == "answer"]
+    copies = [
+        copy
+        for row in answering
+        for n in range(1, plan.copies + 1)
+        if (copy := changed(row, n, plan.seed)) is not None and _held(copy)
+    ]
+    rng = random.Random(plan.seed)  # noqa: S311  not a secret
+    sources = [*answering, *copies]
+    made = {
+        "not_in_sources": [g for row in sources if (g := _without_gold(row, plan.house))],
+        "closed": [_closed(row, plan.house) for row in answering],
+    }
+    kept = {kind: [r for r in rows if kind_of(r) == kind] for kind in (*plan.wanted, "answer")}
+    kept["answer"] += copies
+    whole = len(kept["answer"]) / max(0.01, 1 - sum(plan.wanted.values()))
+    chosen = set()
+    for kind, share in plan.wanted.items():
+        room = round(share * whole)
+        # What people asked and approved comes first; the house's examples and what is made fill up.
+        own = [row for row in kept[kind] if row.origin != "house"]
+        more = [row for row in kept[kind] if row.origin == "house"]
+        spare = made.get(kind, [])
+        rng.shuffle(more)
+        rng.shuffle(spare)
+        chosen |= {row.id for row in [*own, *[*more, *spare][: max(0, room - len(own))]]}
+    every = [*rows, *copies, *made["not_in_sources"], *made["closed"]]
+    final = [row for row in every if row.id in chosen or kind_of(row) == "answer"]
+    final.sort(key=lambda row: (row.parent, row.id))
+    return [rendered(row, plan.house) for row in final]
+
+
+def kind_of(row: Row) -> str:
+    """`answer`, `clarify`, `decline`, `escalate` (to a person), `not_in_sources` or `closed`."""
+    if row.made == "closed":
+        return "closed"
+    if row.expected.reason == NOT_IN_SOURCES:
+        return NOT_IN_SOURCES
+    return row.expected.action.lower()
+
+
+def rendered(row: Row, house: HousePolicy) -> Row:
+    return row.model_copy(update={"messages": row.rendered(house)})
+
+
+def _held(row: Row) -> bool:
+    """Whether each sentence still stands in what it cites, after numbers were changed."""
+    passages = Passages(row.documents, row.locale)
+    return all(passages.hold(s.marks, s) for s in sentences(row.text) if s.marks)
+
+
+def _without_gold(row: Row, house: HousePolicy) -> Row | None:
+    """The same question with what answers it taken away; None where something still does."""
+    gold = {row.documents[n - 1].document for n in row.gold}
+    rest = [d for d in row.documents if d.document not in gold]
+    passages = Passages(rest, row.locale)
+    claims = [s for s in sentences(row.text) if passages.claims(s)]
+    answered = any(passages.holder(s, passages.documents) for s in claims)
+    stated = row.facts and all(
+        any(says(passages.whole(n), fact) for n in passages.documents) for fact in row.facts
+    )
+    return None if answered or stated else _made(row, "gap", rest, house)
+
+
+def _closed(row: Row, house: HousePolicy) -> Row:
+    """The same question asked with no documents at all."""
+    return _made(row, "closed", (), house)
+
+
+def _made(row: Row, how: str, documents: Sequence[Document], house: HousePolicy) -> Row:
+    ref = f"{row.ref}{MADE}{how}"
+    return row.model_copy(
+        update={
+            "id": f"{row.origin}:{ref}",
+            "ref": ref,
+            "documents": tuple(
+                d.model_copy(update={"n": n}) for n, d in enumerate(documents, start=1)
+            ),
+            "target": gap(row.question, house, row.locale),
+            "gold": (),
+            "facts": (),
+        }
+    )
