@@ -8,6 +8,7 @@
     ├── Unauthorized        no key, or none that is known
     ├── Forbidden           the key does not carry the scope or the audience
     ├── Overloaded          try again later; `retry_after` seconds
+    ├── Unavailable         the ledger does not answer: nothing can be kept or promised; the same
     ├── UpstreamError       a model server, an index or a source failed or answered nonsense
     └── SetupError          the installation is incomplete
         └── Outdated        the index was made by something else; it can be built again
@@ -65,6 +66,15 @@ class Overloaded(TwofoldError):
     slug = "overloaded"
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(TwofoldError):
+    status = 503
+    slug = "unavailable"
+
+    def __init__(self, message: str, retry_after: float = 5.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

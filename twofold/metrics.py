@@ -21,6 +21,8 @@ SOURCE_KINDS: Final = (
 DRIFTS: Final = ("missing", "wrong", "orphans")
 STAGES: Final = ("condense", "embed", "search", "rerank", "pack")
 FATES: Final = ("packed", "cut")
+LANES: Final = ("live", "canary")
+LANE_OUTCOMES: Final = ("served", "failed", "broke_off")
 LADDER: Final = ("tuned", "base", "composer", "escalation")
 REPAIRS: Final = (
     *("header_loose", "header_missing", "reason_unknown", "team_wrong"),
@@ -30,7 +32,7 @@ PROBLEMS: Final = ("uncited", "unsupported", "number", "promise", "banned", "lin
 ACTIONS: Final = ("ANSWER", "CLARIFY", "ESCALATE", "DECLINE")
 REFUSALS: Final = (
     *("invalid-input", "not-found", "conflict", "too-large", "forbidden", "overloaded"),
-    *("unauthorized", "upstream", "setup", "internal", OTHER),
+    *("unauthorized", "unavailable", "upstream", "setup", "internal", OTHER),
 )
 TARGETS: Final = ("webhook", "zendesk", "slack")
 DELIVERIES: Final = ("delivered", "failed", "dead")
@@ -108,6 +110,27 @@ BEHAVIOUR_FIRST_TOKEN = Histogram(
     "From the question's arrival to the first word of the reply.",
     buckets=_ANSWER_SECONDS,
 )
+BEHAVIOUR_LANE_REPLIES = Counter(
+    "twofold_behaviour_lane_replies_total",
+    "Replies asked of the live release and of the canary; a failed one went down the ladder.",
+    ["lane", "outcome"],
+)
+BEHAVIOUR_LANE_REPAIRS = Counter(
+    "twofold_behaviour_lane_repairs_total",
+    "Mended breaches of the reply contract, by lane of the release.",
+    ["lane"],
+)
+BEHAVIOUR_LANE_STRUCK = Counter(
+    "twofold_behaviour_lane_struck_sentences_total",
+    "Sentences that verification struck, by lane of the release.",
+    ["lane"],
+)
+BEHAVIOUR_LANE_FIRST_TOKEN = Histogram(
+    "twofold_behaviour_lane_first_token_seconds",
+    "From asking the model to its first token, by lane of the release.",
+    ["lane"],
+    buckets=_ANSWER_SECONDS,
+)
 
 ANSWER_SECONDS = Histogram(
     "twofold_answer_seconds",
@@ -148,6 +171,9 @@ def _start_at_zero() -> None:
         (BEHAVIOUR_REPAIRS, REPAIRS),
         (BEHAVIOUR_SENTENCES, PROBLEMS),
         (BEHAVIOUR_TOKENS, ("prompt", "completion")),
+        (BEHAVIOUR_LANE_REPAIRS, LANES),
+        (BEHAVIOUR_LANE_STRUCK, LANES),
+        (BEHAVIOUR_LANE_FIRST_TOKEN, LANES),
         (ANSWER_SECONDS, ACTIONS),
         (ANSWER_REFUSED, REFUSALS),
     ):
@@ -156,6 +182,9 @@ def _start_at_zero() -> None:
     for kind in SOURCE_KINDS:
         for outcome in OUTCOMES:
             INGESTION_DOCUMENTS.labels(kind, outcome)
+    for lane in LANES:
+        for outcome in LANE_OUTCOMES:
+            BEHAVIOUR_LANE_REPLIES.labels(lane, outcome)
     for target in TARGETS:
         for outcome in DELIVERIES:
             HANDOFF_DELIVERIES.labels(target, outcome)

@@ -1,6 +1,7 @@
 """The answer service: its composition root, and its HTTP application."""
 
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -36,6 +37,7 @@ def open_parts(stack: Stack) -> Parts:
         ladder=open_ladder(settings, house, decider),
         reranker=open_reranker(settings),
         searches=Crowd(settings.searches, settings.search_queue, BUSY),
+        searchers=ThreadPoolExecutor(settings.searches, "search"),
     )
 
 

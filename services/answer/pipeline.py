@@ -1,19 +1,29 @@
-"""A question's way: guard, condense, retrieve, rerank, pack, generate, verify, decide, record."""
+"""A question's way: guard, condense, retrieve, rerank, pack, generate, verify, decide, record.
+
+Every question ends in one of three ways. It is answered. Or, where index or embedder do not answer,
+it is handed over with the words that search is down. Or, where the ledger does not answer, it is
+refused, to be asked again: a hand-over is a row of the outbox before it is a promise, and a spool
+beside the ledger would be a promise kept on one machine's disk, which nobody could look up, delete
+or deliver twice at most.
+"""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
+import numpy as np
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.answer.condense import as_of_in, condense
-from services.answer.contract import Ask, Found, Question
+from services.answer.contract import Ask, Evidence, Found, Question
 from services.answer.crowd import Crowd
 from services.answer.decide import Decider
 from services.answer.events import Acted, Answered, Cited, Delta, Done, Event, Meta
@@ -21,22 +31,24 @@ from services.answer.generate import Seen, Told
 from services.answer.generate.ladder import Ladder
 from services.answer.guard import clean, detect_locale
 from services.answer.pack import Terms, pack
-from services.answer.record import recall, record
+from services.answer.record import SLOW, recall, record
 from services.answer.rerank import rerank
 from services.answer.retrieve import retrieve
 from services.answer.verify import Sources
 from services.answer.watch import Watch
 from twofold import metrics
 from twofold.clients.rerank import Reranker
-from twofold.errors import SetupError, TwofoldError, UpstreamError
+from twofold.errors import TwofoldError, Unavailable
 from twofold.house import HousePolicy
-from twofold.index import Scope
+from twofold.index import Scope, SparseVector
 from twofold.stack import Stack
 
 T = TypeVar("T")
 
 GRACE_S = 2.0
 """Past its deadline an answer still has this long to be recorded: without it, it is lost."""
+SEARCH_SHARE = 0.5
+"""Search may take this much of a question's time: the rest is for saying what came of it."""
 BUSY = "More questions arrive than can be searched for. Ask again in a moment."
 
 _log = structlog.get_logger("twofold.pipeline")
@@ -52,6 +64,8 @@ class Parts:
     ladder: Ladder
     reranker: Reranker | None = None
     searches: Crowd = field(default_factory=lambda: Crowd(8, 32, BUSY))
+    searchers: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, "search"))
+    """Threads of search alone: a search that hangs must not keep a hand-over from being written."""
     clock: Callable[[], float] = time.time
 
     async def aclose(self) -> None:
@@ -81,8 +95,8 @@ async def answer(ask: Ask, parts: Parts) -> AsyncGenerator[Event, None]:
         told = event
         assert isinstance(told, Told)  # noqa: S101  it comes last
         answered = _answered(meta, seen, told, watch)
-        write = partial(_write, ask, seen, told, answered, parts, watch)
-        await _apart(watch.until + GRACE_S, write)
+        until = watch.until + GRACE_S
+        await _apart(until, partial(_write, ask, seen, told, answered, parts, watch, until))
         watch.spoke()
         for event in _unsaid(told, answered):
             yield event
@@ -102,15 +116,25 @@ async def ask_once(ask: Ask, parts: Parts) -> Answered:
 async def look(ask: Ask, parts: Parts, watch: Watch) -> Seen:
     """Everything before a word is written: what is asked, what the sources hold, what that means.
 
-    Raises a TwofoldError.
+    Raises a TwofoldError; but where only search fails, what is seen is that.
     """
-    if parts.reranker is None:
-        return await _apart(watch.until, lambda: _search_and_weigh(ask, parts, watch))
-    question, found = await _apart(watch.until, lambda: _search(ask, parts, watch))
-    with watch.step("rerank"):
-        seconds = parts.stack.settings.reranker_s
-        found = await rerank(question.standalone, found, parts.reranker, seconds)
-    return await _apart(watch.until, lambda: _weigh(question, found, parts, watch))
+    until = watch.share(SEARCH_SHARE)
+    try:
+        if parts.reranker is None:
+            work = partial(_search_and_weigh, ask, parts, watch)
+            return await _apart(until, work, parts.searchers)
+        search = partial(_search, ask, parts, watch)
+        question, found = await _apart(until, search, parts.searchers)
+    except _NoSearch as error:
+        failed = str(error)
+    except _TooLate:
+        failed = "search: too slow"
+    else:
+        with watch.step("rerank"):
+            seconds = parts.stack.settings.reranker_s
+            found = await rerank(question.standalone, found, parts.reranker, seconds)
+        return await _apart(watch.until, lambda: _weigh(question, found, parts, watch))
+    return await _apart(watch.until, lambda: _unsearched(ask, parts, watch, failed))
 
 
 def understand(ask: Ask, parts: Parts) -> Question:
@@ -157,6 +181,16 @@ def _weigh(question: Question, found: Found, parts: Parts, watch: Watch) -> Seen
     return seen
 
 
+def _unsearched(ask: Ask, parts: Parts, watch: Watch, failed: str) -> Seen:
+    """What is left to see of a question when the sources cannot be searched: its words."""
+    with _naming_what_failed(), watch.step("condense"):
+        question = understand(ask, parts)
+    found = Found((), np.empty(0, np.float32), SparseVector([], []))
+    terms = Terms(parts.stack.sparse, question.locale, found)
+    verdict = parts.decider.unsearched(question, failed)
+    return Seen(question, found, (), terms, Sources((), terms), Evidence(), verdict, verdict)
+
+
 def _answered(meta: Meta, seen: Seen, told: Told, watch: Watch) -> Answered:
     return Answered(
         answer_id=meta.answer_id,
@@ -172,14 +206,14 @@ def _answered(meta: Meta, seen: Seen, told: Told, watch: Watch) -> Answered:
 
 
 def _write(
-    ask: Ask, seen: Seen, told: Told, answered: Answered, parts: Parts, watch: Watch
+    ask: Ask, seen: Seen, told: Told, answered: Answered, parts: Parts, watch: Watch, until: float
 ) -> None:
     """The record, and with it a handoff's outbox row: before any promise to the customer."""
     stack = parts.stack
     with _naming_what_failed(), watch.step("record"):
         record(
             stack.ledger, ask, seen.question, seen.found, seen.packed, told.draft, told.verified,
-            told.decision, answered, stack.fingerprint.digest,
+            told.decision, answered, stack.fingerprint.digest, until,
         )  # fmt: skip
     watch.ended(told)
 
@@ -193,24 +227,31 @@ def _unsaid(told: Told, answered: Answered) -> Iterator[Acted | Delta]:
         yield Delta(piece)
 
 
-async def _apart(until: float, work: Callable[[], T]) -> T:
+class _NoSearch(Exception):
+    """Index or embedder failed; the message says which problem it was."""
+
+
+class _TooLate(Unavailable):
+    pass
+
+
+async def _apart(until: float, work: Callable[[], T], threads: Executor | None = None) -> T:
     """`work` in a thread of its own; what still runs at `until` (time.monotonic) is left alone."""
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(max(0.0, until - time.monotonic())):
-            return await asyncio.to_thread(work)
+            return await loop.run_in_executor(threads, partial(copy_context().run, work))
     except TimeoutError as error:
-        raise UpstreamError("Search or ledger took too long. Ask again in a moment.") from error
+        raise _TooLate(SLOW) from error
 
 
 @contextmanager
 def _naming_what_failed() -> Iterator[None]:
     try:
         yield
-    except TwofoldError:
-        raise
     except SQLAlchemyError as error:
         _log.error("the ledger failed", exc_info=error)
-        raise SetupError("The ledger does not answer. Ask again in a moment.") from error
+        raise Unavailable("The ledger does not answer. Ask again in a moment.") from error
 
 
 @contextmanager
@@ -218,8 +259,9 @@ def _naming_search() -> Iterator[None]:
     """Index and embedder may be other machines: whatever they raise is their failure, not ours."""
     try:
         yield
-    except (TwofoldError, SQLAlchemyError):
+    except SQLAlchemyError:
         raise
     except Exception as error:
         _log.error("search failed", exc_info=error)
-        raise UpstreamError("Search does not answer. Ask again in a moment.") from error
+        slug = error.slug if isinstance(error, TwofoldError) else type(error).__name__
+        raise _NoSearch(f"search: {slug}") from error

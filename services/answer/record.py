@@ -19,11 +19,12 @@ from services.answer.contract import (
     Verified,
 )
 from services.answer.events import Answered
-from twofold.errors import NotFound
+from twofold.errors import NotFound, Unavailable
 from twofold.ledger import Ledger
 from twofold.ledger.models import Answer, Citation, Conversation, Handoff
 from twofold.reply import ACTIONS
 
+SLOW = "The ledger took too long. Ask again in a moment."
 REMEMBERED = 20
 """Turns of a conversation that are read back."""
 
@@ -64,7 +65,10 @@ def record(
     decision: Decision,
     answered: Answered,
     fingerprint: str,
+    until: float,
 ) -> None:
+    """Raises Unavailable past `until` (time.monotonic): the asker has been refused by then, and
+    will ask again; what was written is taken back."""
     now = time.time()
     with ledger.session() as session:
         conversation = session.get(Conversation, answered.conversation_id)
@@ -128,6 +132,9 @@ def record(
                     created_at=now,
                 )
             )
+            session.flush()
+        if time.monotonic() > until:
+            raise Unavailable(SLOW)
 
 
 def _scores(candidate: Candidate) -> dict[str, Any]:

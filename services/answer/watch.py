@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from services.answer.generate import Seen, Told
+from services.answer.generate import Seen, Told, Tried
 from twofold import metrics
 from twofold.house import NOT_IN_SOURCES
 
@@ -29,6 +29,11 @@ class Watch:
             self.timings[name] = time.perf_counter() - started
             if name in _STAGES:
                 metrics.KNOWLEDGE_STAGE.labels(_STAGES[name]).observe(self.timings[name])
+
+    def share(self, part: float) -> float:
+        """When `part` (0..1) of the time that is left now will be over."""
+        now = time.monotonic()
+        return now + part * (self.until - now)
 
     def spoke(self) -> None:
         """The customer gets the first word now."""
@@ -57,5 +62,19 @@ class Watch:
                 metrics.BEHAVIOUR_REPAIRS.labels(metrics.closed(repair, metrics.REPAIRS)).inc()
             metrics.BEHAVIOUR_TOKENS.labels("prompt").inc(told.draft.prompt_tokens)
             metrics.BEHAVIOUR_TOKENS.labels("completion").inc(told.draft.completion_tokens)
+        for tried in told.tried:
+            _release(tried, told)
         taken = time.monotonic() - self.started
         metrics.ANSWER_SECONDS.labels(told.decision.action).observe(taken)
+
+
+def _release(tried: Tried, told: Told) -> None:
+    """What one release did with the question: the canary is judged beside the live one by it."""
+    lane = tried.lane
+    metrics.BEHAVIOUR_LANE_REPLIES.labels(lane, tried.outcome).inc()
+    if tried.first_token_s is not None:
+        metrics.BEHAVIOUR_LANE_FIRST_TOKEN.labels(lane).observe(tried.first_token_s)
+    if tried.outcome != "failed" and told.draft is not None:
+        metrics.BEHAVIOUR_LANE_REPAIRS.labels(lane).inc(len(told.draft.repairs))
+        struck = sum(not verdict.ok for verdict in told.verified.verdicts)
+        metrics.BEHAVIOUR_LANE_STRUCK.labels(lane).inc(struck)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.answer.endpoints.problems import problem_of, respond
+from services.answer.endpoints.problems import headers_of, problem_of, respond
 from twofold.errors import Forbidden, InvalidInput, TooLarge, TwofoldError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -102,7 +102,7 @@ class Shield:
             problem = problem_of(error, scope.get("path"))
             # Too late for a status: the server sees an unfinished response, and cuts the line.
             if not started:
-                await respond(problem)(scope, receive, send)
+                await respond(problem, headers_of(error))(scope, receive, send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

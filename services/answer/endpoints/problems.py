@@ -9,11 +9,13 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from services.answer.schemas import Problem
-from twofold.errors import Overloaded, TwofoldError, Unauthorized
+from twofold.errors import Overloaded, TwofoldError, Unauthorized, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:twofold:problem:"
@@ -29,8 +31,10 @@ TITLES: Mapping[str, str] = {
     "setup": "The installation is incomplete",
     "too-large": "Over the limit",
     "unauthorized": "Who asks?",
+    "unavailable": "Not possible at the moment",
     "upstream": "A service we need failed",
 }
+NO_LEDGER = "The ledger does not answer. Ask again in a moment."
 UNEXPECTED = "Something unexpected went wrong here. Try again; if it stays, report the error_id."
 
 _log = structlog.get_logger("twofold.http")
@@ -60,6 +64,10 @@ def _declare(content: dict[str, Any], statuses: Iterable[int]) -> dict[int | str
 
 def problem_of(error: Exception, path: str | None = None) -> Problem:
     """The problem that `error` is to a caller. What was not foreseen is logged under an id."""
+    named = _named(error)
+    if named is not error:
+        _log.error("the ledger failed", path=_loggable(path), exc_info=error)
+        error = named
     if isinstance(error, TwofoldError):
         return Problem(
             type=URN + error.slug,
@@ -78,6 +86,13 @@ def problem_of(error: Exception, path: str | None = None) -> Problem:
         instance=path,
         error_id=error_id,
     )
+
+
+def _named(error: Exception) -> Exception:
+    """A database that cannot be reached is no bug of ours."""
+    if not isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+        return error
+    return Unavailable(NO_LEDGER)
 
 
 def _loggable(path: str | None) -> str | None:
@@ -111,9 +126,10 @@ def openai_error(problem: Problem) -> dict[str, Any]:
 
 
 def headers_of(error: Exception) -> dict[str, str]:
+    error = _named(error)
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, Overloaded):
+    if isinstance(error, (Overloaded, Unavailable)):
         return {"Retry-After": str(max(1, round(error.retry_after)))}
     return {}
 

@@ -5,18 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
-from services.answer import pipeline
 from services.answer.contract import Ask
 from services.answer.crowd import Crowd
 from services.answer.events import Acted, Answered, Done
 from services.answer.generate.model import Step
 from services.answer.pipeline import Parts, answer, ask_once
-from tests.fakes import DictIndex, HashingEmbedder
 from tests.ingestion.helpers import WORKSPACE
 from tests.model_server import (
     FIRST_SENTENCE,
@@ -46,10 +42,9 @@ from tests.services.answer.asking import (
     hear,
     knowing,
     with_model,
-    with_settings,
 )
 from twofold.clients.chat import Breaker
-from twofold.errors import Overloaded, SetupError, TwofoldError, UpstreamError
+from twofold.errors import Overloaded
 
 BOTH: tuple[Step, ...] = ("tuned", "base")
 SLACK_S = 1.0
@@ -200,105 +195,6 @@ def test_a_reply_that_breaks_off_is_handed_over_in_plain_sight(parts: Parts) -> 
             assert heard.deltas[0] == f"{FIRST_SENTENCE} [1]"
             assert "our support team" in heard.done.text
             assert [c.n for c in heard.done.citations] == [1]
-
-    asyncio.run(run())
-
-
-# --- other dependencies --------------------------------------------------------------------------
-
-
-class Down:
-    """Whatever is asked of it, it is not there."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __getattr__(self, name: str) -> Any:
-        raise self._error
-
-
-NO_DATABASE = OperationalError("SELECT 1", {}, ConnectionError("database is down"))
-
-
-class DownIndex(DictIndex):
-    def search(self, *args: Any) -> Any:
-        raise RuntimeError("index is down")
-
-
-class DownEmbedder(HashingEmbedder):
-    def embed(self, texts: Any) -> Any:
-        raise ConnectionError("embedder is down")
-
-
-def broken(parts: Parts, **what: Any) -> Parts:
-    return replace(parts, stack=replace(parts.stack, **what))
-
-
-@dataclass(frozen=True)
-class Outage:
-    id: str
-    what: dict[str, Any]
-    error: type[TwofoldError]
-
-
-OUTAGES = (
-    Outage("index", {"index": DownIndex()}, UpstreamError),
-    Outage("embedder", {"embedder": DownEmbedder()}, UpstreamError),
-    Outage("ledger", {"ledger": Down(NO_DATABASE)}, SetupError),
-)
-
-
-@pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.id)
-def test_without_search_a_question_is_refused_before_anything_is_said(
-    outage: Outage, parts: Parts
-) -> None:
-    async def run() -> None:
-        async with aclosing(answer(Ask(QUESTION, WORKSPACE), broken(parts, **outage.what))) as told:
-            with pytest.raises(outage.error) as refused:
-                await anext(told)
-        assert "Ask again" in refused.value.message
-
-    before = counted(parts.stack)
-    asyncio.run(run())
-    assert counted(parts.stack) == before
-
-
-def test_a_hand_over_that_cannot_be_recorded_is_not_promised(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: Any) -> None:
-        raise NO_DATABASE
-
-    monkeypatch.setattr(pipeline, "record", fails)
-
-    told: list[Any] = []
-
-    async def run() -> None:
-        async for each in answer(Ask("I want to talk to a human", WORKSPACE), parts):
-            told.append(each)  # noqa: PERF401  kept as far as it came
-
-    with pytest.raises(SetupError):
-        asyncio.run(run())
-    assert not [each for each in told if isinstance(each, Acted)]
-
-
-def test_a_search_that_hangs_ends_at_the_deadline(parts: Parts) -> None:
-    import threading
-
-    release = threading.Event()
-
-    class Stuck(DictIndex):
-        def search(self, *args: Any) -> Any:
-            release.wait(10)
-            return [], []
-
-    async def run() -> None:
-        stuck = with_settings(broken(parts, index=Stuck()), deadline_s=0.2)
-        started = time.monotonic()
-        with pytest.raises(UpstreamError):
-            await ask_once(Ask(QUESTION, WORKSPACE), stuck)
-        assert time.monotonic() - started < 0.2 + SLACK_S
-        release.set()
 
     asyncio.run(run())
 
