@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from twofold import security
-from twofold.errors import Conflict, Forbidden, InvalidInput, NotFound, SetupError, Unauthorized
+from twofold.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized, Unavailable
 from twofold.index import PUBLIC
 from twofold.ledger import Ledger
 from twofold.ledger.service import ApiKey
@@ -151,7 +151,7 @@ class KeyRing:
         return found.caller if found is not None and fresh else None
 
     def look_up(self, plain: str | None) -> Caller:
-        """Raises Unauthorized, or SetupError where the ledger does not answer."""
+        """Raises Unauthorized, or Unavailable where the ledger does not answer."""
         if plain is not None and not _KEY.fullmatch(plain):
             raise Unauthorized("That is not one of our keys: they begin with tf_.")
         digest = None if plain is None else security.key_digest(plain)
@@ -161,7 +161,7 @@ class KeyRing:
             before = self._any if digest is None else self._keys.get(digest)
             if before and before.caller and self.clock() - before.seen < GRACE_S:
                 return before.caller
-            raise SetupError("The ledger does not answer. Try again in a moment.") from error
+            raise Unavailable("The ledger does not answer. Ask again in a moment.") from error
         if digest is None:
             self._any = _Known(caller, self.clock())
         else:

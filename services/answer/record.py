@@ -20,6 +20,7 @@ from services.answer.contract import (
 )
 from services.answer.events import Answered
 from twofold.errors import NotFound, Unavailable
+from twofold.index import PUBLIC
 from twofold.ledger import Ledger
 from twofold.ledger.models import Answer, Citation, Conversation, Handoff
 from twofold.reply import ACTIONS
@@ -30,7 +31,8 @@ REMEMBERED = 20
 
 
 def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
-    """Earlier turns, oldest first. Raises NotFound for a conversation of nobody, or of others."""
+    """Earlier turns that the asker may see, oldest first: what was answered for staff is no memory
+    for a customer. Raises NotFound for a conversation of nobody, or of others."""
     if ask.conversation_id is None:
         return ask.history
     with ledger.session() as session:
@@ -41,13 +43,16 @@ def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
                 " start one."
             )
         rows = session.execute(
-            select(Answer.question, Answer.text, Answer.action)
+            select(Answer.question, Answer.text, Answer.action, Answer.audience)
             .where(Answer.conversation_id == conversation.id)
             .order_by(Answer.created_at.desc())
             .limit(REMEMBERED)
         ).all()
+    visible = ask.audiences | {PUBLIC}
     turns: list[Turn] = []
-    for question, text, action in reversed(rows):
+    for question, text, action, audience in reversed(rows):
+        if not visible.issuperset(audience):
+            continue
         turns.append(Turn("user", question))
         known = next(name for name in ACTIONS if name == action)
         turns.append(Turn("assistant", text, known))

@@ -18,7 +18,7 @@ from services.standalone.app import create_app as whole_app
 from tests.services.answer.edge import HACKED, ROLL, Client, key_for
 from tests.services.standalone.serving import needs_weights, small_parts
 from twofold.__main__ import build
-from twofold.errors import Conflict, InvalidInput, SetupError, Unauthorized
+from twofold.errors import Conflict, InvalidInput, Unauthorized, Unavailable
 from twofold.ledger import Ledger
 from twofold.ledger.models import Conversation
 from twofold.ledger.service import ApiKey
@@ -129,10 +129,10 @@ def test_a_key_is_known_a_while_without_the_ledger(
     monkeypatch.setattr(ledger, "session", down)
     clock.now += TTL_S + 1
     assert ring.look_up(seen).workspace == "default"
-    with pytest.raises(SetupError):
+    with pytest.raises(Unavailable):
         ring.look_up(unseen)
     clock.now += GRACE_S
-    with pytest.raises(SetupError):
+    with pytest.raises(Unavailable):
         ring.look_up(seen)
 
 
