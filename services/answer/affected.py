@@ -97,7 +97,8 @@ async def replay(parts: Parts, answers: Sequence[Answer]) -> list[Replayed]:
     """
     found: list[Replayed] = []
     for answer in answers:
-        told = await _rehearse(parts, await asyncio.to_thread(_ask, parts.stack.ledger, answer))
+        ask = await asyncio.to_thread(_ask, parts.stack.ledger, answer)
+        told = await _rehearse(parts, ask, answer.conversation_id)
         documents = tuple(dict.fromkeys(citation.document for citation in told.citations))
         then = said(answer.action, answer.text, [each.document for each in answer.citations])
         changes = then.changes(said(told.decision.action, told.text, documents))
@@ -157,12 +158,12 @@ def _ask(ledger: Ledger, answer: Answer) -> Ask:
     )
 
 
-async def _rehearse(parts: Parts, ask: Ask) -> Told:
+async def _rehearse(parts: Parts, ask: Ask, conversation: str) -> Told:
     watch = Watch(time.monotonic() + parts.stack.settings.deadline_s)
     async with parts.searches.place(watch.until):
         seen = await pipeline.look(ask, parts, watch)
     told = None
-    async for event in parts.ladder.tell(seen, watch.until):
+    async for event in parts.ladder.tell(seen, watch.until, conversation):
         told = event
     assert isinstance(told, Told)  # noqa: S101  it comes last
     return told

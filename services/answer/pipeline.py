@@ -87,7 +87,8 @@ async def answer(ask: Ask, parts: Parts) -> AsyncGenerator[Event, None]:
         meta = Meta(str(uuid4()), ask.conversation_id or str(uuid4()))
         yield meta
         with watch.step("generate"):
-            async with aclosing(parts.ladder.tell(seen, watch.until)) as said:
+            tell = parts.ladder.tell(seen, watch.until, meta.conversation_id)
+            async with aclosing(tell) as said:
                 async for event in said:
                     if not isinstance(event, Told):
                         watch.spoke()
@@ -215,7 +216,8 @@ def _write(
             stack.ledger, ask, seen.question, seen.found, seen.packed, told.draft, told.verified,
             told.decision, answered, stack.fingerprint.digest, until,
         )  # fmt: skip
-    watch.ended(told)
+    if not ask.evaluation:
+        watch.ended(told)
 
 
 def _unsaid(told: Told, answered: Answered) -> Iterator[Acted | Delta]:

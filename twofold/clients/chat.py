@@ -105,6 +105,10 @@ class _Refused(UpstreamError):
     """The server says that the request itself is wrong: trying again cannot help."""
 
 
+class _Unknown(UpstreamError):
+    """The server has no such model: it is well, and asking it again changes nothing."""
+
+
 class _TooSlow(UpstreamError):
     """Time is what we lack: the same server is not asked again."""
 
@@ -176,6 +180,8 @@ class ChatModel:
                 if body.pop("structured_outputs", None) is None:
                     raise
                 unsure = True
+            except _Unknown:
+                raise
             except UpstreamError as error:
                 self.server.breaker.record(ok=False)
                 slow = isinstance(error, _TooSlow)
@@ -279,6 +285,8 @@ class _Hearing:
     def opened(self, status: int, kind: str) -> None:
         if status in MALFORMED:
             self._end(_Refused(f"The model server answered status {status}."))
+        elif status == 404:
+            self._end(_Unknown("The model server does not know the model."))
         elif status != 200:
             self._end(UpstreamError(f"The model server answered status {status}."))
         elif "text/event-stream" not in kind:

@@ -13,6 +13,8 @@ from twofold.prompt import Profile, prompt_digest
 STATES: Final = ("candidate", "refused", "canary", "live", "retired")
 SERVED: Final = ("live", "canary")
 """States in which customers are answered by a release."""
+ASKED_WITH: Final[Profile] = "tuned"
+"""The prompt that every release is asked with."""
 _ONE = text("state IN ('live', 'canary')")
 
 
@@ -82,9 +84,11 @@ def served(session: Session) -> Sequence[Release]:
 
 def misfit(release: Release, house: HousePolicy) -> str:
     """Why a release is not asked under this house policy: a clause; "" where it is."""
+    if release.profile != ASKED_WITH:
+        return f"it was trained with the {release.profile} prompt, not with the {ASKED_WITH} one"
     for what, made_for, now in (
         ("house policy", release.house, house.digest),
-        (f"{release.profile} prompt", release.prompt, prompt_digest(house, release.profile)),
+        ("prompt", release.prompt, prompt_digest(house, ASKED_WITH)),
     ):
         if made_for != now:
             return f"it was trained with {what} {made_for}, and {now} is running"

@@ -1,6 +1,7 @@
 """Reply makers: each turns a question and its packed chunks into a draft."""
 
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from services.answer.contract import (
     Candidate,
@@ -14,6 +15,10 @@ from services.answer.contract import (
 from services.answer.pack import Terms
 from services.answer.verify import Sources
 from twofold.reply import Action, Citation
+
+Lane = Literal["live", "canary"]
+"""Which of the registry's releases a model is."""
+Outcome = Literal["served", "failed", "broke_off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,14 @@ class Seen:
     verdict: Decision
 
 
+class Tried(NamedTuple):
+    """What a release of the registry did with a question; `failed`: another one was asked."""
+
+    lane: Lane
+    outcome: Outcome
+    first_token_s: float | None
+
+
 @dataclass(slots=True)
 class Told:
     """How a reply ended. `said` of `text` has reached the customer already, as an `acted` reply."""
@@ -44,6 +57,7 @@ class Told:
     verified: Verified = field(default_factory=lambda: Verified("", (), ()))
     acted: Action | None = None
     said: str = ""
+    tried: tuple[Tried, ...] = ()
 
     @property
     def citations(self) -> tuple[Citation, ...]:

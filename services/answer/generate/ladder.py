@@ -3,9 +3,10 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
@@ -13,15 +14,17 @@ from services.answer.contract import Decision, Verified
 from services.answer.crowd import Crowd
 from services.answer.decide import Decider
 from services.answer.events import Acted, Delta
-from services.answer.generate import Seen, Told
+from services.answer.generate import Lane, Seen, Told, Tried
 from services.answer.generate.compose import SERVED_BY, compose
 from services.answer.generate.header import gap
-from services.answer.generate.model import ModelMaker
+from services.answer.generate.model import ModelMaker, Step
+from services.answer.generate.releases import Releases
 from services.answer.generate.telling import Telling
 from services.answer.verify import verify
 from twofold.clients.chat import ChatModel, ModelServer
 from twofold.errors import SetupError, TwofoldError
 from twofold.house import HousePolicy
+from twofold.ledger import Ledger
 from twofold.settings import Settings
 
 ESCALATION = "escalation"
@@ -44,16 +47,21 @@ class Ladder:
     models: tuple[ModelMaker, ...] = ()
     calls: Crowd = field(default_factory=lambda: Crowd(32, 16, "The models have all they can do."))
     clock: Callable[[], float] = time.time
+    releases: Releases | None = None
+    """What the registry has in service stands above `models`."""
 
-    async def tell(self, seen: Seen, until: float) -> AsyncGenerator[Acted | Delta | Told, None]:
+    async def tell(
+        self, seen: Seen, until: float, conversation: str
+    ) -> AsyncGenerator[Acted | Delta | Told, None]:
         """What may be said while the reply is made, and at the end how it ended, by `until`.
 
         Never raises for a step that fails: the next one is asked, and `Told` names each in
         `decision.signals["ladder"]`.
         """
         down: list[str] = []
+        tried: list[Tried] = []
         if seen.rules is None and seen.packed:
-            for maker in self.models:
+            for maker in await self._makers(conversation):
                 telling = Telling(maker, seen, self.house, self.decider)
                 try:
                     async with (
@@ -64,16 +72,25 @@ class Ladder:
                             yield each
                     told = telling.finished(self.clock())
                 except Exception as error:
-                    down.append(f"{maker.step}: {_kind(error)}")
+                    down.append(f"{maker.lane or maker.step}: {_kind(error)}")
+                    tried += telling.tried("broke_off" if telling.told else "failed")
                 else:
-                    yield _noting(told, down)
+                    tried += telling.tried("served")
+                    yield _noting(told, down, tried)
                     return
                 if telling.told:
-                    yield _noting(telling.broken("the model broke off", self.clock()), down)
+                    told = telling.broken("the model broke off", self.clock())
+                    yield _noting(told, down, tried)
                     return
                 if telling.begun:
                     break  # no model is asked again after its first token
-        yield _noting(await asyncio.to_thread(self._without_model, seen, down), down)
+        told = await asyncio.to_thread(self._without_model, seen, down)
+        yield _noting(told, down, tried)
+
+    async def _makers(self, conversation: str) -> tuple[ModelMaker, ...]:
+        if self.releases is None:
+            return self.models
+        return (*await self.releases.makers(conversation), *self.models)
 
     async def aclose(self) -> None:
         for server in {
@@ -100,7 +117,8 @@ class Ladder:
         if decision.action == "ANSWER":
             why = "nothing that could be cited was left"
             decision = gap(seen, why, self.house, self.decider)
-        return Told(decision, self._wording(decision, seen), SERVED_BY, draft, verified)
+        step = ESCALATION if "failed" in decision.signals else SERVED_BY
+        return Told(decision, self._wording(decision, seen), step, draft, verified)
 
     def _wording(self, decision: Decision, seen: Seen) -> str:
         return self.decider.wording(decision, seen.question.locale, self.clock())
@@ -115,28 +133,33 @@ class Ladder:
         return now + FIRST_TOKEN_SHARE * (until - now)
 
 
-def open_ladder(settings: Settings, house: HousePolicy, decider: Decider) -> Ladder:
-    """The steps that `settings` name. Raises SetupError where a server has no model to ask for."""
+def open_ladder(settings: Settings, house: HousePolicy, decider: Decider, ledger: Ledger) -> Ladder:
+    """The steps that `settings` and the registry name. Raises SetupError where a server has no
+    model to ask for."""
     calls = Crowd(settings.model_calls, settings.model_queue, "The models have all they can do.")
-    return Ladder(house, decider, tuple(_makers(settings, house)), calls)
-
-
-def _makers(settings: Settings, house: HousePolicy) -> Iterator[ModelMaker]:
     if not settings.model_url:
-        return
+        return Ladder(house, decider, calls=calls)
     if not (settings.model_name or settings.model_adapter):
         raise SetupError("TWOFOLD_MODEL_URL needs TWOFOLD_MODEL_NAME: which model to ask there.")
     # Callers write the address as their tool wants it, with and without the version.
     url = settings.model_url.rstrip("/").removesuffix("/v1")
     server = ModelServer(url, settings.model_key.get_secret_value())
     secret = settings.server_secret.get_secret_value().encode() or secrets.token_bytes(32)
-    for step, name in (("tuned", settings.model_adapter), ("base", settings.model_name)):
-        if name:
-            model = ChatModel(server, name, settings.model_first_token_s)
-            yield ModelMaker("tuned" if step == "tuned" else "base", model, house, secret)
+
+    def make(step: Step, name: str, lane: Lane | None = None) -> ModelMaker:
+        return ModelMaker(
+            step, ChatModel(server, name, settings.model_first_token_s), house, secret, lane
+        )
+
+    base = (make("base", settings.model_name),) if settings.model_name else ()
+    if settings.model_adapter:
+        return Ladder(house, decider, (make("tuned", settings.model_adapter), *base), calls)
+    releases = Releases(ledger, house, partial(make, "tuned"))
+    return Ladder(house, decider, base, calls, releases=releases)
 
 
-def _noting(told: Told, down: list[str]) -> Told:
+def _noting(told: Told, down: list[str], tried: list[Tried]) -> Told:
+    told.tried = tuple(tried)
     if down:
         signals = told.decision.signals | {"ladder": list(down)}
         told.decision = replace(told.decision, signals=signals)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
-from services.answer.generate import Seen
+from services.answer.generate import Lane, Seen
 from twofold.clients.chat import ChatModel, Usage, Worth
 from twofold.house import HousePolicy
 from twofold.prompt import Message, Profile, render_prompt
@@ -26,6 +26,7 @@ class ModelMaker:
     house: HousePolicy
     secret: bytes
     """Of this server: what cache salts are made with."""
+    lane: Lane | None = None
 
     @property
     def profile(self) -> Profile:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from services.answer.contract import Decision, Draft, Verified
 from services.answer.decide import Decider
 from services.answer.events import Acted, Delta
-from services.answer.generate import Seen, Told
+from services.answer.generate import Outcome, Seen, Told, Tried
 from services.answer.generate.header import gap, settle
 from services.answer.generate.model import ModelMaker
 from services.answer.verify import Claim, Claims, Verifier
@@ -89,6 +89,11 @@ class Telling:
         closing = self._decider.wording(decision, self._seen.question.locale, now)
         return self._as_told(decision, f"{verified.text}\n\n{closing}", verified)
 
+    def tried(self, outcome: Outcome) -> list[Tried]:
+        """What metrics learn of a release; nothing of a model that the registry does not have."""
+        lane = self._maker.lane
+        return [Tried(lane, outcome, self.usage.first_token_s)] if lane else []
+
     def draft(self) -> Draft:
         header = self._parser.header
         return Draft(
@@ -103,7 +108,10 @@ class Telling:
         )
 
     def _as_told(self, decision: Decision, text: str, verified: Verified) -> Told:
-        decision = replace(decision, signals=decision.signals | {"model": self._maker.model.model})
+        maker = self._maker
+        lane = {"lane": maker.lane} if maker.lane else {}
+        signals = decision.signals | {"model": maker.model.model} | lane
+        decision = replace(decision, signals=signals)
         acted: Action | None = "ANSWER" if self.told else None
         return Told(
             decision, text, self._maker.step, self.draft(), verified, acted, self._said

@@ -75,7 +75,8 @@ def test_without_any_reply_maker_a_person_takes_over(
 
 def test_settings_name_the_steps(parts: Parts) -> None:
     def steps(**settings: Any) -> list[tuple[str, str, str]]:
-        ladder = open_ladder(Settings(_env_file=None, **settings), parts.house, parts.decider)  # type: ignore[call-arg]
+        named = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
+        ladder = open_ladder(named, parts.house, parts.decider, parts.stack.ledger)
         return [(m.step, m.model.model, m.model.server.base_url) for m in ladder.models]
 
     assert steps() == []
@@ -88,7 +89,7 @@ def test_settings_name_the_steps(parts: Parts) -> None:
 
 def test_models_of_one_server_share_its_breaker(parts: Parts) -> None:
     settings = Settings(model_url="http://v", model_name="b", model_adapter="a")
-    tuned, base = open_ladder(settings, parts.house, parts.decider).models
+    tuned, base = open_ladder(settings, parts.house, parts.decider, parts.stack.ledger).models
     assert tuned.model.server is base.model.server
 
 
