@@ -5,18 +5,15 @@ from typing import Any
 
 import torch
 
-from twofold.reply import split
+from models.train_pass import autocast, lean
+from twofold.reply import strict
 
 _BATCH = 8
 
 
 def keeps_contract(wire: str, reasons: Mapping[str, str]) -> bool:
     """A strict header, from the house's closed sets, and a text. `reasons`: reason -> team."""
-    header, text = split(wire)
-    if header is None or not text:
-        return False
-    who = header.escalation
-    return who is None or reasons.get(who.reason) == who.team
+    return strict(wire, reasons)[0] is not None
 
 
 def replies(
@@ -38,7 +35,7 @@ def replies(
         missing = [width - len(prompts[at]) for at in chosen]
         ids = [[pad] * n + list(prompts[at]) for n, at in zip(missing, chosen, strict=True)]
         mask = [[0] * n + [1] * (width - n) for n in missing]
-        with torch.no_grad():
+        with torch.no_grad(), lean(model), autocast(model):
             output = model.generate(
                 input_ids=torch.tensor(ids, device=device),
                 attention_mask=torch.tensor(mask, device=device),

@@ -155,6 +155,15 @@ def split(wire: str) -> tuple[Header | None, str]:
     return Header(_action(match["action"]), who), text.strip()
 
 
+def strict(wire: str, reasons: Mapping[str, str]) -> tuple[Header | None, str]:
+    """As `split`, but None also for a team or reason that is not the house's, or without a text.
+    `reasons`: reason -> team."""
+    header, text = split(wire)
+    who = header.escalation if header else None
+    known = bool(text) and (who is None or reasons.get(who.reason) == who.team)
+    return (header if known else None), text
+
+
 def grammar(reasons: Mapping[str, str]) -> str:
     """GBNF of every valid reply under a house policy with these reasons (reason -> team)."""
     pairs = " | ".join(f'"team={team} reason={reason}"' for reason, team in reasons.items())

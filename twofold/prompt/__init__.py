@@ -52,7 +52,7 @@ def render_prompt(
     Of the history a model is shown the latest turns, within TURNS and TURNS_CHARS.
     """
     return [
-        Message("system", instructions(house, profile) + _documents(documents)),
+        Message("system", instructions(house, profile) + documents_block(documents)),
         *(Message(turn.role, _harmless(turn.content)) for turn in _remembered(history)),
         Message("user", _harmless(question)),
     ]
@@ -83,7 +83,7 @@ def _instructions(policy: _Policy, profile: Profile) -> str:
 
 def prompt_digest(house: HousePolicy, profile: Profile) -> str:
     """Changes whenever a prompt of this profile would; releases and rows are pinned to it."""
-    return content_hash(instructions(house, profile), _documents(()))[:12]
+    return content_hash(instructions(house, profile), documents_block(()))[:12]
 
 
 def _remembered(history: Sequence[Message]) -> list[Message]:
@@ -99,7 +99,8 @@ def _remembered(history: Sequence[Message]) -> list[Message]:
     return kept[::-1]
 
 
-def _documents(documents: Sequence[Chunk]) -> str:
+def documents_block(documents: Sequence[Chunk]) -> str:
+    """The fenced documents, numbered from 1, as every prompt shows them."""
     return _environment.get_template("documents.j2").render(
         documents=[
             {

@@ -1,0 +1,87 @@
+"""Models side by side: each is asked the same rows with its own prompt, without constraints."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from models.data.rows import Row
+from twofold.clients.chat import ChatModel, Usage
+from twofold.errors import UpstreamError
+from twofold.house import HousePolicy
+from twofold.prompt import Message, Profile, instructions
+
+AT_ONCE = 4
+REPLY_S = 60.0
+TOKENS_PER_WORD = 3
+"""As the service allows: room for languages that a tokenizer splits finely."""
+
+Progress = Callable[[str, int, int], None]
+"""(what is being done, done so far, of how many)."""
+
+
+class Said(NamedTuple):
+    """What a model wrote. Counts are its server's; `first_s`: seconds to its first token."""
+
+    wire: str
+    prompt_tokens: int
+    completion_tokens: int
+    first_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A model and the prompt that it is asked with."""
+
+    name: str
+    model: ChatModel
+    profile: Profile
+    house: HousePolicy
+
+    async def ask(self, rows: Sequence[Row], progress: Progress) -> list[Said]:
+        """Every row's reply, in order. Raises UpstreamError where the server fails."""
+        gate = asyncio.Semaphore(AT_ONCE)
+        done = 0
+
+        async def one(row: Row) -> Said:
+            nonlocal done
+            async with gate:
+                said = await self._said(self.messages(row))
+            done += 1
+            progress(f"Asking {self.name}", done, len(rows))
+            return said
+
+        return list(await asyncio.gather(*(one(row) for row in rows)))
+
+    async def instruction_tokens(self) -> int:
+        """Tokens of this profile's instructions alone, as the server counts them."""
+        whole = await self._said([Message("system", instructions(self.house, self.profile))], 1)
+        empty = await self._said([Message("system", "")], 1)
+        return whole.prompt_tokens - empty.prompt_tokens
+
+    def messages(self, row: Row) -> list[Message]:
+        """The row's prompt as the service renders it with this arm's profile."""
+        rendered = row.model_copy(update={"profile": self.profile}).rendered(self.house)
+        return [Message(said.role, said.content) for said in rendered]
+
+    async def _said(self, messages: Sequence[Message], most: int = 0) -> Said:
+        usage = Usage()
+        most = most or self.house.style.max_words * TOKENS_PER_WORD
+        deadline = time.monotonic() + REPLY_S
+        try:
+            stream = self.model.stream(messages, deadline=deadline, usage=usage, max_tokens=most)
+            wire = "".join([piece async for piece in stream])
+        except UpstreamError as error:
+            raise UpstreamError(f"{self.name} could not be asked: {error.message}") from error
+        return Said(
+            wire,
+            usage.prompt_tokens,
+            usage.completion_tokens or usage.pieces,
+            usage.first_token_s or 0.0,
+        )
+
+
+def patient(model: ChatModel) -> ChatModel:
+    """The model as an eval asks it: a slow machine is no reason to fail a release."""
+    return replace(model, first_token_s=REPLY_S, gap_s=REPLY_S)

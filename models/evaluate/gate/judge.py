@@ -1,0 +1,87 @@
+"""One reply judged against its row: each figure is 0..1, or None where it says nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from models.data.lint.policy import unstylish
+from models.data.rows import Row
+from models.data.sentences import Passages, sentences
+from models.evaluate.facts import says
+from models.evaluate.gate.arms import Said
+from models.evaluate.stats import Estimate, estimate
+from twofold.house import NOT_IN_SOURCES, HousePolicy
+from twofold.reply import marks, strict
+
+METRICS: Final = {
+    "contract": "keeps the reply contract, unconstrained",
+    "style": "keeps the house style",
+    "action": "action as expected",
+    "over_escalated": "escalated without need",
+    "under_escalated": "not escalated though needed",
+    "refused": "refused what the sources do not hold",
+    "citation_recall": "a gold document cited",
+    "citation_precision": "citations of gold documents",
+    "supported": "sentences held by what they cite",
+    "facts": "key facts stated",
+}
+"""Metric -> what it is the share of."""
+WORSE_HIGH: Final = frozenset({"over_escalated", "under_escalated"})
+
+
+class Judged(NamedTuple):
+    """`figures`: metric -> value, None where the row cannot tell."""
+
+    row: Row
+    said: Said
+    figures: Mapping[str, float | None]
+
+
+def judge(row: Row, said: Said, house: HousePolicy) -> Judged:
+    header, text = strict(said.wire, house.reason_teams)
+    kept = header is not None
+    action = header.action if header else None
+    expected = row.expected
+    needed = expected.action == "ESCALATE"
+    answering = expected.action == "ANSWER"
+    cited = set(marks(text)) & {d.n for d in row.documents}
+    gold = set(row.gold)
+    figures: dict[str, float | None] = {
+        "contract": float(kept),
+        "style": float(kept and not any(unstylish(text, house))),
+        "action": float(action == expected.action),
+        "over_escalated": None if needed else float(action == "ESCALATE"),
+        "under_escalated": float(action != "ESCALATE") if needed else None,
+        "refused": float(action in ("ESCALATE", "DECLINE"))
+        if expected.reason == NOT_IN_SOURCES
+        else None,
+        "citation_recall": float(bool(cited & gold)) if answering and gold else None,
+        "citation_precision": len(cited & gold) / len(cited)
+        if answering and gold and cited
+        else (0.0 if answering and gold else None),
+        "supported": _supported(row, text) if answering else None,
+        "facts": sum(says(text, fact) for fact in row.facts) / len(row.facts)
+        if answering and row.facts
+        else None,
+    }
+    return Judged(row, said, figures)
+
+
+def estimates(judged: Sequence[Judged]) -> dict[str, Estimate]:
+    """Every metric with its 95% interval; rows about one document are one piece of evidence."""
+    found = {}
+    for name in METRICS:
+        told = [(j.figures[name], cluster(j.row)) for j in judged]
+        values = [(value, of) for value, of in told if value is not None]
+        found[name] = estimate([v for v, _ in values], [c for _, c in values])
+    return found
+
+
+def cluster(row: Row) -> str:
+    """Rows about one document, or made of one row, hang together."""
+    return next((row.documents[n - 1].document for n in row.gold), row.parent)
+
+
+def _supported(row: Row, text: str) -> float:
+    passages = Passages(row.documents, row.locale)
+    said = [s for s in sentences(text) if passages.claims(s)]
+    return sum(passages.hold(s.marks, s) for s in said) / len(said) if said else 0.0

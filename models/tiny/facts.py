@@ -1,0 +1,171 @@
+"""Invented facts: statements about things that do not exist, and questions about them."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from models.tiny.corpus import invented
+
+_UNITS = ("seconds", "minutes", "hours", "days", "weeks", "months")
+_THINGS = ("messages", "users", "files", "requests", "projects", "keys", "seats", "copies", "rows")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+
+
+class Fact(NamedTuple):
+    statement: str
+    question: str
+    value: str
+
+
+class _Kind(NamedTuple):
+    """`{e}` is the thing, `{a}` its attribute, `{v}` the value."""
+
+    attributes: Sequence[str]
+    value: Callable[[random.Random], str]
+    statements: Sequence[str]
+    questions: Sequence[str]
+
+
+def _duration(rng: random.Random) -> str:
+    return f"{rng.randint(2, 99)} {rng.choice(_UNITS)}"
+
+
+def _amount(rng: random.Random) -> str:
+    return f"{rng.choice((rng.randint(2, 99), rng.randint(100, 9999)))} {rng.choice(_THINGS)}"
+
+
+def _price(rng: random.Random) -> str:
+    cents = rng.choice(("", "", f".{rng.randint(10, 99)}"))
+    return f"${rng.randint(1, 999)}{cents}"
+
+
+def _date(rng: random.Random) -> str:
+    return f"{rng.randint(1, 28)} {rng.choice(_MONTHS)} {rng.randint(2019, 2031)}"
+
+
+def _size(rng: random.Random) -> str:
+    return f"{rng.randint(1, 999)} {rng.choice(('KB', 'MB', 'GB', 'percent'))}"
+
+
+def _place(rng: random.Random) -> str:
+    return f"{invented(rng).capitalize()} > {invented(rng).capitalize()}"
+
+
+_KINDS = (
+    _Kind(
+        ("trial", "lock", "grace period", "session", "backup", "cooldown", "retention", "notice"),
+        _duration,
+        (
+            "The {a} of {e} lasts {v}.",
+            "{e} has a {a} of {v}.",
+            "For {e} the {a} is {v}.",
+            "After {v} the {a} of {e} ends.",
+            "The {a} on {e} ends after {v}.",
+        ),
+        (
+            "How long is the {a} of {e}?",
+            "How long does the {a} last on {e}?",
+            "What is the {a} for {e}?",
+            "when does the {a} of {e} end",
+            "{e}: how long is the {a}?",
+        ),
+    ),
+    _Kind(
+        ("plan", "limit", "quota", "allowance", "batch", "account", "workspace"),
+        _amount,
+        (
+            "The {a} of {e} holds {v}.",
+            "{e} allows {v} for each {a}.",
+            "Each {a} of {e} includes {v}.",
+            "A {a} on {e} takes at most {v}.",
+        ),
+        (
+            "How many are in the {a} of {e}?",
+            "What does the {a} of {e} hold?",
+            "how much does the {a} on {e} allow",
+            "What is the {a} of {e}?",
+        ),
+    ),
+    _Kind(
+        ("price", "fee", "setup charge", "deposit", "renewal", "refund limit", "minimum"),
+        _price,
+        (
+            "The {a} of {e} is {v}.",
+            "{e} has a {a} of {v}.",
+            "For {e} we charge a {a} of {v}.",
+            "The {a} for {e} comes to {v} a month.",
+        ),
+        (
+            "What is the {a} of {e}?",
+            "How much is the {a} for {e}?",
+            "what {a} do you charge for {e}",
+            "Which {a} does {e} have?",
+        ),
+    ),
+    _Kind(
+        ("launch", "renewal", "shutdown", "migration", "audit", "deadline", "release"),
+        _date,
+        (
+            "The {a} of {e} is on {v}.",
+            "{e} has its {a} on {v}.",
+            "On {v} the {a} of {e} takes place.",
+        ),
+        ("When is the {a} of {e}?", "On which day is the {a} of {e}?", "{a} of {e} - which date?"),
+    ),
+    _Kind(
+        ("upload", "file", "export", "report", "cache", "archive", "discount"),
+        _size,
+        (
+            "The {a} of {e} may be up to {v}.",
+            "{e} takes a {a} of at most {v}.",
+            "A {a} on {e} is {v}.",
+        ),
+        (
+            "How large may the {a} of {e} be?",
+            "What is the largest {a} for {e}?",
+            "size of {a} on {e}",
+        ),
+    ),
+    _Kind(
+        ("switch", "button", "setting", "log", "form", "list", "invoice"),
+        _place,
+        (
+            "The {a} of {e} is at {v}.",
+            "You find the {a} for {e} under {v}.",
+            "Open {v} to see the {a} of {e}.",
+        ),
+        (
+            "Where is the {a} of {e}?",
+            "Where do I find the {a} for {e}?",
+            "where can I see the {a} of {e}",
+        ),
+    ),
+)
+
+
+def facts(rng: random.Random, names: Sequence[str], count: int) -> list[Fact]:
+    """`count` facts about `names`; no two share both a name and an attribute."""
+    found: dict[tuple[str, str], Fact] = {}
+    while len(found) < count:
+        kind = rng.choice(_KINDS)
+        name, attribute = rng.choice(names), rng.choice(kind.attributes)
+        if (name, attribute) in found:
+            continue
+        value = kind.value(rng)
+        words = {"e": name, "a": attribute, "v": value}
+        statement = rng.choice(kind.statements).format(**words)
+        question = rng.choice(kind.questions).format(**words)
+        found[name, attribute] = Fact(statement[0].upper() + statement[1:], question, value)
+    return list(found.values())
+
+
+def names(rng: random.Random, count: int) -> list[str]:
+    """Names of things: the more alike, the harder."""
+    first = [invented(rng).capitalize() for _ in range(max(1, count))]
+    if rng.random() < 0.5:
+        return first
+    second = [invented(rng).capitalize() for _ in range(max(1, count // 2))]
+    return [f"{a} {rng.choice(second)}" for a in first]
