@@ -45,19 +45,39 @@ class AnswerClient:
         """Every reply of a person to a hand-over, oldest first."""
         return await self._pages("/v1/handoffs/replies?", "replies")
 
+    async def forget_customer(self, customer: str) -> bool:
+        """Have everything deleted that is kept of a customer; False where the key may not."""
+        path = f"/v1/customers/{quote(customer)}"
+        response = await self._send("DELETE", path)
+        if response.status_code == httpx.codes.FORBIDDEN:
+            return False
+        if response.status_code != httpx.codes.NOT_FOUND:
+            self._body(response, "DELETE", path)
+        return True
+
     async def search(self, body: dict[str, Any]) -> dict[str, Any]:
         """Retrieval alone, with the text of every candidate."""
         return await self._json("POST", "/v1/search", body)
 
     async def version_text(self, document: str, version: int) -> str | None:
         """The extracted text of a document version; None where the service has no such version."""
+        found = await self._version(document, version)
+        if found is None:
+            return None
+        return "\n\n".join(section["text"] for section in found["sections"])
+
+    async def is_live(self, document: str, version: int) -> bool:
+        """Whether it is the version of the document that answers today."""
+        found = await self._version(document, version)
+        return found is not None and bool(found["live"])
+
+    async def _version(self, document: str, version: int) -> dict[str, Any] | None:
         source, _, external_id = document.partition("/")
         path = f"/v1/documents/{quote(source)}/{quote(external_id)}/versions/{version}"
         response = await self._send("GET", path)
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
-        sections = self._body(response, "GET", path)["sections"]
-        return "\n\n".join(section["text"] for section in sections)
+        return self._body(response, "GET", path)
 
     async def _pages(self, path: str, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

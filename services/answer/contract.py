@@ -24,7 +24,8 @@ class Ask:
     """A question as it arrived, and on whose behalf.
 
     `audiences` is what the caller may see beyond `public`; `as_of` (epoch seconds) asks about the
-    rules of another day; None means now. `history` is given by callers that keep their own.
+    rules of another day; None means now. `history` is given by callers that keep their own. For an
+    `evaluation` nobody waits, so no person is called and no metric of answers moves.
     """
 
     message: str
@@ -35,6 +36,7 @@ class Ask:
     customer: str | None = None
     as_of: float | None = None
     history: tuple[Turn, ...] = ()
+    evaluation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

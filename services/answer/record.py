@@ -119,7 +119,7 @@ def record(
             )
         )
         session.flush()
-        if decision.action == "ESCALATE" and decision.escalation:
+        if decision.action == "ESCALATE" and decision.escalation and not ask.evaluation:
             session.add(
                 Handoff(
                     id=str(uuid4()),

@@ -68,6 +68,10 @@ class ChatRequest(Asked):
         default_factory=list, description="Earlier turns, where no `conversation_id` is sent."
     )
     stream: bool = Field(default=False, description="Answer as server-sent events.")
+    evaluation: bool = Field(
+        default=False,
+        description="Nobody waits for the answer: what it hands over is recorded, not delivered.",
+    )
 
     def ask(self, workspace: str) -> Ask:
         return Ask(
@@ -79,6 +83,7 @@ class ChatRequest(Asked):
             customer=self.customer,
             as_of=self.moment,
             history=tuple(Turn(turn.role, turn.text) for turn in self.history),
+            evaluation=self.evaluation,
         )
 
 

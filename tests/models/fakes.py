@@ -29,6 +29,9 @@ class FakeService:
     texts: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[tuple[str, int], str] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
+    deletion: int = 204
+    """Status of a customer's deletion."""
+    forgotten: list[str] = field(default_factory=list)
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
@@ -41,6 +44,9 @@ class FakeService:
             own = {key: value for key, value in said.items() if key in NO_ANSWER}
             answer = {"answer_id": body["message"], "conversation_id": "c", **NO_ANSWER, **own}
             return httpx.Response(200, json=answer)
+        if path.startswith("/v1/customers/") and request.method == "DELETE":
+            self.forgotten.append(path.removeprefix("/v1/customers/"))
+            return httpx.Response(self.deletion)
         if path.startswith("/v1/answers/"):
             said = self.answers[path.removeprefix("/v1/answers/")]
             retrieved = [

@@ -1,6 +1,7 @@
 """Asking a suite and scoring what came back, over HTTP to a service with known answers."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import date
 from typing import Any
 
@@ -94,10 +95,31 @@ def test_what_is_sent_is_the_case_and_nothing_that_gives_the_answer_away() -> No
         "audience": "customer",
         "locale": "de",
         "history": [{"role": "user", "text": "hi"}],
+        "evaluation": True,
     }
+    assert service.asked[0].pop("customer").startswith("evaluation-")
     assert service.asked == [body]
     _ask(service, [case], pass_as_of=True)
+    assert service.asked[1].pop("customer").startswith("evaluation-")
     assert service.asked[1] == body | {"as_of": "2026-02-01"}
+
+
+@pytest.mark.parametrize("known", [RIGHT, None])
+def test_what_was_asked_is_forgotten_even_if_it_was_not_answered(known: dict[str, Any]) -> None:
+    service = FakeService({"a": known} if known else {}, versions=VERSIONS)
+    with nullcontext() if known else pytest.raises(UpstreamError):
+        _ask(service, [_case("a")])
+    assert service.forgotten == [service.asked[0]["customer"]]
+
+
+@pytest.mark.parametrize("deletion", [403, 404, 500])
+def test_figures_come_although_nothing_could_be_deleted(
+    deletion: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = FakeService({"a": RIGHT}, versions=VERSIONS, deletion=deletion)
+    assert len(_ask(service, [_case("a")])) == 1
+    told = capsys.readouterr().out
+    assert ("stay in the ledger" in told) == (deletion != 404)
 
 
 def test_outcomes_keep_the_order_of_the_suite() -> None:

@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
+from sqlalchemy import func, select
 
 from ingestion.pipeline import sync
 from ingestion.sources import Folder
@@ -15,6 +17,7 @@ from models.evaluate.retrieval import report
 from models.evaluate.suite import Case
 from tests.services.standalone.serving import needs_weights
 from twofold.errors import InvalidInput, SetupError
+from twofold.ledger.models import Answer, Conversation, Handoff
 from twofold.settings import Settings
 from twofold.stack import open_stack
 
@@ -97,6 +100,46 @@ def test_a_suite_is_asked_of_the_whole_service_in_this_process(tmp_path: Path) -
     found = asyncio.run(run())
     assert found == dict.fromkeys(found, 1) | {"over_escalated": 0}
     assert {"facts", "gold_cited", "quotes_true"} <= found.keys()
+
+
+def test_an_eval_calls_nobody_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    articles = tmp_path / "articles"
+    articles.mkdir()
+    (articles / "keys.md").write_text("# API keys\n\nA rotated key keeps working for 24 hours.\n")
+    settings = Settings(home=tmp_path / "home")
+    hacked = Case.model_validate(
+        {
+            "id": "hacked",
+            "question": "My account was hacked and someone changed my password",
+            "expect": {"action": "ESCALATE", "team": "security", "reason": "account_takeover"},
+        }
+    )
+
+    def kept() -> list[int]:
+        with open_stack(settings) as stack, stack.ledger.session() as session:
+            tables = (Conversation, Answer, Handoff)
+            return [session.scalar(select(func.count()).select_from(each)) or 0 for each in tables]
+
+    def escalations() -> float:
+        labels = {"reason": "account_takeover"}
+        name = "twofold_behaviour_escalations_total"
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    async def ask() -> None:
+        async with open_local(settings).service() as http:
+            body = {"message": hacked.question, "customer": "jo"}
+            assert (await http.post("/v1/chat", json=body)).status_code == 200
+            before = escalations()
+            (outcome,) = await ask_all(AnswerClient(http), [hacked], progress=lambda _done: None)
+            assert outcome.action == "ESCALATE"
+            assert escalations() == before
+            await http.post("/v1/chat", json=body | {"evaluation": True})
+
+    with open_stack(settings) as stack:
+        sync(stack, settings.workspace, Folder("hc", articles))
+    asyncio.run(ask())
+    # Two conversations of Jo's; the eval's is gone, and its hand-over never was one.
+    assert kept() == [2, 2, 1]
 
 
 def test_an_empty_index_says_what_to_do(tmp_path: Path) -> None:
