@@ -58,6 +58,11 @@ INGESTION_SYNC_AGE = Gauge(
     "Since the last sync that ended well, of the source of each kind that waited longest.",
     ["kind"],
 )
+INGESTION_QUEUE_AGE = Gauge(
+    "twofold_ingestion_queue_age_seconds",
+    "How long the job that is due waits that waits longest, by queue; 0 where none does.",
+    ["queue"],
+)
 INGESTION_FRESHNESS = Histogram(
     "twofold_ingestion_edit_to_answerable_seconds",
     "From the edit of a document, as its source dates it, to the moment it answers.",

@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     qdrant_name: str = Field(default="knowledge", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     """Installations that share a server keep apart by it."""
     qdrant_timeout_s: Annotated[int, Field(ge=1)] = 10
+    qdrant_quantized: bool = False
+    """Search 8-bit copies of the dense vectors in memory. This and the two below count when a
+    collection is made: `twofold knowledge rebuild` after a change of the chunk size, or a new name.
+    """
+    qdrant_shards: Annotated[int, Field(ge=1)] = 1
+    qdrant_replicas: Annotated[int, Field(ge=1)] = 1
     redis_url: str = ""
     """Celery's broker; empty means that this process itself does its jobs."""
     host: str = "127.0.0.1"

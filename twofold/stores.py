@@ -68,7 +68,13 @@ def require_live(settings: Settings, fingerprint: Fingerprint) -> None:
 def open_stores(settings: Settings) -> Stores:
     """A server's, where `qdrant_url` names one, else those under `home`."""
     if settings.qdrant_url:
-        return QdrantStores(lambda: _connect(settings), settings.qdrant_name)
+        return QdrantStores(
+            lambda: _connect(settings),
+            settings.qdrant_name,
+            quantized=settings.qdrant_quantized,
+            shards=settings.qdrant_shards,
+            replicas=settings.qdrant_replicas,
+        )
     return EdgeStores(settings.home / "index")
 
 
@@ -137,17 +143,36 @@ class EdgeStores:
 class QdrantStores:
     """Collections `twofold-<name>-<digest>`; when one retired stands in its metadata."""
 
-    def __init__(self, connect: "Callable[[], QdrantClient]", name: str) -> None:
-        """`connect` gives a client that whoever is handed it closes."""
+    def __init__(
+        self,
+        connect: "Callable[[], QdrantClient]",
+        name: str,
+        *,
+        quantized: bool = False,
+        shards: int = 1,
+        replicas: int = 1,
+    ) -> None:
+        """`connect` gives a client that whoever is handed it closes; the rest is of collections
+        that are made from here, as `QdrantIndex.open` says."""
         self._connect = connect
         self._name = name
+        self._quantized, self._shards, self._replicas = quantized, shards, replicas
 
     def open(self, fingerprint: Fingerprint, dimension: int, *, beside: bool = False) -> Index:
         from twofold.clients.qdrant import QdrantIndex
 
         client = self._connect()
         try:
-            return QdrantIndex.open(client, self._name, fingerprint, dimension, beside=beside)
+            return QdrantIndex.open(
+                client,
+                self._name,
+                fingerprint,
+                dimension,
+                beside=beside,
+                quantized=self._quantized,
+                shard_number=self._shards,
+                replication_factor=self._replicas,
+            )
         except BaseException:
             client.close()
             raise

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 import twofold.stack
+import twofold.stores
 from ingestion import rebuild as building
 from ingestion.pipeline import sync
 from ingestion.quarantine import quarantine, release
@@ -18,7 +19,7 @@ from ingestion.sources import Folder
 from tests.fakes import HashingEmbedder
 from tests.ingestion.helpers import SOURCE, WORKSPACE, article, write_tree
 from twofold.errors import Conflict, NotFound, Outdated, SetupError, UpstreamError
-from twofold.index import Chunk
+from twofold.index import Chunk, Fingerprint
 from twofold.ledger.models import Version
 from twofold.settings import Settings
 from twofold.stack import Stack, open_stack
@@ -254,6 +255,25 @@ def test_a_server_rebuilds_rolls_back_and_prunes_the_same_way(
     assert ingest(smaller, tree) == []
     rebuild(smaller)
     assert prune_stores(server, 0) == [first]
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local")
+def test_settings_say_how_a_collection_is_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    qdrant = pytest.importorskip("qdrant_client")
+    made: dict[str, object] = {}
+
+    class Noting(qdrant.QdrantClient):  # type: ignore[misc, name-defined]
+        def create_collection(self, name: str, **options: object) -> bool:
+            made.update(options)
+            return bool(super().create_collection(name, **options))
+
+    monkeypatch.setattr(twofold.stores, "_connect", lambda settings: Noting(":memory:"))
+    settings = Settings(
+        qdrant_url="http://here", qdrant_quantized=True, qdrant_shards=3, qdrant_replicas=2
+    )
+    open_stores(settings).open(Fingerprint("1", "1", "1", "1"), 8).close()
+    assert (made["shard_number"], made["replication_factor"]) == (3, 2)
+    assert made["quantization_config"].scalar.type == "int8"  # type: ignore[attr-defined]
 
 
 def test_the_folder_of_a_store_tells_what_made_it(settings: Settings, filled: Path) -> None:

@@ -13,9 +13,11 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
+from prometheus_client import REGISTRY
 from sqlalchemy import update
 
 import ingestion.tasks
+from ingestion.ages import expose
 from ingestion.api import router
 from ingestion.app import make_app
 from ingestion.jobs import QUEUES
@@ -29,7 +31,7 @@ from tests.ingestion.conftest import home, stack, tree
 from tests.ingestion.helpers import WORKSPACE, article, readable, write_tree
 from tests.servers import RedisServer, wait_until
 from twofold.errors import InvalidInput, TwofoldError, UpstreamError
-from twofold.ledger.models import Failure, Sync
+from twofold.ledger.models import Failure, Job, Sync
 from twofold.security import sign
 from twofold.settings import Settings
 from twofold.stack import Stack
@@ -86,6 +88,29 @@ def test_turns_add_up_to_one_sync(
     assert (sync.counts["added"], sync.counts["failed"]) == (2, 1)
     (failure,) = knowledge_status(stack.ledger, WORKSPACE).failures
     assert (failure.document, failure.next_at) == ("help/b.md", None)
+
+
+def test_a_metric_tells_how_long_the_oldest_due_job_of_a_queue_waits(
+    stack: Stack, tree: Path
+) -> None:
+    def waited(name: str) -> float:
+        value = REGISTRY.get_sample_value("twofold_ingestion_queue_age_seconds", {"queue": name})
+        assert value is not None
+        return value
+
+    expose(stack.ledger, WORKSPACE)
+    queue = Queue(stack.ledger)
+    for name in ("one", "two"):
+        folder_source(stack, tree, name)
+        submit_sync(queue, WORKSPACE, name, "folder")
+    with stack.ledger.session() as session:
+        session.execute(update(Job).where(Job.source == "one").values(due_at=time.time() - 500))
+    assert 500 <= waited("files") < 560
+    assert (waited("push"), waited("web")) == (0, 0)
+    with stack.ledger.session() as session:
+        # A later attempt: it does not wait yet.
+        session.execute(update(Job).values(due_at=time.time() + 500))
+    assert waited("files") == 0
 
 
 @pytest.mark.parametrize(
