@@ -181,6 +181,8 @@ class ChatModel:
                     raise
                 unsure = True
             except _Unknown:
+                # Also where this was the one probe of an open breaker.
+                self.server.breaker.record(ok=True)
                 raise
             except UpstreamError as error:
                 self.server.breaker.record(ok=False)

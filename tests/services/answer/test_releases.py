@@ -194,6 +194,26 @@ def test_a_model_that_is_unknown_says_nothing_of_the_servers_health(
     asyncio.run(run())
 
 
+def test_an_unknown_model_is_probe_enough_for_an_open_breaker(
+    parts: Parts, registry: Registry, publish
+) -> None:
+    """As after a restart of a server that forgot what it had loaded."""
+    publish("a")
+    registry.promote("a")
+
+    async def run() -> None:
+        async with ModelServer({"base": says(GOOD), "": UNKNOWN}) as server:
+            through = asking(parts, server.url)
+            breaker = through.ladder.models[0].model.server.breaker
+            breaker.cooldown = 0.0
+            for _ in range(breaker.failures):
+                breaker.record(ok=False)
+            breaker.cooldown = 60.0
+            assert (await hear(through)).done.served_by == "base"
+
+    asyncio.run(run())
+
+
 def test_a_lane_tells_what_was_mended_and_struck(parts: Parts, registry: Registry, publish) -> None:
     for name in "ab":
         publish(name)
