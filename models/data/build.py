@@ -7,19 +7,32 @@ from pathlib import Path
 from typing import Final
 
 from models.data.collect import Built
+from models.data.lint.findings import Place
+from models.data.lint.leaks import leaks
+from models.data.lint.policy import policy
 from models.data.plan import Plan
 from models.data.rows import Manifest, Row, Split, write_manifest, write_rows
-from models.data.split import alike, halves
+from models.data.split import alike, halves, opening
 from models.data.vary import kind_of, varied
 from twofold.prompt import prompt_digest
 
 NEAR_HELDOUT: Final = "it says nearly what a held-out row says"
+UNSOUND: Final = {
+    "leak": "the reply states what its prompt does not show",
+    "policy": "the reply breaks the house policy",
+}
 
 
 def apart(built: Built, heldout: Sequence[Row]) -> None:
-    """Take out of what was collected every row that says nearly what a held-out one says."""
+    """Take out of what was collected every row that opens or says nearly what a held-out one
+    does."""
     near = {other for one, other in alike([*heldout, *built.rows]) if one < len(heldout) <= other}
-    kept = [row for at, row in enumerate(built.rows, start=len(heldout)) if at not in near]
+    opened = {opening(row) for row in heldout}
+    kept = [
+        row
+        for at, row in enumerate(built.rows, start=len(heldout))
+        if at not in near and opening(row) not in opened
+    ]
     if len(kept) < len(built.rows):
         built.left_out[NEAR_HELDOUT] += len(built.rows) - len(kept)
     built.rows[:] = kept
@@ -29,6 +42,20 @@ def divided(rows: Sequence[Row], plan: Plan) -> dict[Split, list[Row]]:
     """`train` and `eval`, each varied on its own."""
     train, held = halves(rows, plan.eval_share, plan.seed)
     return {"train": varied(train, plan), "eval": varied(held, plan)}
+
+
+def sound(rows: Sequence[Row], built: Built, plan: Plan) -> list[Row]:
+    """The rows that lint finds no leaked fact and no broken reply in; the others, as far as they
+    were not made of a row, are counted as left out."""
+    placed = [Place("train", line, row) for line, row in enumerate(rows, start=1)]
+    found = {
+        finding.line: finding.concern
+        for finding in (*policy(placed, plan.house), *leaks(placed, plan.house))
+    }
+    for line, concern in found.items():
+        if not rows[line - 1].made:
+            built.left_out[UNSOUND[concern]] += 1
+    return [row for line, row in enumerate(rows, start=1) if line not in found]
 
 
 def write(

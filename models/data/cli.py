@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +13,12 @@ from rich.table import Table
 
 from models.data import build, seeds
 from models.data.collect import Built, collect
+from models.data.lint import Finding, lint
+from models.data.lint.findings import places
+from models.data.lint.gone import Live, ask_live
+from models.data.lint.length import by_tokenizer, estimated
 from models.data.plan import Plan
-from models.data.rows import Manifest, Row
+from models.data.rows import Manifest, Row, read_dataset
 from models.data.seeds import Seed
 from models.data.vary import rendered
 from models.evaluate.client import AnswerClient
@@ -109,8 +113,59 @@ def build_command(
     splits = build.divided(built.rows, plan)
     if kept:
         splits["heldout"] = kept
+    splits = {name: build.sound(rows, built, plan) for name, rows in splits.items()}
     manifest = build.write(out, splits, built, plan)
     _show(manifest, out, time.monotonic() - started, as_json)
+
+
+@dataset.command("lint")
+def lint_command(
+    folder: Annotated[Path, typer.Argument(help="A dataset: what `dataset build` wrote.")],
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="tokenizer.json of the base model; else an estimate.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest row that fits.")] = 4096,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask whether document versions still answer.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what is wrong with a dataset: leaked facts, drift, duplicates, broken replies, and more.
+    Ends with 1 where something is."""
+    found = read_dataset(folder)
+    settings = Settings()
+    house = load_house(settings.house)
+
+    async def versions() -> Live:
+        async with open_local(settings).service() as http:
+            return await ask_live(AnswerClient(http), places(found))
+
+    with bar() as progress:
+        findings = lint(
+            found,
+            house,
+            live=None if offline else asyncio.run(versions()),
+            count=by_tokenizer(tokenizer) if tokenizer else estimated,
+            most_tokens=max_tokens,
+            progress=lambda done, total: progress("Checking", done, total),
+        )
+    rows = sum(len(part) for part in found.rows.values())
+    if as_json:
+        typer.echo(json.dumps({"rows": rows, "findings": [each.data() for each in findings]}))
+    else:
+        _tell(findings)
+        typer.echo(f"{rows:,} rows, {len(findings):,} findings.")
+    if findings:
+        raise typer.Exit(1)
+
+
+def _tell(findings: Sequence[Finding]) -> None:
+    console = Console()
+    for each in findings:
+        console.print(f"{each.file}:{each.line}: {each.concern}: {each.reason}", highlight=False,
+                      markup=False, soft_wrap=True)  # fmt: skip
+        console.print(f"    {each.id}  {each.fix}".rstrip(), highlight=False, markup=False,
+                      soft_wrap=True)  # fmt: skip
 
 
 def _show(manifest: Manifest, out: Path, seconds: float, as_json: bool) -> None:

@@ -5,8 +5,9 @@ A document counts where it holds the answer: what was packed beside it is shared
 
 import hashlib
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from models.data.rows import Row
 
@@ -21,10 +22,10 @@ _WORD = re.compile(r"\w+")
 def grouped(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that must stay together, each group in the order of `rows`."""
     union = _Union(len(rows))
-    first: dict[Hashable, int] = {}
+    first: dict[Tie, int] = {}
     for at, row in enumerate(rows):
-        for key in ties(row):
-            union.join(first.setdefault(key, at), at)
+        for tie in ties(row):
+            union.join(first.setdefault(tie, at), at)
     for one, other in chain(alike(rows), on_alike_passages(rows)):
         union.join(one, other)
     groups: dict[int, list[Row]] = {}
@@ -46,13 +47,24 @@ def halves(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], lis
     return [r for r in rows if r.id not in held], [r for r in rows if r.id in held]
 
 
-def ties(row: Row) -> Iterator[Hashable]:
-    """What a row shares with others that must not be told apart from it."""
-    yield "row", row.parent
-    opening = row.history[0].text if row.history else row.question
-    yield "conversation", " ".join(_WORD.findall(opening.lower()))
+class Tie(NamedTuple):
+    """What rows have in common that must stay on one side."""
+
+    kind: str
+    what: str
+
+
+def ties(row: Row) -> Iterator[Tie]:
+    yield Tie("row", row.parent)
+    yield Tie("conversation", opening(row))
     for n in row.gold:
-        yield "document", row.documents[n - 1].document
+        yield Tie("document", row.documents[n - 1].document)
+
+
+def opening(row: Row) -> str:
+    """What a conversation began with, by its words: how it is known again."""
+    first = row.history[0].text if row.history else row.question
+    return " ".join(_WORD.findall(first.lower()))
 
 
 def alike(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:

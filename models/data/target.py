@@ -11,6 +11,7 @@ from typing import NamedTuple
 from models.data.seeds import Cite, Seed
 from models.data.sentences import ENCODER, Passages, Sentence, joined, sentences
 from models.evaluate.facts import says
+from twofold import prose
 from twofold.house import NOT_IN_SOURCES, HousePolicy
 from twofold.prose import Span, blocks, items, parts, plain, squeeze
 from twofold.reply import Escalation, render
@@ -20,7 +21,8 @@ FACT_NOT_PACKED = "a key fact stands in no gold passage that was packed"
 NOT_HELD = "a sentence of the approved reply stands in no passage that was packed"
 TOO_LONG = "the reply is longer than the house allows"
 HEADER_ROWS = 2
-_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
+_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)]|\d{1,2}(?:\.\d{1,2})+)\s+")
+"""What opens a list item, or a clause of a policy."""
 
 
 class Answered(NamedTuple):
@@ -46,7 +48,7 @@ def target(
 ) -> Target | str:
     """The reply on the wire, or why there can be none."""
     if seed.action != "ANSWER":
-        return Target(_of_house(seed, answered, house, locale))
+        return Target(_of_house(seed, house, locale))
     gold = {n for n, d in passages.documents.items() if any(g.means(d.document) for g in seed.gold)}
     if not gold:
         return GOLD_NOT_PACKED
@@ -72,14 +74,13 @@ def gap(question: str, house: HousePolicy, locale: str) -> str:
     return render("ESCALATE", text, Escalation(team, NOT_IN_SOURCES))
 
 
-def _of_house(seed: Seed, answered: Answered, house: HousePolicy, locale: str) -> str:
+def _of_house(seed: Seed, house: HousePolicy, locale: str) -> str:
     """The house's sentence, as the service says it; only what to ask back may be others' words."""
     say = house.say(locale)
     if seed.action == "DECLINE":
         return render("DECLINE", say.decline.strip())
     if seed.action == "CLARIFY":
-        asked = seed.text or (answered.text if answered.action == "CLARIFY" else "")
-        return render("CLARIFY", asked.strip() if "?" in asked else say.clarify.strip())
+        return render("CLARIFY", (seed.text if "?" in seed.text else say.clarify).strip())
     if seed.reason == NOT_IN_SOURCES:
         return gap(seed.question, house, locale)
     text = say.escalate.format(team=say.teams[seed.team]).strip()
@@ -147,19 +148,29 @@ def _carrying(said: Sequence[Marked], seed: Seed, passages: Passages) -> list[Ma
         chosen.add(best)
         missing = [fact for fact in missing if not says(said[best][0].text, fact)]
     return [
-        (_trimmed(said[i][0], seed.facts, question, passages), said[i][1]) for i in sorted(chosen)
+        (piece, said[i][1])
+        for i in sorted(chosen)
+        for piece in _trimmed(said[i][0], seed.facts, question, passages)
     ]
 
 
 def _trimmed(
     sentence: Sentence, facts: Sequence[tuple[str, ...]], question: Set[int], passages: Passages
-) -> Sentence:
-    """A list item as a sentence; of a table its header and the rows that carry the facts."""
-    if sentence.kind == "list":
-        return sentence._replace(text=_ITEM.sub("", sentence.text), kind="paragraph")
-    if sentence.kind != "table":
-        return sentence
+) -> list[Sentence]:
+    """A list item as the sentences of it that carry the facts, of a table its header and such
+    rows."""
     text = sentence.text
+    if sentence.kind == "code":
+        return [sentence]
+    if sentence.kind != "table":
+        text = _ITEM.sub("", text)
+        pieces = [text[span.start : span.end] for span in prose.sentences(text)]
+        kept = [piece for piece in pieces if any(says(piece, fact) for fact in facts)]
+        whole = all(says(" ".join(kept), fact) == says(text, fact) for fact in facts)
+        return [
+            sentence._replace(text=piece + "." * piece[-1:].isalnum(), kind="paragraph")
+            for piece in (kept if whole and kept else pieces)
+        ]
     rows = [text[row.start : row.end].strip() for row in items(text, Span(0, len(text)))]
     head, body = rows[:HEADER_ROWS], rows[HEADER_ROWS:]
     kept = [
@@ -168,4 +179,4 @@ def _trimmed(
         if (able := [row for row in body if says(row, fact)])
     ]
     body = [row for row in body if row in kept] or body
-    return sentence._replace(text="\n".join([*head, *body]))
+    return [sentence._replace(text="\n".join([*head, *body]))]

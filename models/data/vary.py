@@ -1,7 +1,7 @@
 """What is made of rows: other facts, answers taken away, no documents at all; at stated shares."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from models.data.change import changed
 from models.data.plan import Plan
@@ -15,16 +15,16 @@ from twofold.house import NOT_IN_SOURCES, HousePolicy
 def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
     """The rows of one split with those made of them, at the shares that the plan wants."""
     answering = [row for row in rows if kind_of(row) == "answer"]
-    copies = [
+    copies = _distinct(
         copy
         for row in answering
         for n in range(1, plan.copies + 1)
         if (copy := changed(row, n, plan.seed)) is not None and _held(copy)
-    ]
+    )
     rng = random.Random(plan.seed)  # noqa: S311  not a secret
     sources = [*answering, *copies]
     made = {
-        "not_in_sources": [g for row in sources if (g := _without_gold(row, plan.house))],
+        "not_in_sources": _distinct(g for row in sources if (g := _without_gold(row, plan.house))),
         "closed": [_closed(row, plan.house) for row in answering],
     }
     kept = {kind: [r for r in rows if kind_of(r) == kind] for kind in (*plan.wanted, "answer")}
@@ -44,6 +44,12 @@ def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
     final = [row for row in every if row.id in chosen or kind_of(row) == "answer"]
     final.sort(key=lambda row: (row.parent, row.id))
     return [rendered(row, plan.house) for row in final]
+
+
+def _distinct(rows: Iterable[Row]) -> list[Row]:
+    """Without those that ask the same with the same passages: a change may hit the same number
+    twice, and with its answer gone a row may be left with what its copies are left with."""
+    return list({(row.question, row.history, row.documents): row for row in rows}.values())
 
 
 def kind_of(row: Row) -> str:
@@ -75,7 +81,7 @@ def _without_gold(row: Row, house: HousePolicy) -> Row | None:
     stated = row.facts and all(
         any(says(passages.whole(n), fact) for n in passages.documents) for fact in row.facts
     )
-    return None if answered or stated else _made(row, "gap", rest, house)
+    return None if answered or stated or not rest else _made(row, "gap", rest, house)
 
 
 def _closed(row: Row, house: HousePolicy) -> Row:

@@ -93,7 +93,7 @@ class Local:
 
 
 def versions_router(stack: Stack) -> APIRouter:
-    """GET of a document version's text, to hold a quote against."""
+    """GET of a document version's text, to hold a quote against, and whether it answers today."""
     router = APIRouter()
 
     @router.get("/v1/documents/{source}/{external_id:path}/versions/{number}")
@@ -105,7 +105,10 @@ def versions_router(stack: Stack) -> APIRouter:
             )
             if row is None:
                 raise NotFound(f"There is no version {number} of {ref.key!r}.")
-            return {"document": ref.key, "version": number, "sections": row.sections}
+            live = row.document.live == number
+            return {
+                "document": ref.key, "version": number, "live": live, "sections": row.sections
+            }  # fmt: skip
 
     return router
 

@@ -1,0 +1,49 @@
+"""What lint found, and where the rows stand."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from models.data.rows import MANIFEST, SPLITS, Dataset, Row, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`concern` is the check that found it; a finding on a whole dataset stands at its manifest."""
+
+    file: str
+    line: int
+    id: str
+    concern: str
+    reason: str
+    fix: str
+
+    def data(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Place(NamedTuple):
+    """A row and where it stands."""
+
+    split: Split
+    line: int
+    row: Row
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}.jsonl line {self.line}"
+
+    def finding(self, concern: str, reason: str, fix: str) -> Finding:
+        return Finding(f"{self.split}.jsonl", self.line, self.row.id, concern, reason, fix)
+
+
+def places(dataset: Dataset) -> list[Place]:
+    """In the order of the files."""
+    return [
+        Place(split, line, row)
+        for split in SPLITS
+        for line, row in enumerate(dataset.rows[split], start=1)
+    ]
+
+
+def of_dataset(concern: str, reason: str, fix: str) -> Finding:
+    return Finding(MANIFEST, 1, "", concern, reason, fix)

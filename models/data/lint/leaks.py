@@ -1,0 +1,216 @@
+"""Facts in a reply that its own prompt does not show: a model would learn them by heart."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from functools import cached_property
+from typing import NamedTuple
+
+from models.data.lint.findings import Finding, Place
+from models.data.rows import Row
+from twofold.house import HousePolicy
+from twofold.prose import numbers
+from twofold.reply import strip_marks
+
+FIX = "Take the fact out of the reply, or build the row from passages that hold it."
+
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_URL = re.compile(r"(?:https?://|www\.)[^\s<>)\]`]*[^\s<>)\]`.,;:!?]")
+_PRICE = re.compile(
+    r"(?P<sign>[$€£])\s?(?P<before>\d[\d.,]*)|(?P<after>\d[\d.,]*)\s?(?P<code>[€£]|USD|EUR|GBP|%)"
+)
+_MONTHS = (
+    "january february march april may june july august september october november december"
+    " januar februar märz mai juni juli oktober dezember"
+)
+_DAY = re.compile(
+    rf"(?P<d1>\d{{1,2}})\.?\s+(?P<m1>{_MONTHS.replace(' ', '|')})\b"
+    rf"|\b(?P<m2>{_MONTHS.replace(' ', '|')})\s+(?P<d2>\d{{1,2}})\b",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"`([^`\n]+)`|\*\*([^*\n]+)\*\*")
+_CODE = re.compile(
+    r"(?<![\w-])(?:--[a-z][\w-]+|[A-Za-z]+_\w+|(?=\w*\d)(?=\w*[A-Za-z])[\w-]{2,}"
+    r"|[A-Za-z]+-\d[\w-]*|[a-z]+[A-Z]\w*|[A-Z]{3,})(?![\w-])"
+)
+_NAME = re.compile(r"(?<![\w'-])[A-ZÄÖÜ][\w'-]*")
+_OPENS = re.compile(r"(?:^|[.!?…:]\s|\n\s*(?:[-*+]|\d{1,3}[.)])?\s*|\|\s*)[\"“'*_`(\[]*$")
+_WORD = re.compile(r"\w+(?:['-]\w+)*")
+_NUMBER_WORDS = {
+    word: str(value)
+    for words in (
+        "two three four five six seven eight nine ten eleven twelve",
+        "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
+    )
+    for value, word in enumerate(words.split(), start=2)
+}
+_DIGIT_WORDS = re.compile(rf"\b(?:{'|'.join(_NUMBER_WORDS)})\b", re.IGNORECASE)
+CAPITALISING = ("de",)
+"""Languages that write every noun like a name."""
+
+
+class Written(NamedTuple):
+    """How often words stand in the prompts of a dataset, within sentences: small, and capital."""
+
+    small: Counter[str]
+    capital: Counter[str]
+
+    def is_name(self, word: str) -> bool:
+        """Whether a word that opens a sentence would be a name elsewhere as well."""
+        return self.capital[word.lower()] > self.small[word.lower()]
+
+
+def leaks(rows: Sequence[Place], house: HousePolicy) -> Iterator[Finding]:
+    """Prices, percentages, dates, numbers, addresses, links, codes, names and product terms."""
+    terms = [topic.lower() for topic in house.topics]
+    own = _words_of(house)
+    written = _written(rows)
+    for place in rows:
+        for what, fact in _strange(place.row, own, terms, written):
+            yield place.finding("leak", f"{what} {fact!r} stands nowhere in its prompt", FIX)
+
+
+class _Shown:
+    """A text that facts may come from."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.lower()
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(_WORD.findall(self.text))
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """Words without the ending that makes a plural or a genitive."""
+        return frozenset(_stem(word) for word in self.words)
+
+    @cached_property
+    def figures(self) -> frozenset[str]:
+        worded = {_NUMBER_WORDS[m.lower()] for m in _DIGIT_WORDS.findall(self.text)}
+        inside = set(re.findall(r"\d+(?:[.,:]\d+)*", self.text))
+        return numbers(self.text) | worded | inside
+
+    @cached_property
+    def prices(self) -> frozenset[str]:
+        return frozenset(_prices(self.text))
+
+    @cached_property
+    def days(self) -> frozenset[tuple[str, str]]:
+        return frozenset(_days(self.text))
+
+    def holds(self, phrase: str) -> bool:
+        return phrase.lower() in self.text
+
+
+def _strange(
+    row: Row, own: str, terms: Sequence[str], written: Written
+) -> Iterator[tuple[str, str]]:
+    """(what it is, the fact) of everything in the reply that the prompt does not show."""
+    text = strip_marks(row.text)
+    shown = _Shown(
+        "\n".join(
+            (
+                own,
+                *(" > ".join((d.title, *d.heading_path)) for d in row.documents),
+                *(d.text for d in row.documents),
+                *(turn.text for turn in row.history),
+                row.question,
+            )
+        )
+    )
+    seen: set[str] = set()
+    for what, fact in _facts(text, shown, terms, written, row.locale):
+        if fact.lower() not in seen:
+            seen.add(fact.lower())
+            yield what, fact
+
+
+def _facts(
+    text: str, shown: _Shown, terms: Sequence[str], written: Written, locale: str
+) -> Iterator[tuple[str, str]]:
+    for match in _QUOTED.finditer(text):
+        phrase = match[1] or match[2]
+        if not shown.holds(phrase.strip()):
+            yield "the term", phrase
+    for pattern, what in ((_ADDRESS, "the address"), (_URL, "the link")):
+        for match in pattern.finditer(text):
+            if not shown.holds(match[0]):
+                yield what, match[0]
+        text = pattern.sub(" ", text)
+    yield from (("the amount", price) for price in _prices(text) if price not in shown.prices)
+    for day in _days(text):
+        if day not in shown.days:
+            yield "the date", " ".join(day)
+    yield from (("the number", n) for n in sorted(_figures(text) - shown.figures))
+    for match in _CODE.finditer(text):
+        if not shown.holds(match[0]):
+            yield "the code", match[0]
+    yield from _names(text, shown, written, locale)
+    lower = text.lower()
+    for term in terms:
+        if term in lower and not shown.holds(term) and _whole(term, lower):
+            yield "the product term", term
+
+
+def _names(text: str, shown: _Shown, written: Written, locale: str) -> Iterator[tuple[str, str]]:
+    if locale.partition("-")[0] in CAPITALISING:
+        return
+    for match in _NAME.finditer(text):
+        word = match[0].strip("'-")
+        if len(word) < 2 or _stem(word.lower()) in shown.stems:
+            continue
+        if _OPENS.search(text[: match.start()]) and not written.is_name(word):
+            continue
+        yield "the name", word
+
+
+def _figures(text: str) -> Set[str]:
+    """Numbers of a reply, but not those of its steps; small ones as digits, however written."""
+    plain = re.sub(r"^\s*\d{1,2}[.)]\s", "", text, flags=re.MULTILINE)
+    return numbers(plain) | {_NUMBER_WORDS[m.lower()] for m in _DIGIT_WORDS.findall(plain)}
+
+
+def _prices(text: str) -> Iterator[str]:
+    for match in _PRICE.finditer(text):
+        amount = (match["before"] or match["after"]).rstrip(".,").replace(",", "")
+        sign = match["sign"] or match["code"].upper()
+        sign = {"USD": "$", "EUR": "€", "GBP": "£"}.get(sign, sign)
+        yield f"{re.sub(r'[.]0+$', '', amount)}%" if sign == "%" else f"{sign}{amount}"
+
+
+def _days(text: str) -> Iterator[tuple[str, str]]:
+    for match in _DAY.finditer(text):
+        yield (match["d1"] or match["d2"]), (match["m1"] or match["m2"]).lower()
+
+
+def _stem(word: str) -> str:
+    for ending in ("'s", "es", "s"):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            return word[: -len(ending)]
+    return word
+
+
+def _whole(term: str, text: str) -> bool:
+    before = r"(?<!\w)" if term[0].isalnum() else ""
+    after = r"(?!\w)" if term[-1].isalnum() else ""
+    return re.search(before + re.escape(term) + after, text) is not None
+
+
+def _words_of(house: HousePolicy) -> str:
+    """What a reply may always say: who we are, and the house's fixed sentences."""
+    words = [house.company, house.product, house.scope, *house.allowed_hosts]
+    for say in house.templates.values():
+        words += [value for value in say.model_dump().values() if isinstance(value, str)]
+        words += say.teams.values()
+    return "\n".join(words)
+
+
+def _written(rows: Sequence[Place]) -> Written:
+    small: Counter[str] = Counter()
+    capital: Counter[str] = Counter()
+    texts = {d.text for place in rows for d in place.row.documents}
+    for text in texts | {place.row.question for place in rows}:
+        for match in re.finditer(r"(?<=[a-zäöü,;] )[\w'-]+", text):
+            (capital if match[0][:1].isupper() else small)[match[0].lower()] += 1
+    return Written(small, capital)

@@ -1,0 +1,25 @@
+"""What is personal and was not masked."""
+
+from collections.abc import Iterator, Sequence
+
+from models.data.lint.findings import Finding, Place
+from twofold.house import HousePolicy
+from twofold.security import redact
+
+FIX = "Mask it: build the dataset again, or take the row out."
+
+
+def personal(rows: Sequence[Place], house: HousePolicy) -> Iterator[Finding]:
+    """In what people wrote; what the row's own documents or the house print is nobody's secret."""
+    words = house.model_dump_json()
+    for place in rows:
+        row = place.row
+        public = "\n".join((words, *(document.text for document in row.documents)))
+        texts = {
+            "question": row.question,
+            "conversation": "\n".join(turn.text for turn in row.history),
+            "reply": row.target,
+        }
+        for where, text in texts.items():
+            if redact(text, public) != text:
+                yield place.finding("personal", f"something personal stands in its {where}", FIX)

@@ -1,0 +1,76 @@
+"""Replies that break the reply contract or the house policy."""
+
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from models.data.lint.findings import Finding, Place
+from models.data.rows import Row
+from models.data.sentences import Passages, sentences
+from twofold.house import HousePolicy
+from twofold.reply import marks
+
+_URL = re.compile(r"https?://[^\s<>)\]`]*[^\s<>)\]`.,;:!?]")
+_CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+FIX = "Mend the reply, or take the row out."
+
+
+def policy(rows: Sequence[Place], house: HousePolicy) -> Iterator[Finding]:
+    for place in rows:
+        for reason in _broken(place.row, house):
+            yield place.finding("policy", reason, FIX)
+
+
+def _broken(row: Row, house: HousePolicy) -> Iterator[str]:
+    header, text = row.reply
+    if header is None:
+        yield f"its first line is no header: {row.target.partition(chr(10))[0][:60]!r}"
+        return
+    if header.escalation is not None:
+        team, reason = header.escalation
+        if reason not in house.reasons:
+            yield f"the house has no reason {reason!r}"
+        elif house.reasons[reason].team != team:
+            yield f"{reason} is for {house.reasons[reason].team}, not for {team}"
+    if not text:
+        yield "it says nothing after its header"
+    yield from unstylish(text, house)
+    stray = sorted({n for n in marks(text) if not 1 <= n <= len(row.documents)})
+    if stray:
+        yield f"it cites [{stray[0]}], and was shown {len(row.documents)} documents"
+    elif header.action == "ANSWER":
+        yield from _uncited(row, text)
+
+
+def unstylish(text: str, house: HousePolicy) -> Iterator[str]:
+    """What in a reply's text the house does not allow: length, banned phrases, promises, links."""
+    words = len(text.split())
+    if words > house.style.max_words:
+        yield f"it has {words} words; the house allows {house.style.max_words}"
+    lower = text.lower()
+    yield from (f"it says {p!r}, which the house bans" for p in house.style.banned
+                if p.lower() in lower)  # fmt: skip
+    for promise in house.style.promises:
+        if match := re.search(promise, text, re.IGNORECASE):
+            yield f"it promises: {match[0]!r}"
+    shown = "\n".join(document.text for document in row.documents)
+    code = "".join(_CODE.findall(text))
+    for url in _URL.findall(text):
+        own = url in code and url in shown  # a source's own code is shown as it stands
+        if not own and urlsplit(url).hostname not in house.allowed_hosts:
+            yield f"it links to {url}, a host that the house does not allow"
+
+
+def _uncited(row: Row, text: str) -> Iterator[str]:
+    """Sentences without a mark, or with one whose passage does not hold them."""
+    passages = Passages(row.documents, row.locale)
+    cited = False
+    for sentence in sentences(text):
+        cited = cited or bool(sentence.marks)
+        shown = " ".join(sentence.text.split())[:60]
+        if not sentence.marks and passages.claims(sentence):
+            yield f"nothing is cited for {shown!r}"
+        elif sentence.marks and not passages.hold(sentence.marks, sentence):
+            yield f"what it cites does not hold {shown!r}"
+    if not cited:
+        yield "it answers and cites nothing"
