@@ -34,7 +34,7 @@ def _broken(row: Row, house: HousePolicy) -> Iterator[str]:
             yield f"{reason} is for {house.reasons[reason].team}, not for {team}"
     if not text:
         yield "it says nothing after its header"
-    yield from unstylish(text, house)
+    yield from unstylish(text, house, "\n".join(document.text for document in row.documents))
     stray = sorted({n for n in marks(text) if not 1 <= n <= len(row.documents)})
     if stray:
         yield f"it cites [{stray[0]}], and was shown {len(row.documents)} documents"
@@ -42,8 +42,11 @@ def _broken(row: Row, house: HousePolicy) -> Iterator[str]:
         yield from _uncited(row, text)
 
 
-def unstylish(text: str, house: HousePolicy) -> Iterator[str]:
-    """What in a reply's text the house does not allow: length, banned phrases, promises, links."""
+def unstylish(text: str, house: HousePolicy, shown: str = "") -> Iterator[str]:
+    """What in a reply's text the house does not allow: length, banned phrases, promises, links.
+
+    A source's own code is shown as it stands: an address in code may be one that stands in `shown`.
+    """
     words = len(text.split())
     if words > house.style.max_words:
         yield f"it has {words} words; the house allows {house.style.max_words}"
@@ -53,11 +56,9 @@ def unstylish(text: str, house: HousePolicy) -> Iterator[str]:
     for promise in house.style.promises:
         if match := re.search(promise, text, re.IGNORECASE):
             yield f"it promises: {match[0]!r}"
-    shown = "\n".join(document.text for document in row.documents)
     code = "".join(_CODE.findall(text))
     for url in _URL.findall(text):
-        own = url in code and url in shown  # a source's own code is shown as it stands
-        if not own and urlsplit(url).hostname not in house.allowed_hosts:
+        if not (url in code and url in shown) and urlsplit(url).hostname not in house.allowed_hosts:
             yield f"it links to {url}, a host that the house does not allow"
 
 
