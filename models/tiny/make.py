@@ -34,10 +34,10 @@ BATCH_TOKENS = 4096
 RATE = 3e-3
 WARM_UP = 100
 STAGES = (
-    (0.06, Level(160, documents=1, pieces=2, absent=0.0, facts=0.3)),
-    (0.20, Level(320, documents=2, pieces=4, absent=0.1, facts=0.3)),
-    (0.50, Level(512, documents=3, pieces=6, absent=0.15, facts=0.25)),
-    (1.00, Level(832, documents=4, pieces=8, absent=0.15, facts=0.2)),
+    (0.10, Level(160, documents=1, pieces=2, absent=0.0, facts=0.3)),
+    (0.25, Level(288, documents=2, pieces=4, absent=0.1, facts=0.3)),
+    (0.55, Level(448, documents=3, pieces=6, absent=0.15, facts=0.25)),
+    (1.00, Level(640, documents=4, pieces=8, absent=0.15, facts=0.2)),
 )
 """Up to this share of the tokens, rows of this level; a fifth of them of an easier one."""
 HELD_OUT = 64
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=float, default=24e6)
+    parser.add_argument("--tokens", type=float, default=15e6)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -76,6 +76,15 @@ def estimates(judged: Sequence[Judged]) -> dict[str, Estimate]:
     return found
 
 
+def escalation_f1(judged: Sequence[Judged]) -> float:
+    """Harmonic mean of precision and recall of escalating (0..1); nan where nothing escalates."""
+    missed = [j.figures["under_escalated"] for j in judged]
+    needless = sum(j.figures["over_escalated"] or 0.0 for j in judged)
+    right = sum(1.0 - value for value in missed if value is not None)
+    wrong = needless + sum(value or 0.0 for value in missed)
+    return 2 * right / (2 * right + wrong) if right + wrong else float("nan")
+
+
 def cluster(row: Row) -> str:
     """Rows about one document, or made of one row, hang together."""
     return next((row.documents[n - 1].document for n in row.gold), row.parent)

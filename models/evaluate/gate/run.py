@@ -6,7 +6,7 @@ from typing import Any
 
 from models.data.rows import Dataset, Row
 from models.evaluate.gate.arms import Arm, Progress
-from models.evaluate.gate.judge import Judged, estimates, judge
+from models.evaluate.gate.judge import Judged, escalation_f1, estimates, judge
 from models.evaluate.gate.probes import changed_facts, closed_book
 from models.evaluate.gate.rules import Compared, Shares, compare, refusals
 from models.evaluate.stats import Estimate, estimate, percentile
@@ -23,6 +23,7 @@ class ArmFigures:
     name: str
     profile: str
     metrics: dict[str, Estimate]
+    escalation_f1: float
     prompt_tokens: Estimate
     instruction_tokens: int
     completion_tokens: Estimate
@@ -50,6 +51,7 @@ class GateReport:
                 arm.name: {
                     "profile": arm.profile,
                     **{name: found.data() for name, found in arm.metrics.items()},
+                    "escalation_f1": round(arm.escalation_f1, 4),
                     "prompt_tokens": arm.prompt_tokens.data(),
                     "instruction_tokens": arm.instruction_tokens,
                     "completion_tokens": arm.completion_tokens.data(),
@@ -111,6 +113,7 @@ def _figures(arm: Arm, judged: Sequence[Judged], instruction_tokens: int) -> Arm
         name=arm.name,
         profile=arm.profile,
         metrics=estimates(judged),
+        escalation_f1=escalation_f1(judged),
         prompt_tokens=_mean(judged, [float(j.said.prompt_tokens) for j in judged]),
         instruction_tokens=instruction_tokens,
         completion_tokens=_mean(judged, [float(j.said.completion_tokens) for j in judged]),
