@@ -37,7 +37,8 @@ def last_synced(session: Session, workspace: str, kind: str) -> float | None:
         .group_by(Source.id, Source.created_at)
         .subquery()
     )
-    return session.scalar(select(func.min(ends.c.at)))
+    oldest: float | None = session.scalar(select(func.min(ends.c.at)))
+    return oldest
 
 
 def waiting_since(session: Session, queue: str) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu.entity import Queue as BrokerQueue
 
+from ingestion import worker_metrics
 from ingestion.jobs import QUEUES
 from ingestion.queue import Queue
 from ingestion.schedule import tick
@@ -123,6 +124,8 @@ class _Process:
         tick(Queue(self._open().ledger, partial(hint, self._app)))
 
     def ready(self, **_: Any) -> None:
+        if self._settings.worker_metrics_port:
+            worker_metrics.serve(self._settings.host, self._settings.worker_metrics_port)
         # What an earlier worker left is taken up now, not with the first tick of beat.
         self._app.send_task("twofold.tick", queue="clock", expires=MESSAGE_SECONDS)
 

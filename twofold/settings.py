@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     qdrant_replicas: Annotated[int, Field(ge=1)] = 1
     redis_url: str = ""
     """Celery's broker; empty means that this process itself does its jobs."""
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Where a Celery worker tells on `host` what it counts; 0 means nowhere."""
     host: str = "127.0.0.1"
     port: int = 8080
     threads: Annotated[int, Field(ge=0)] = 0

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from urllib.request import urlopen
 
 import orjson
 import pytest
@@ -29,7 +30,7 @@ from ingestion.tasks import work
 from tests.fakes import HashingEmbedder, make_stack
 from tests.ingestion.conftest import home, stack, tree
 from tests.ingestion.helpers import WORKSPACE, article, readable, write_tree
-from tests.servers import RedisServer, wait_until
+from tests.servers import RedisServer, free_port, wait_until
 from twofold.errors import InvalidInput, TwofoldError, UpstreamError
 from twofold.ledger.models import Failure, Job, Sync
 from twofold.security import sign
@@ -191,6 +192,11 @@ def call(client: TestClient, source: str, body: object, *, secret: str = SECRET,
     return client.post(f"/v1/hooks/{source}", content=raw, headers=header)
 
 
+def scrape(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        return str(response.read().decode())
+
+
 def ended(client: TestClient, id: str) -> dict[str, object]:
     states = ("done", "failed")
     wait_until(lambda: client.get(f"/v1/syncs/{id}").json()["state"] in states, "the job ends")
@@ -263,7 +269,10 @@ def test_the_command_line_of_worker_and_beat(
         "TWOFOLD_HOME": str(tmp_path / "home"),
         "TWOFOLD_LEDGER_URL": postgres_url,
         "TWOFOLD_REDIS_URL": redis_server.url,
+        "TWOFOLD_WORKER_METRICS_PORT": str(port := free_port()),
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "counts"),
     }
+    (tmp_path / "counts").mkdir()
     write_tree(tree, {"a.md": "Apples."})
     with make_stack(
         tmp_path / "other", settings=Settings(home=tmp_path, ledger_url=postgres_url)
@@ -282,6 +291,9 @@ def test_the_command_line_of_worker_and_beat(
             wait_until(
                 lambda: knowledge_status(stack.ledger, WORKSPACE).documents == 1, "synced", 60
             )
+            added = 'twofold_ingestion_documents_total{kind="folder",outcome="added"} 1.0'
+            wait_until(lambda: added in scrape(port), "the worker tells what it counted", 10)
+            assert "age_seconds" not in scrape(port)
         finally:
             for process in running:
                 process.terminate()
