@@ -87,6 +87,10 @@ KNOWLEDGE_CHUNKS = Counter(
 KNOWLEDGE_STALE = Counter(
     "twofold_knowledge_stale_refused_total", "Hits refused: their version does not apply."
 )
+KNOWLEDGE_SUPERSEDED = Counter(
+    "twofold_knowledge_superseded_answers_total",
+    "Answers that cited a version which applied no more once they were recorded.",
+)
 KNOWLEDGE_DRIFT = Gauge(
     "twofold_knowledge_drift_points",
     "Points by which the index differed from the ledger when it was last reconciled.",

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from services.answer.contract import (
     Ask,
@@ -19,9 +20,10 @@ from services.answer.contract import (
     Verified,
 )
 from services.answer.events import Answered
+from twofold import metrics
 from twofold.errors import NotFound, Unavailable
 from twofold.index import PUBLIC
-from twofold.ledger import Ledger
+from twofold.ledger import Ledger, versions_at
 from twofold.ledger.models import Answer, Citation, Conversation, Handoff
 from twofold.reply import ACTIONS
 
@@ -119,6 +121,7 @@ def record(
             )
         )
         session.flush()
+        superseded = not ask.evaluation and _superseded(session, answered)
         if decision.action == "ESCALATE" and decision.escalation and not ask.evaluation:
             session.add(
                 Handoff(
@@ -140,6 +143,17 @@ def record(
             session.flush()
         if time.monotonic() > until:
             raise Unavailable(SLOW)
+    metrics.KNOWLEDGE_SUPERSEDED.inc(superseded)
+
+
+def _superseded(session: Session, answered: Answered) -> bool:
+    """Whether a version that is cited has ceased to apply since it was found."""
+    cited = {(each.document_id, each.version) for each in answered.citations}
+    documents = list({document for document, _ in cited})
+    applying = set(versions_at(session, documents, None).items()) if documents else set()
+    if answered.as_of is not None and not cited <= applying:
+        applying |= set(versions_at(session, documents, answered.as_of).items())
+    return not cited <= applying
 
 
 def _scores(candidate: Candidate) -> dict[str, Any]:

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.answer.affected import find, replay, said
 from services.answer.app import create_app
-from services.answer.pipeline import Parts
+from services.answer.contract import Ask
+from services.answer.events import Meta
+from services.answer.pipeline import Parts, answer
 from tests.ingestion.helpers import WORKSPACE, run_sync, write_tree
-from tests.services.answer.asking import SECRETS, counted, hear, knowing
+from tests.services.answer.asking import QUESTION, SECRETS, counted, hear, knowing
 from tests.services.answer.edge import Client, key_for
 from twofold.errors import NotFound
 from twofold.index import PUBLIC
@@ -50,6 +53,28 @@ def test_answers_are_affected_once_what_they_cited_has_a_successor(
     assert find(parts.stack.ledger, WORKSPACE, DOCUMENT, before=1).answers == ()
     with pytest.raises(NotFound):
         find(parts.stack.ledger, "other", DOCUMENT)
+
+
+def test_a_metric_counts_answers_whose_source_changed_under_them(
+    parts: Parts, tmp_path: Path
+) -> None:
+    def superseded() -> float:
+        value = REGISTRY.get_sample_value("twofold_knowledge_superseded_answers_total")
+        assert value is not None
+        return value
+
+    async def disturbed() -> None:
+        async for event in answer(Ask(QUESTION, WORKSPACE), parts):
+            if isinstance(event, Meta):
+                edit(parts, tmp_path, "12 hours", "6 hours")
+
+    before = superseded()
+    asked(parts)
+    assert superseded() == before
+    asyncio.run(disturbed())
+    assert superseded() == before + 1
+    asked(parts)
+    assert superseded() == before + 1
 
 
 def test_a_document_that_is_gone_affects_whatever_cited_it(parts: Parts, tmp_path: Path) -> None:
