@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -286,34 +287,54 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--gap-ms", type=float, default=0.0, help="between two tokens")
+    parser.add_argument(
+        "--times", type=Path, help="file that gets a line for each reply, see below"
+    )
     args = parser.parse_args()
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # clients may leave as they like
-    asyncio.run(_forever(args.port, args.tokens, args.gap_ms / 1000))
+    asyncio.run(_forever(args.port, args.tokens, args.gap_ms / 1000, args.times))
 
 
-async def _forever(port: int, tokens: int, gap: float) -> None:
-    sentence = "Rolling a signing secret keeps both secrets valid for 12 hours. [1] "
-    count = len(list(tokens_of(sentence)))
-    server = ModelServer(_prepared("ANSWER\n" + sentence * max(1, tokens // count), gap))
+SENTENCE = f"{FIRST_SENTENCE} [1] "
+STAY = "stay"
+"""A question with this word gets two sentences, and then nothing until its client leaves."""
+
+
+async def _forever(port: int, tokens: int, gap: float, times: Path | None) -> None:
+    """Each line of `times`: when the request was there, and when the first token of the second
+    sentence was written (which shows that the first has ended), in seconds of time.monotonic."""
+    count = len(list(tokens_of(SENTENCE)))
+    server = ModelServer(_prepared(max(2, tokens // count), gap, times))
     async with server:
         print(server.url, flush=True)
         await asyncio.Event().wait()
 
 
-def _prepared(text: str, gap: float) -> Behaviour:
+def _prepared(sentences: int, gap: float, times: Path | None) -> Behaviour:
     """Each token a packet of its own, made beforehand: the server's own cost stays small."""
+    tokens = list(tokens_of("ANSWER\n" + SENTENCE * sentences))
+    second = [n for n, token in enumerate(tokens) if token.strip() == "Rolling"][1]
     packets = []
-    for token in tokens_of(text):
+    for token in tokens:
         value = {"choices": [{"index": 0, "delta": {"content": token}}]}
         data = b"data: " + json.dumps(value).encode() + b"\n\n"
         packets.append(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def behave(line: Line) -> None:
+        stays = STAY in line.request.body["messages"][-1]["content"]
         await line.open()
-        for packet in packets:
+        for number, packet in enumerate(packets):
+            if number == second:
+                proven = time.monotonic()
             await line.raw(packet)
+            if stays and number > second:
+                await line.gone()
+                return
             await asyncio.sleep(gap)
         await line.end()
+        if times is not None:
+            with times.open("a") as file:
+                file.write(f"{line.request.arrived} {proven}\n")
 
     return behave
 

@@ -74,7 +74,8 @@ def run(app: FastAPI, bound: socket.socket, url: str, ready: Callable[[], None])
     )
     server = _Server(config, url, ready)
     try:
-        asyncio.run(server.serve(sockets=[bound]))
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve(sockets=[bound]))
     except OSError as error:
         # Bound twice is possible where neither listens yet; the second to listen finds out.
         raise _refused(error, *bound.getsockname()[:2]) from error

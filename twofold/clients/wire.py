@@ -50,8 +50,11 @@ class Connection(asyncio.Protocol):
         self._idle = idle
         self._transport: asyncio.Transport
         self._listener: Listener | None = None
-        self._since = 0.0
+        self._held = False
+        """Whoever listened has not let go yet."""
         self._busy = False
+        """The reply is not through yet."""
+        self._since = 0.0
         self._rest = b""
         self._begin()
 
@@ -68,7 +71,8 @@ class Connection(asyncio.Protocol):
     def post(self, head: bytes, body: bytes, listener: Listener) -> None:
         """`head` is all lines but the length's."""
         self._begin()
-        self._busy, self._listener = True, listener
+        self._busy = self._held = True
+        self._listener = listener
         self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
 
     def pause(self) -> None:
@@ -80,11 +84,11 @@ class Connection(asyncio.Protocol):
 
     def let_go(self, *, heard_out: bool) -> None:
         """The listener listens no more. Kept where the reply ends, or is about to: `heard_out`."""
-        self._listener = None
+        self._listener, self._held = None, False
+        self.resume()
         if not self._busy:
-            return
-        if heard_out:
-            self.resume()
+            self._rest_or_close()
+        elif heard_out:
             asyncio.get_running_loop().call_later(DRAIN_S, self._give_up, self._since)
         else:
             self._transport.abort()
@@ -210,14 +214,19 @@ class Connection(asyncio.Protocol):
             self._listener.heard(data)
 
     def _end(self, error: str) -> None:
-        listener, self._listener, self._busy, self._rest = self._listener, None, False, b""
+        self._busy, self._rest = False, b""
+        listener, self._listener = self._listener, None
+        if not self._held:
+            self._rest_or_close()
+        if listener is not None:
+            listener.ended(error)
+
+    def _rest_or_close(self) -> None:
         if self._keep and not self._transport.is_closing():
-            self._since = time.monotonic()
+            self._keep, self._since = False, time.monotonic()
             self._idle.append(self)
         else:
             self._transport.abort()
-        if listener is not None:
-            listener.ended(error)
 
 
 @dataclass(slots=True)

@@ -1,9 +1,8 @@
 """POST /v1/chat: ask a question, and get the answer whole or as it is written."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import contextmanager, suppress
-from typing import Annotated, Any, TypeVar
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Header, Request
@@ -13,7 +12,7 @@ from services.answer import pipeline
 from services.answer.endpoints.deps import CallerDep, PartsDep, RunsDep
 from services.answer.endpoints.problems import declare
 from services.answer.endpoints.runs import Run
-from services.answer.endpoints.stream import EventStream, frames
+from services.answer.endpoints.stream import EventStream, frames, while_connected
 from services.answer.events import Event
 from services.answer.schemas import ChatAnswer, ChatRequest
 from twofold import metrics
@@ -22,7 +21,6 @@ from twofold.errors import TwofoldError
 CLIENT_LEFT = 499
 """nginx's status for a caller who did not wait; nobody reads it but logs."""
 
-T = TypeVar("T")
 LastEventId = Annotated[
     str | None,
     Header(description="Id of the last event that arrived: the stream goes on behind it."),
@@ -69,7 +67,7 @@ async def chat(
             return _whole(await run.finished())
         if body.stream:
             return await _stream(pipeline.answer(ask, parts))
-        answered = await while_connected(request, pipeline.ask_once(ask, parts))
+        answered = await while_connected(request.receive, pipeline.ask_once(ask, parts))
     if answered is None:
         return Response(status_code=CLIENT_LEFT)
     return _whole(ChatAnswer.of(answered))
@@ -101,25 +99,6 @@ def _whole(answer: ChatAnswer) -> Response:
     return Response(orjson.dumps(answer.model_dump()), media_type="application/json")
 
 
-async def _stream(events: AsyncIterator[Event]) -> Response:
+async def _stream(events: AsyncGenerator[Event, None]) -> Response:
     # The first event is awaited here: a question that is refused gets its status, not a stream.
     return EventStream(frames(await anext(events), events))
-
-
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """The work's result, or None once the caller has left: then the work is cancelled."""
-    doing = asyncio.create_task(work)
-    leaving = asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return doing.result() if doing.done() else None
-    finally:
-        for task in (doing, leaving):
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(doing, leaving, return_exceptions=True)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.answer import pipeline
-from services.answer.endpoints.chat import CLIENT_LEFT, counting_refusals, while_connected
+from services.answer.endpoints.chat import CLIENT_LEFT, counting_refusals
 from services.answer.endpoints.deps import CallerDep, PartsDep
 from services.answer.endpoints.problems import declare_openai, openai_error, problem_of
-from services.answer.endpoints.stream import EventStream
+from services.answer.endpoints.stream import EventStream, while_connected
 from services.answer.events import Delta, Done, Event, Meta
 from services.answer.openai_schemas import MODEL, Completion, CompletionRequest, Model, ModelList
 from services.answer.pipeline import Parts
@@ -58,7 +58,7 @@ async def complete(
             events = pipeline.answer(ask, parts)
             first = await anext(events)
             return EventStream(chunks(first, events, parts, body.wants_usage))
-        answered = await while_connected(request, pipeline.ask_once(ask, parts))
+        answered = await while_connected(request.receive, pipeline.ask_once(ask, parts))
     if answered is None:
         return Response(status_code=CLIENT_LEFT)
     answer = ChatAnswer.of(answered)
@@ -79,10 +79,10 @@ async def complete(
 
 
 async def chunks(
-    first: Event, rest: AsyncIterator[Event], parts: Parts, wants_usage: bool
+    first: Event, rest: AsyncGenerator[Event, None], parts: Parts, wants_usage: bool
 ) -> AsyncGenerator[bytes, None]:
     """The answer as OpenAI streams it. `twofold` comes with the chunk that says `stop`."""
-    if not isinstance(first, Meta) or not isinstance(rest, AsyncGenerator):
+    if not isinstance(first, Meta):
         raise TypeError("an answer begins with Meta")
     head = _head(first.answer_id, "chat.completion.chunk", int(time.time()))
     if wants_usage:

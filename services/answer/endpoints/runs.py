@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.answer import pipeline, replays
 from services.answer.contract import Ask
-from services.answer.endpoints.stream import HEARTBEAT, HEARTBEAT_SECONDS, frame, frame_of
+from services.answer.endpoints.stream import frame, frame_of
 from services.answer.events import Acted, Delta, Done, Event, Meta
 from services.answer.keys import Caller
 from services.answer.pipeline import Parts
@@ -72,9 +72,7 @@ class Run:
             raise self.error or UpstreamError("The answer broke off. Ask again.")
         return self.answer
 
-    async def read(
-        self, after: int = -1, heartbeat: float = HEARTBEAT_SECONDS
-    ) -> AsyncGenerator[bytes, None]:
+    async def read(self, after: int = -1) -> AsyncGenerator[bytes, None]:
         """The frames behind number `after`, and those still to come."""
         number = after + 1
         if not self.exact and after > 0:
@@ -87,11 +85,7 @@ class Run:
                 if self.error is not None:
                     yield frame(self.error, f"{self.answer_id}:{number}")
                 return
-            try:
-                async with asyncio.timeout(heartbeat):
-                    await self._news.wait()
-            except TimeoutError:
-                yield HEARTBEAT
+            await self._news.wait()
 
     def _tell(self) -> None:
         self._news.set()

@@ -1,13 +1,14 @@
 """Answer events as server-sent events: plain bytes, and no work once the reader has left."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
-from typing import Any
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, TypeVar
 
 import orjson
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from services.answer.endpoints.problems import encode, problem_of
 from services.answer.events import Acted, Cited, Delta, Done, Event, Meta
@@ -15,67 +16,102 @@ from services.answer.schemas import ChatAnswer, EscalationOut, citations_out
 
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = b": still here\n\n"
-BACKLOG = 64
-"""Events a slow reader may lag behind before the answer waits for it."""
 
-_END = object()
+T = TypeVar("T")
 
 
 class EventStream(StreamingResponse):
-    """Closes its source whatever ends it: the last event, an error, a reader who left."""
+    """Frames as they come, a comment whenever there is none for `heartbeat` seconds.
+
+    Closes its source whatever ends it: the last frame, an error, a reader who left. Until there is
+    a first frame no status is sent, so that what fails before it gets its own.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
+    def __init__(
+        self, frames: AsyncGenerator[bytes, None], heartbeat: float = HEARTBEAT_SECONDS
+    ) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(frames, headers=headers)
         self._frames = frames
+        self._heartbeat = heartbeat
+        self._last = 0.0
 
-    async def stream_response(self, send: Send) -> None:
-        async with aclosing(self._frames):
-            await super().stream_response(send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        await while_connected(receive, self._tell(send))
+
+    async def _tell(self, send: Send) -> None:
+        beating: asyncio.Task[None] | None = None
+        head = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        try:
+            async with aclosing(self._frames) as frames:
+                async for frame in frames:
+                    self._last = time.monotonic()
+                    if beating is None:
+                        await send(head)
+                        beating = asyncio.create_task(self._beat(send))
+                    await send({"type": "http.response.body", "body": frame, "more_body": True})
+        finally:
+            if beating is not None:
+                beating.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _beat(self, send: Send) -> None:
+        while True:
+            wait = self._last + self._heartbeat - time.monotonic()
+            if wait <= 0:
+                self._last = time.monotonic()
+                await send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+            else:
+                await asyncio.sleep(wait)
 
 
-async def frames(
-    first: Event, rest: AsyncIterator[Event], heartbeat: float = HEARTBEAT_SECONDS
-) -> AsyncGenerator[bytes, None]:
-    """The events, numbered; a comment whenever a step takes longer than `heartbeat` seconds.
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
+    """The work's result, or None once the caller has left: then the work is cancelled."""
+    doing = asyncio.create_task(work)
+    leaving = asyncio.create_task(_left(receive))
+    try:
+        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        for task in (doing, leaving):
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(doing, leaving, return_exceptions=True)
 
-    What makes the events runs in a task of its own, so that waiting for it can be interrupted by a
-    heartbeat without interrupting it. Leaving this generator cancels it.
-    """
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def frames(first: Event, rest: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
+    """The events, numbered; what goes wrong behind the first is told as the last."""
     if not isinstance(first, Meta):
         raise TypeError("an answer begins with Meta")
-    queue: asyncio.Queue[Any] = asyncio.Queue(BACKLOG)
-    source = asyncio.create_task(_drain(rest, queue))
     number = 0
+    # The model is asked before its customer hears that an answer begins: it takes longer.
+    next_one = asyncio.ensure_future(anext(rest, None))
     try:
+        await asyncio.sleep(0)
         yield frame(first, f"{first.answer_id}:0")
-        while True:
-            try:
-                async with asyncio.timeout(heartbeat):
-                    event = await queue.get()
-            except TimeoutError:
-                yield HEARTBEAT
-                continue
-            if event is _END:
-                return
+        event = await next_one
+        while event is not None:
             number += 1
             yield frame(event, f"{first.answer_id}:{number}")
-    finally:
-        source.cancel()
-
-
-async def _drain(events: AsyncIterator[Event], queue: asyncio.Queue[Any]) -> None:
-    try:
-        async for event in events:
-            await queue.put(event)
+            event = await anext(rest, None)
     except Exception as error:
-        await queue.put(error)
+        yield frame(error, f"{first.answer_id}:{number + 1}")
     finally:
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
-    await queue.put(_END)
+        next_one.cancel()
+        await asyncio.gather(next_one, return_exceptions=True)
+        await rest.aclose()
 
 
 def frame(event: Event | Exception, id: str) -> bytes:

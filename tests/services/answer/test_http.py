@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import structlog
 from sqlalchemy import func, select
+from starlette.types import Message
 
 from services.answer import pipeline
 from services.answer.app import create_app
@@ -318,16 +319,27 @@ def test_a_stream_that_breaks_ends_in_an_error_event(
 def test_a_slow_step_is_told_by_a_comment() -> None:
     answered = Answered("a", "c", "ANSWER", "Yes.", (), None, "tuned")
 
-    async def slow() -> AsyncIterator[Event]:
-        await asyncio.sleep(0.1)
+    beats = asyncio.Event()
+    told: list[bytes] = []
+
+    async def slow() -> AsyncGenerator[Event, None]:
+        await beats.wait()
         yield Done(answered)
 
-    async def read() -> list[bytes]:
-        return [frame async for frame in stream.frames(Meta("a", "c"), slow(), heartbeat=0.02)]
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody leaves")
 
-    told = asyncio.run(read())
-    assert told.count(stream.HEARTBEAT) >= 2
-    assert told[-1].startswith(b"event: done\nid: a:1\n")
+    async def send(message: Message) -> None:
+        told.append(message.get("body", b""))
+        if told.count(stream.HEARTBEAT) == 2:
+            beats.set()
+
+    response = stream.EventStream(stream.frames(Meta("a", "c"), slow()), heartbeat=0.02)
+    asyncio.run(response({"type": "http"}, receive, send))
+    assert told[1].startswith(b"event: meta\nid: a:0\n")
+    assert told[2:4] == [stream.HEARTBEAT] * 2
+    assert told[-2].startswith(b"event: done\nid: a:1\n")
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
