@@ -175,8 +175,6 @@ def _weigh(question: Question, found: Found, parts: Parts, watch: Watch) -> Seen
         rules = parts.decider.before(question, found.vector)
         verdict = parts.decider.after(question, found, evidence, rules)
     sources = Sources(packed, terms)
-    if rules is None and parts.ladder.models:
-        sources.read()
     seen = Seen(question, found, packed, terms, sources, evidence, rules, verdict)
     watch.found(seen)
     return seen

@@ -193,7 +193,7 @@ class Sources:
         return mark in self._texts
 
     def read(self) -> None:
-        """Read the chunks now, where that holds nobody up, not at the first sentence."""
+        """Read the chunks now, while a model is still waited for, not at the first sentence."""
         for n in self._texts:
             self._words(n)
             self._figures(n)

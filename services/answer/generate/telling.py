@@ -48,6 +48,8 @@ class Telling:
         stream = self._maker.stream(
             self._seen, self.usage, self._worth, deadline=deadline, first_by=first_by
         )
+        # Once the request has gone out: the model needs longer for its first sentence than this.
+        asyncio.get_running_loop().call_soon(self._seen.sources.read)
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 text = self._parser.feed(piece)
