@@ -38,7 +38,7 @@ def lint(
         lambda: policy(rows, house),
         lambda: personal(rows, house),
         lambda: length(rows, count, most_tokens),
-        lambda: gone(rows, live) if live else iter(()),
+        lambda: iter(()) if live is None else gone(rows, live),
         lambda: balance(dataset),
     )
     found: list[Finding] = []

@@ -143,6 +143,7 @@ def _facts(
         if day not in shown.days:
             yield "the date", " ".join(day)
     yield from (("the number", n) for n in sorted(_figures(text) - shown.figures))
+    text = _PRICE.sub(" ", text)
     for match in _CODE.finditer(text):
         if not shown.holds(match[0]):
             yield "the code", match[0]

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +73,7 @@ def build_world(home: Path, copies: int = COPIES, cases: int = 0) -> World:
         async with open_local(settings).service() as http:
             client = AnswerClient(http)
             built = await collect(client, every, plan, lambda done: None)
-            shown = places(_dataset(house, {"train": built.rows}))
+            shown = places(dataset_of(house, {"train": built.rows}))
             return built, await ask_live(client, shown)
 
     built, live = asyncio.run(ask())
@@ -131,7 +131,7 @@ def measure(world: World, clean: int, seed: int, per_kind: int = PER_KIND) -> Re
     planted = [row for row in planted if row.id in faults]
     # What a duplicate is one of has to stand before it.
     rows = [*whole, *rng.sample(planted, len(planted))]
-    dataset = _dataset(world.house, {"train": rows, "eval": [*world.held, *crossing]})
+    dataset = dataset_of(world.house, {"train": rows, "eval": [*world.held, *crossing]})
     findings = lint(
         dataset,
         world.house,
@@ -149,13 +149,15 @@ def measure(world: World, clean: int, seed: int, per_kind: int = PER_KIND) -> Re
     return Result(counted, found, len(clean_ids), alarms, list(alarmed.values()))
 
 
-def _dataset(house: HousePolicy, rows: dict[Split, list[Row]]) -> Dataset:
+def dataset_of(
+    house: HousePolicy, rows: Mapping[Split, Sequence[Row]], wanted: Mapping[str, float] = {}
+) -> Dataset:
     manifest = Manifest(
         created=0.0, profile="tuned", prompt="", house=house.digest, fingerprint="", files={},
-        wanted={}, reached={}, left_out={}, masked=0, seed=0,
+        wanted=dict(wanted), reached={}, left_out={}, masked=0, seed=0,
     )  # fmt: skip
     whole: dict[Split, Sequence[Row]] = {"train": [], "eval": [], "heldout": []}
-    return Dataset(Path(), manifest, whole | rows)
+    return Dataset(Path(), manifest, {**whole, **rows})
 
 
 # --- planting -----------------------------------------------------------------------------------
