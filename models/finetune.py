@@ -6,13 +6,13 @@ Everything that can be refused is refused before the first step. A killed run go
 whole checkpoint. torch and its like are imported only once they are known to be there.
 """
 
-import importlib.util
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,9 +20,9 @@ from models import manifest as adapters
 from models.data.rows import Dataset, Row, read_dataset
 from models.manifest import AdapterManifest, Counts, DatasetRef, Metrics
 from models.recipes import Recipe
-from models.train_base import Found, find_base
+from models.train_base import LIBRARIES, Found, find_base, load_tokenizer, need_libraries
 from models.train_rows import Encoded, encode_all, prompt_ids
-from twofold.errors import Conflict, InvalidInput, SetupError
+from twofold.errors import Conflict, InvalidInput
 from twofold.house import HousePolicy
 from twofold.prompt import prompt_digest
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from models.train_estimate import Estimate
     from models.train_run import Progress, Trained
 
-LIBRARIES = ("torch", "transformers", "trl", "peft")
 _CHECKPOINTS = "checkpoints"
 _RUN = "run.json"
 _CARD = "README.md"
+_TEMPLATE = "chat_template.jinja"
 
 
 class Asked(NamedTuple):
@@ -72,31 +72,25 @@ class _Run(BaseModel):
 def finetune(job: Job, report: Report) -> AdapterManifest:
     """Train an adapter into `job.out`. With `resume`, one that is finished is only read.
 
-    Raises SetupError without torch; NotFound, InvalidInput or Conflict, saying what to do.
+    Raises NotFound, InvalidInput, Conflict, or SetupError without torch; each says what to do.
     """
-    need_libraries()
     dataset = read_dataset(job.dataset)
     _check(dataset, job)
     found = find_base(job.base)
     _check_length(found, job.recipe)
-    rows = encode_all(found.tokenizer, dataset.rows["train"], job.recipe)
-    evals = encode_all(found.tokenizer, dataset.rows["eval"], job.recipe)
     run = _Run(base=found.base.sha256, dataset=dataset.sha256, recipe=job.recipe, seed=job.seed)
     checkpoints = job.out / _CHECKPOINTS
-    if not _finished(job, run, checkpoints):
-        _train(job, dataset, found, rows, evals, checkpoints, report)
+    if not _finished(job, run):
+        need_libraries()
+        # Threads that spin while they wait cost tenfold where other work shares the cores.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        tokenizer = load_tokenizer(found)
+        rows = encode_all(tokenizer, dataset.rows["train"], job.recipe)
+        evals = encode_all(tokenizer, dataset.rows["eval"], job.recipe)
+        _start(checkpoints, run)
+        _train(job, dataset, found, tokenizer, rows, evals, report)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return adapters.read_adapter(job.out)
-
-
-def need_libraries() -> None:
-    """Raises SetupError where training's libraries are not installed."""
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SetupError(
-            f"Training needs {', '.join(missing)}, which this environment lacks. Make one that has "
-            "them with: make .venv/.train. Then run .venv-train/bin/twofold train"
-        )
 
 
 def _check(dataset: Dataset, job: Job) -> None:
@@ -125,31 +119,20 @@ def _check_length(found: Found, recipe: Recipe) -> None:
         )
 
 
-def _finished(job: Job, run: _Run, checkpoints: Path) -> bool:
-    """Whether the adapter is there already; else `checkpoints` is made ready for this run.
-
-    Raises Conflict where the folder holds another run, or this one and `resume` was not asked for.
-    """
-    started = checkpoints / _RUN
-    if (job.out / adapters.MANIFEST).exists():
-        made = adapters.read_adapter(job.out)
-        there, what = (
-            _Run(
-                base=made.base.sha256,
-                dataset=made.dataset.sha256,
-                recipe=made.recipe,
-                seed=made.seed,
-            ),
-            "a finished adapter",
-        )
-    elif started.exists():
-        there, what = _Run.model_validate_json(started.read_bytes()), "an unfinished run"
-    else:
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        partial = started.with_suffix(".partial")
-        partial.write_text(run.model_dump_json(), encoding="utf-8")
-        partial.replace(started)
+def _finished(job: Job, run: _Run) -> bool:
+    """Whether the adapter is there already. Raises Conflict where the folder holds another run, or
+    this one and `resume` was not asked for."""
+    started = job.out / _CHECKPOINTS / _RUN
+    finished = (job.out / adapters.MANIFEST).exists()
+    if not finished and not started.exists():
         return False
+    if finished:
+        made = adapters.read_adapter(job.out)
+        base, dataset = made.base.sha256, made.dataset.sha256
+        there = _Run(base=base, dataset=dataset, recipe=made.recipe, seed=made.seed)
+    else:
+        there = _Run.model_validate_json(started.read_bytes())
+    what = "a finished adapter" if finished else "an unfinished run"
     if not job.resume:
         raise Conflict(f"{job.out} holds {what}. Go on with --resume, or take another --out.")
     other = [name for name in _Run.model_fields if getattr(there, name) != getattr(run, name)]
@@ -158,26 +141,42 @@ def _finished(job: Job, run: _Run, checkpoints: Path) -> bool:
             f"{job.out} holds {what} with another {' and '.join(other)}. Take another --out, or "
             "go on with what it was started with."
         )
-    return what == "a finished adapter"
+    return finished
+
+
+def _start(checkpoints: Path, run: _Run) -> None:
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    partial = checkpoints / f"{_RUN}.partial"
+    partial.write_text(run.model_dump_json(), encoding="utf-8")
+    partial.replace(checkpoints / _RUN)
 
 
 def _train(
     job: Job,
     dataset: Dataset,
     found: Found,
+    tokenizer: Any,
     rows: list[Encoded],
     evals: list[Encoded],
-    checkpoints: Path,
     report: Report,
 ) -> None:
     from models import train_run
 
     trained = train_run.train(
-        found.base.path, found.tokenizer, rows, evals, job.recipe, job.seed, checkpoints, report
+        found.base.path,
+        tokenizer,
+        rows,
+        evals,
+        job.recipe,
+        job.seed,
+        job.out / _CHECKPOINTS,
+        report,
     )
-    kept = _completion_format(job, dataset.rows["eval"], found, trained, report)
+    kept = _completion_format(job, dataset.rows["eval"], tokenizer, trained, report)
     trained.model.save_pretrained(job.out)
     (job.out / _CARD).unlink(missing_ok=True)  # PEFT's empty form; the manifest says it all
+    # A server must render prompts with the template that was trained with, whatever base it loads.
+    (job.out / _TEMPLATE).write_text(tokenizer.get_chat_template(), encoding="utf-8")
     made = dataset.manifest
     adapters.write_adapter(
         job.out,
@@ -208,23 +207,22 @@ def _train(
 
 
 def _completion_format(
-    job: Job, rows: Sequence[Row], found: Found, trained: "Trained", report: Report
+    job: Job, rows: Sequence[Row], tokenizer: Any, trained: "Trained", report: Report
 ) -> float | None:
     """Share of a sample's replies that keep the contract; None where the recipe takes no sample."""
-    from models import train_format, train_pass
+    from models import train_format
 
     size = min(job.recipe.format_sample, len(rows))
     if not size:
         return None
     sample = [rows[at * len(rows) // size] for at in range(size)]
-    with train_pass.passes(trained.model, train_pass.precision(job.recipe)):
-        replies = train_format.replies(
-            trained.model,
-            found.tokenizer,
-            [prompt_ids(found.tokenizer, row) for row in sample],
-            job.recipe.max_new_tokens,
-            lambda done: report(Asked(done, size)),
-        )
+    replies = train_format.replies(
+        trained.model,
+        tokenizer,
+        [prompt_ids(tokenizer, row) for row in sample],
+        job.recipe.max_new_tokens,
+        lambda done: report(Asked(done, size)),
+    )
     kept = [
         reply is not None and train_format.keeps_contract(reply, job.house.reason_teams)
         for reply in replies

@@ -1,27 +1,28 @@
 """The model under an adapter: a folder, or a name that the Hugging Face hub knows."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.manifest import Base, weights_sha256
-from twofold.errors import InvalidInput, NotFound
+from twofold.errors import InvalidInput, NotFound, SetupError
 
+LIBRARIES = ("torch", "transformers", "trl", "peft")
 _CONFIG = "config.json"
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 
 class Found(NamedTuple):
-    """A base that can be tuned. `limit`: tokens that it can attend to."""
+    """A base's files. `limit`: tokens that it can attend to."""
 
     base: Base
     folder: Path
-    tokenizer: Any
     limit: int
 
 
 def find_base(name: str) -> Found:
-    """Raises NotFound, or InvalidInput where it cannot be tuned for conversations."""
+    """Raises NotFound, or SetupError where a hub name needs libraries that are not there."""
     folder = Path(name)
     if folder.is_dir():
         folder = folder.resolve()
@@ -33,7 +34,35 @@ def find_base(name: str) -> Found:
         base = Base(name=name, path=name, sha256=weights_sha256(folder))
     config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     config = config.get("text_config", config)
-    return Found(base, folder, _tokenizer(name, folder), int(config["max_position_embeddings"]))
+    return Found(base, folder, int(config["max_position_embeddings"]))
+
+
+def need_libraries() -> None:
+    """Raises SetupError where training's libraries are not installed."""
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            f"Training needs {', '.join(missing)}, which this environment lacks. Make one that has "
+            "them with: make .venv/.train. Then run .venv-train/bin/twofold train"
+        )
+
+
+def load_tokenizer(found: Found) -> Any:
+    """Raises InvalidInput where the base cannot be tuned for conversations."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(found.folder)
+    if not tokenizer.chat_template:
+        raise InvalidInput(
+            f"{found.base.path} has no chat template: it was never taught conversations. "
+            "Take the instruction-tuned variant (its name often ends in -Instruct)."
+        )
+    if tokenizer.eos_token_id is None:
+        raise InvalidInput(
+            f"The tokenizer of {found.base.path} names no eos_token, so a reply could never end. "
+            "Set it in tokenizer_config.json."
+        )
+    return tokenizer
 
 
 def _name(folder: Path) -> str:
@@ -45,6 +74,7 @@ def _name(folder: Path) -> str:
 
 
 def _download(name: str) -> Path:
+    need_libraries()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -55,20 +85,3 @@ def _download(name: str) -> Path:
             f"There is no folder {name}, and the Hugging Face hub gave no model of that name "
             f"({type(error).__name__}). Give the path of a folder with its files."
         ) from error
-
-
-def _tokenizer(name: str, folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    if not tokenizer.chat_template:
-        raise InvalidInput(
-            f"{name} has no chat template: it was never taught conversations. "
-            "Take the instruction-tuned variant (its name often ends in -Instruct)."
-        )
-    if tokenizer.eos_token_id is None:
-        raise InvalidInput(
-            f"The tokenizer of {name} names no eos_token, so a reply could never end. "
-            "Set it in tokenizer_config.json."
-        )
-    return tokenizer

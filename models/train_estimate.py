@@ -40,8 +40,8 @@ class Estimate(NamedTuple):
         return self.weights + self.optimizer + self.activations
 
 
-def measure(trainer: Any, recipe: Recipe, dtype: Any) -> Estimate:
-    """Run a few passes without changing the weights. Call it inside `train_pass.passes`."""
+def measure(trainer: Any, recipe: Recipe) -> Estimate:
+    """Run a few passes without changing the weights. Call it inside `train_pass.lean`."""
     model, rows = trainer.model, trainer.train_dataset
     parameters = list(model.parameters())
     trained = sum(each.numel() for each in parameters if each.requires_grad)
@@ -59,7 +59,7 @@ def measure(trainer: Any, recipe: Recipe, dtype: Any) -> Estimate:
     device = parameters[0].device
     return Estimate(
         device=torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=str(model.dtype).removeprefix("torch."),
         parameters=sum(each.numel() for each in parameters),
         trained=trained,
         weights=sum(each.nbytes for each in parameters if not each.requires_grad),

@@ -1,7 +1,6 @@
 """One forward pass in training: its precision, and the loss of its reply. Imports torch."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -21,16 +20,19 @@ def precision(recipe: Recipe) -> Any:
     return torch.bfloat16 if recipe.dtype == "bfloat16" and able else torch.float32
 
 
-@contextmanager
-def passes(model: Any, dtype: Any) -> Iterator[None]:
-    """Forward passes as in training: autocast, and no detour of LoRA's inputs through float32."""
-    mixed = dtype == torch.bfloat16
+def autocast(model: Any) -> Any:
+    """Around each pass by itself, never around several: the cast weights are kept until its end, so
+    that a step within it would change nothing."""
     device = next(model.parameters()).device.type
-    with (
-        disable_input_dtype_casting(model, active=mixed),
-        torch.autocast(device, dtype=torch.bfloat16, enabled=mixed),
-    ):
-        yield
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=model.dtype == torch.bfloat16)
+
+
+def lean(model: Any) -> AbstractContextManager[None]:
+    """LoRA's inputs go straight in under autocast, without a detour through float32."""
+    detour: AbstractContextManager[None] = disable_input_dtype_casting(
+        model, active=model.dtype == torch.bfloat16
+    )
+    return detour
 
 
 def reply_loss(model: Any, inputs: dict[str, Any]) -> tuple[Any, int]:
@@ -42,5 +44,6 @@ def reply_loss(model: Any, inputs: dict[str, Any]) -> tuple[Any, int]:
     labels = inputs["labels"][0, 1:]
     kept = (labels != MASKED).nonzero().flatten()
     fed = {name: value for name, value in inputs.items() if name != "labels"}
-    logits = model(**fed, use_cache=False, logits_to_keep=kept).logits[0]
+    with autocast(model):
+        logits = model(**fed, use_cache=False, logits_to_keep=kept).logits[0]
     return functional.cross_entropy(logits.float(), labels[kept], reduction="sum"), len(kept)

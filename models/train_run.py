@@ -25,7 +25,7 @@ from trl import SFTConfig, SFTTrainer
 
 from models.recipes import Recipe
 from models.train_estimate import Estimate, measure
-from models.train_pass import passes, precision, reply_loss
+from models.train_pass import lean, precision, reply_loss
 from models.train_rows import Encoded
 
 Report = Callable[["Estimate | Progress"], None]
@@ -67,16 +67,15 @@ def train(
     report: Report,
 ) -> Trained:
     """Train a LoRA on `base` (a folder or hub name), from the last whole checkpoint if any."""
-    dtype = precision(recipe)
     set_seed(seed)
     datasets.disable_progress_bars()
     model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=dtype, attn_implementation=recipe.attention
+        base, dtype=precision(recipe), attn_implementation=recipe.attention
     )
     watch = _Watch(report)
     trainer = _Trainer(
         model=model,
-        args=_arguments(recipe, seed, checkpoints, dtype),
+        args=_arguments(recipe, seed, checkpoints),
         train_dataset=_dataset(rows),
         eval_dataset=_dataset(evals),
         processing_class=tokenizer,
@@ -85,8 +84,8 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(checkpoints)
-    with passes(trainer.model, dtype):
-        report(measure(trainer, recipe, dtype))
+    with lean(trainer.model):
+        report(measure(trainer, recipe))
         trainer.past_seconds = _seconds(last)
         set_seed(seed)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -195,14 +194,14 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         )
 
 
-def _arguments(recipe: Recipe, seed: int, checkpoints: Path, dtype: Any) -> SFTConfig:
+def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> SFTConfig:
     interval = 1 / (recipe.epochs * recipe.evals + 1e-9)
     return SFTConfig(
         output_dir=str(checkpoints),
         seed=seed,
         data_seed=seed,
         use_cpu=not torch.cuda.is_available(),
-        bf16=dtype == torch.bfloat16,
+        bf16=False,  # `reply_loss` casts by itself
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch,
         per_device_eval_batch_size=recipe.batch,
