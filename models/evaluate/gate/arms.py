@@ -56,8 +56,8 @@ class Arm:
 
     async def instruction_tokens(self) -> int:
         """Tokens of this profile's instructions alone, as the server counts them."""
-        whole = await self._said([Message("system", instructions(self.house, self.profile))], 1)
-        empty = await self._said([Message("system", "")], 1)
+        whole = await self._said([Message("system", instructions(self.house, self.profile))])
+        empty = await self._said([Message("system", "")])
         return whole.prompt_tokens - empty.prompt_tokens
 
     def messages(self, row: Row) -> list[Message]:
@@ -65,9 +65,9 @@ class Arm:
         rendered = row.model_copy(update={"profile": self.profile}).rendered(self.house)
         return [Message(said.role, said.content) for said in rendered]
 
-    async def _said(self, messages: Sequence[Message], most: int = 0) -> Said:
+    async def _said(self, messages: Sequence[Message]) -> Said:
         usage = Usage()
-        most = most or self.house.style.max_words * TOKENS_PER_WORD
+        most = self.house.style.max_words * TOKENS_PER_WORD
         deadline = time.monotonic() + REPLY_S
         try:
             stream = self.model.stream(messages, deadline=deadline, usage=usage, max_tokens=most)
