@@ -32,12 +32,14 @@ def test_a_model_that_reads_passes_and_what_it_did_better_is_measured(
 
     assert report.reasons == []
     tuned, base = report.arms
-    assert tuned.metrics["contract"].value == 1 and base.metrics["contract"].value == 0
+    assert tuned.metrics["contract"].value == 1
+    assert base.metrics["contract"].value == 0
     assert tuned.metrics["citation_recall"].value == 1
     assert tuned.metrics["facts"].value == 1
     assert tuned.metrics["refused"].value == 1
     assert tuned.escalation_f1 == 1
-    assert report.shares.closed_book.share.n == 24 and not report.shares.closed_book.wrong
+    assert report.shares.closed_book.share.n == 24
+    assert not report.shares.closed_book.wrong
     assert report.shares.changed_alone.share.value == 1
     assert report.shares.changed_alone.share.n == 24
     assert report.shares.changed_packed.share.value == 1
