@@ -43,7 +43,7 @@ def need_libraries() -> None:
     if missing:
         raise SetupError(
             f"Training needs {', '.join(missing)}, which this environment lacks. Make one that has "
-            "them with: make .venv/.train. Then run .venv-train/bin/twofold train"
+            "them with: make .venv-train/.ready. Then run .venv-train/bin/twofold train"
         )
 
 

@@ -23,6 +23,8 @@ from twofold.house import HousePolicy
 from twofold.prompt import prompt_digest, render_prompt
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 900.0
+"""Seconds after which a child hangs, however busy the machine is."""
 
 _BASE = """
 import sys
@@ -48,7 +50,7 @@ def train_python() -> str:
     """The interpreter that has torch and trl; without one the test is skipped, or fails in CI."""
     named = os.environ.get("TWOFOLD_TRAIN_PYTHON", str(ROOT / ".venv-train/bin/python"))
     found = named if Path(named).exists() else None
-    return need(found, "the training environment (make .venv/.train)")
+    return need(found, "the training environment (make .venv-train/.ready)")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -59,7 +61,7 @@ def environment(**more: str) -> dict[str, str]:
 def make_base(folder: Path) -> Path:
     corpus = ROOT / "examples/brackwater/help-center"
     run = [train_python(), "-c", _BASE, str(folder), str(corpus)]
-    subprocess.run(run, env=environment(), check=True, capture_output=True, timeout=120)
+    subprocess.run(run, env=environment(), check=True, capture_output=True, timeout=PATIENCE)
     return folder
 
 
@@ -138,7 +140,11 @@ def make_recipe(folder: Path, **changed: Any) -> Path:
 def train(*arguments: str | Path, **more: str) -> "subprocess.CompletedProcess[str]":
     """`twofold train … --json` in the training environment."""
     return subprocess.run(
-        command(*arguments), env=environment(**more), capture_output=True, text=True, timeout=300
+        command(*arguments),
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
 
 
