@@ -27,7 +27,7 @@ class Terms:
         }
 
     def of(self, text: str) -> frozenset[int]:
-        return frozenset(self._sparse.document(text, self._locale).indices)
+        return self._sparse.terms(text, self._locale)
 
     def weight(self, terms: frozenset[int]) -> float:
         """Summed rarity of the question's terms among `terms`."""

@@ -87,7 +87,7 @@ def keyword_trust(
     """
     weights = dict(zip(*question, strict=True))
     whole = sum(weights.values()) or 1.0
-    held = (sparse.document(hit.chunk.embedded_text, locale).indices for hit in hits[:TRUSTED_HITS])
+    held = (sparse.terms(hit.chunk.embedded_text, locale) for hit in hits[:TRUSTED_HITS])
     share = max((sum(weights.get(term, 0.0) for term in h) / whole for h in held), default=0.0)
     return min(1.0, FULL_TRUST * share)
 

@@ -1,6 +1,7 @@
 """Keyword vectors: BM25 term weights, the same that a Qdrant server's own `qdrant/bm25` gives."""
 
 import re
+from functools import lru_cache
 
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet, TokenizerType
 
@@ -34,6 +35,8 @@ _UNSPACED = frozenset({"ja", "km", "ko", "lo", "my", "th", "zh"})
 The word cutter guesses Chinese for a Japanese text without kana, so a bare `返金` finds nothing."""
 
 TOPIC_WORDS = 6
+REMEMBERED = 4096
+"""Texts whose terms are kept: some 10 MB."""
 _WORD = re.compile(r"[^\W_][\w'-]*")
 
 
@@ -54,6 +57,8 @@ class Bm25Encoder:
         self.name = f"bm25-1:k{k:g}:b{b:g}:n{average_length:g}"
         self._numbers = (k, b, average_length)
         self._models: dict[str, Bm25] = {}
+        self.terms = lru_cache(REMEMBERED)(self._terms)
+        """Distinct terms of a text (and locale "en"): what questions find, they find again."""
 
     def document(self, text: str, locale: str = "en") -> SparseVector:
         """Weights of an indexed text; both lists are empty where no term is left."""
@@ -64,6 +69,9 @@ class Bm25Encoder:
         """1 for each distinct term of a question; both lists are empty where none is left."""
         vector = self._model(locale).embed_query(text)
         return SparseVector(vector.indices, vector.values)
+
+    def _terms(self, text: str, locale: str = "en") -> frozenset[int]:
+        return frozenset(self.document(text, locale).indices)
 
     def topic(self, text: str, locale: str = "en") -> str:
         """The first words that carry a question, quoted; "…" where none does."""
