@@ -58,16 +58,18 @@ class Vllm:
     ) -> None:
         self._http.close()
 
-    def wait(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Until it is healthy: it takes a minute or more to start. Raises SetupError after that."""
-        until = clock() + seconds
+    def wait(self, seconds: float, lives: Callable[[], None] = lambda: None) -> None:
+        """Until it is healthy: it takes a minute or more to start. Raises SetupError after that, or
+        whatever `lives` raises where it has ended meanwhile."""
+        until = time.monotonic() + seconds
         while True:
+            lives()
             try:
                 if self._send("GET", "/health").is_success:
                     return
             except SetupError:
                 pass
-            if clock() >= until:
+            if time.monotonic() >= until:
                 raise SetupError(f"{self.url} was not healthy within {seconds:g} s. See its log.")
             time.sleep(HEALTH_PAUSE_S)
 

@@ -32,26 +32,29 @@ class ModelMaker:
     def profile(self) -> Profile:
         return "tuned" if self.step == "tuned" else "full"
 
-    def stream(
-        self, seen: Seen, usage: Usage, worth: Worth, *, deadline: float, first_by: float
-    ) -> AsyncGenerator[str, None]:
-        """The reply on the wire, header line first; handed on once a piece is `worth` it."""
+    def messages(self, seen: Seen) -> list[Message]:
+        """The prompt."""
         question = seen.question
-        messages = render_prompt(
+        return render_prompt(
             self.house,
             self.profile,
             [candidate.chunk for candidate in seen.packed],
             [Message(turn.role, turn.text) for turn in question.history],
             question.asked,
         )
+
+    def stream(
+        self, seen: Seen, usage: Usage, worth: Worth, *, deadline: float, first_by: float
+    ) -> AsyncGenerator[str, None]:
+        """The reply on the wire, header line first; handed on once a piece is `worth` it."""
         return self.model.stream(
-            messages,
+            self.messages(seen),
             deadline=deadline,
             usage=usage,
             first_by=first_by,
             max_tokens=self.house.style.max_words * TOKENS_PER_WORD,
             grammar=grammar(self.house.reason_teams),
-            cache_salt=cache_salt(self.secret, question.scope.workspace),
+            cache_salt=cache_salt(self.secret, seen.question.scope.workspace),
             worth=worth,
         )
 

@@ -13,7 +13,7 @@ from services.answer.contract import Ask
 from services.answer.crowd import Crowd
 from services.answer.decide import Decider
 from services.answer.events import Acted, Answered, Cited, Delta, Done, Event, Meta
-from services.answer.generate.ladder import Ladder
+from services.answer.generate.ladder import Ladder, open_ladder
 from services.answer.generate.model import ModelMaker, Step
 from services.answer.pipeline import Parts, answer
 from services.answer.schemas import AnswerRecord
@@ -111,6 +111,14 @@ def with_model(
     ]
     ladder = Ladder(parts.house, parts.decider, tuple(makers), calls or Crowd(256, 256, "full"))
     return with_settings(replace(parts, ladder=ladder), deadline_s=patience.deadline)
+
+
+def as_opened(parts: Parts, url: str, **settings: Any) -> Parts:
+    """The parts as a process opens them that asks the server at `url`, its releases included."""
+    named = with_settings(parts, model_url=url, model_name="base", **settings)
+    stack = named.stack
+    ladder = open_ladder(stack.settings, parts.house, parts.decider, stack.ledger)
+    return replace(named, ladder=ladder)
 
 
 @dataclass

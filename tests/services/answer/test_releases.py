@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from structlog.testing import capture_logs
 
 from models.registry import Registry
 from services.answer.generate import releases
-from services.answer.generate.ladder import open_ladder
 from services.answer.generate.releases import Releases, in_share
 from services.answer.pipeline import Parts
 from tests.model_server import (
@@ -30,7 +28,7 @@ from tests.model_server import (
     says_then,
 )
 from tests.models.serve.adapters import adapter, report
-from tests.services.answer.asking import Heard, check_told_once, hear, knowing
+from tests.services.answer.asking import Heard, as_opened, check_told_once, hear, knowing
 from twofold.house import HousePolicy
 from twofold.ledger import Ledger
 
@@ -58,21 +56,12 @@ def publish(registry: Registry, parts: Parts, tmp_path: Path):  # type: ignore[n
     return publish
 
 
-def asking(parts: Parts, url: str, **settings: Any) -> Parts:
-    """The parts as their process opens them."""
-    named = parts.stack.settings.model_copy(
-        update={"model_url": url, "model_name": "base", **settings}
-    )
-    ladder = open_ladder(named, parts.house, parts.decider, parts.stack.ledger)
-    return replace(parts, ladder=ladder, stack=replace(parts.stack, settings=named))
-
-
 def asked(parts: Parts, behaviours: dict[str, Behaviour], **more: Any) -> tuple[Heard, list[str]]:
     """One question asked, and which models the server was asked for."""
 
     async def run() -> tuple[Heard, list[str]]:
         async with ModelServer({"": UNKNOWN, **behaviours}) as server:
-            heard = await hear(asking(parts, server.url, **more))
+            heard = await hear(as_opened(parts, server.url, **more))
             return heard, [request.model for request in server.requests]
 
     return asyncio.run(run())
@@ -120,7 +109,7 @@ def test_a_conversation_keeps_its_lane(parts: Parts, registry: Registry, publish
 
     async def run() -> None:
         async with ModelServer({"a": says(GOOD), "b": says(GOOD), "": UNKNOWN}) as server:
-            through = asking(parts, server.url)
+            through = as_opened(parts, server.url)
             lanes = set()
             for _ in range(12):
                 first = await hear(through, stay=True)
@@ -185,7 +174,7 @@ def test_a_model_that_is_unknown_says_nothing_of_the_servers_health(
 
     async def run() -> None:
         async with ModelServer({"base": says(GOOD), "": UNKNOWN}) as server:
-            through = asking(parts, server.url)
+            through = as_opened(parts, server.url)
             heard = await asyncio.gather(*[hear(through, stay=True) for _ in range(12)])
             assert {each.done.served_by for each in heard} == {"base"}
             assert [request.model for request in server.requests].count("a") == 12
@@ -203,7 +192,7 @@ def test_an_unknown_model_is_probe_enough_for_an_open_breaker(
 
     async def run() -> None:
         async with ModelServer({"base": says(GOOD), "": UNKNOWN}) as server:
-            through = asking(parts, server.url)
+            through = as_opened(parts, server.url)
             breaker = through.ladder.models[0].model.server.breaker
             breaker.cooldown = 0.0
             for _ in range(breaker.failures):
@@ -239,7 +228,7 @@ def test_a_running_service_follows_the_registry(
 
     async def run() -> None:
         async with ModelServer(says(GOOD)) as server:
-            through = asking(parts, server.url)
+            through = as_opened(parts, server.url)
 
             async def until(model: str) -> None:
                 async with asyncio.timeout(30):
