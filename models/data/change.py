@@ -104,6 +104,8 @@ def _word(word: str, new: dict[str, str]) -> str:
     value = new.get(str(_VALUES[word.lower()]))
     if value is None:
         return word
+    if int(value) > LARGEST_WORD:
+        return value
     other = _LANGUAGE[word.lower()][int(value) - 2]
     return other.capitalize() if word[0].isupper() else other
 

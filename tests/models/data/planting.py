@@ -190,6 +190,18 @@ def other_number(row: Row, rng: random.Random, world: World) -> Row | None:
     return row.model_copy(update={"target": row.target.replace(said[0].text, text, 1)})
 
 
+def others_fact(row: Row, rng: random.Random, world: World) -> Row | None:
+    """A sentence of another row's reply with a number that this row's prompt does not show."""
+    if row.expected.action != "ANSWER":
+        return None
+    shown = "\n".join((*(d.text for d in row.documents), row.question))
+    for other in rng.sample(world.train, len(world.train)):
+        for said in sentences(other.text) if other.expected.action == "ANSWER" else ():
+            if said.kind == "paragraph" and any(number not in shown for number in said.figures):
+                return _says(row, said.text)
+    return None
+
+
 def edited(row: Row, rng: random.Random, world: World) -> Row | None:
     """A passage that was changed without the prompt, or the prompt without its passage."""
     if not row.documents:
@@ -315,6 +327,7 @@ FAULTS = (
     Fault("limit", "leak", says(
         "At most 4,711 are allowed.", "The limit is 913 a day.", "It takes 787 minutes.")),
     Fault("other number", "leak", other_number),
+    Fault("another row's fact", "leak", others_fact),
     Fault("link", "leak", says(
         "See https://app.brackwater.example/zz/settings for it.",
         "Open https://docs.brackwater.example/quokka first.")),

@@ -67,6 +67,15 @@ def test_equal_arguments_make_equal_copies_and_others_differ() -> None:
     assert len({changed(before, n, seed=7).text for n in range(5)}) > 3  # type: ignore[union-attr]
 
 
+def test_a_fact_that_may_be_spelt_out_follows_its_number() -> None:
+    before = row(target="Logs are kept for 30 days, or 12. [1]", facts=(("12", "twelve"),))
+    for copy in range(9):
+        after = changed(before, copy, seed=7)
+        assert after is not None
+        assert "twelve" not in after.facts[0]
+        assert after.facts[0][0] in after.text
+
+
 @pytest.mark.parametrize("target", ["It is kept. [1]", "Since 2026. [1]", "Wait 1 day. [1]"])
 def test_a_reply_without_a_number_to_change_has_no_copy(target: str) -> None:
     assert changed(row(target=target), 1, seed=7) is None
