@@ -20,38 +20,31 @@ from models.tiny import BASE
 
 HOME = Path(".twofold/demo")
 EXAMPLE = Path("examples/brackwater")
-DATASET, ADAPTER = HOME / "dataset", HOME / "adapters"
+DATASET, ADAPTERS = HOME / "dataset", HOME / "adapters"
 TRAIN, VLLM = Path(".venv-train/bin/python"), Path(".venv-vllm/bin/python")
+BASE_NAME = "tiny"
 ON_CPU = ("--enforce-eager", "--block-size", "32", "--max-num-seqs", "8")
 """vLLM on a CPU: compiling kernels would take minutes; its attention wants blocks of 32."""
+QUIET = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+"""One GiB of cache, no core of its own, nobody called."""
 QUESTIONS = (
     "How many endpoints do I get on Creek?",
     "Somebody else logged into our account, please help!",
     "What is the capital of Peru?",
 )
+minutes: dict[str, float] = {}
+"""How long each step took."""
 
 
 def main() -> None:
     started = time.monotonic()
-    port = _free_port()
-    environment = {
-        "TWOFOLD_HOME": str(HOME),
-        "TWOFOLD_HOUSE": str(EXAMPLE / "house.yaml"),
-        "TWOFOLD_CONTEXT_CHUNKS": "2",
-        "TWOFOLD_CONTEXT_CHARS": "1600",
-        "TWOFOLD_MODEL_NAME": "tiny",
-        "TWOFOLD_MODEL_URL": f"http://127.0.0.1:{port}",
-    }
-    os.environ |= environment
-    minutes = {}
-
-    def step(name: str, *command: str | Path, python: str | Path = sys.executable) -> str:
-        begun = time.monotonic()
-        _say(f"{name}: twofold {' '.join(map(str, command))}")
-        out = _run(python, *command)
-        minutes[name] = round((time.monotonic() - begun) / 60, 2)
-        return out
-
+    os.environ |= environment()
     step("index", "ingest", EXAMPLE / "help-center", "--source", "help")
     step(
         "rows", "dataset", "build", "--suite", EXAMPLE / "eval",
@@ -59,34 +52,84 @@ def main() -> None:
         "--out", DATASET,
     )  # fmt: skip
     step("lint", "dataset", "lint", DATASET, "--tokenizer", BASE / "tokenizer.json")
-    folder = ADAPTER / time.strftime("brackwater-%Y%m%d-%H%M%S")
+    folder = ADAPTERS / time.strftime("brackwater-%Y%m%d-%H%M%S")
     step(
         "train", "train", DATASET, "--base", BASE, "--recipe", "tiny-cpu", "--out", folder,
         python=TRAIN,
     )  # fmt: skip
     name = step("publish", "model", "publish", folder).strip().splitlines()[-1]
-    begun = time.monotonic()
-    with _vllm(port):
-        minutes["vllm start"] = round((time.monotonic() - begun) / 60, 2)
-        gate = json.loads(
-            step("gate", "gate", name, "--dataset", DATASET, "--json").splitlines()[-1]
-        )
+    with vllm():
+        told = step("gate", "gate", name, "--dataset", DATASET, "--json")
         step("promote", "model", "promote", name)
         for question in QUESTIONS:
             print(step("ask", "ask", question))
         print(step("list", "model", "list"))
-    _report(gate, name, minutes, (time.monotonic() - started) / 60)
+    minutes["all"] = (time.monotonic() - started) / 60
+    _report(json.loads(told.splitlines()[-1]), name)
 
 
-def _report(gate: dict[str, Any], name: str, minutes: dict[str, float], whole: float) -> None:
-    base, tuned = gate["arms"]["tiny"], gate["arms"][name]
+def environment() -> dict[str, str]:
+    """Of every command of the demo; the model server gets a free port."""
+    return {
+        "TWOFOLD_HOME": str(HOME),
+        "TWOFOLD_HOUSE": str(EXAMPLE / "house.yaml"),
+        "TWOFOLD_CONTEXT_CHUNKS": "2",
+        "TWOFOLD_CONTEXT_CHARS": "1600",
+        "TWOFOLD_MODEL_NAME": BASE_NAME,
+        "TWOFOLD_MODEL_URL": f"http://127.0.0.1:{_free_port()}",
+    }
+
+
+def step(name: str, *command: str | Path, python: str | Path = sys.executable) -> str:
+    """Run `twofold COMMAND`, note how long it took, and give its standard output; the rest is seen
+    as it comes. A step that fails ends the demo with its code."""
+    begun = time.monotonic()
+    print(f"\n==> {name}: twofold {' '.join(map(str, command))}", file=sys.stderr, flush=True)
+    done = subprocess.run(  # noqa: S603
+        [python, "-m", "twofold", *map(str, command)],
+        stdout=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    minutes[name] = minutes.get(name, 0.0) + (time.monotonic() - begun) / 60
+    if done.returncode:
+        print(done.stdout)
+        raise SystemExit(done.returncode)
+    return done.stdout
+
+
+@contextmanager
+def vllm() -> Iterator[None]:
+    """vLLM with what the registry says, at TWOFOLD_MODEL_URL, until the end of the block."""
+    url = os.environ["TWOFOLD_MODEL_URL"]
+    port = url.rpartition(":")[2]
+    args = json.loads(step("serve-args", "model", "serve-args", "--json", "--port", port))
+    command = [
+        *(str(VLLM), "-m", "vllm.entrypoints.openai.api_server", "--model", args["model"]),
+        *args["argv"],
+        *ON_CPU,
+    ]
+    with (HOME / "vllm.log").open("wb") as log:
+        server = subprocess.Popen(  # noqa: S603
+            command, stdout=log, stderr=log, start_new_session=True,
+            env=os.environ | args["env"] | QUIET,
+        )  # fmt: skip
+    try:
+        os.environ["TWOFOLD_MODEL_ADMIN_URL"] = url
+        step("vLLM starts", "model", "warm-up")
+        yield
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+def _report(gate: dict[str, Any], name: str) -> None:
+    base, tuned = gate["arms"][BASE_NAME], gate["arms"][name]
 
     def line(label: str, key: str) -> None:
-        before, after = base[key], tuned[key]
-        print(f"{label:48} {_shown(before):>22} {_shown(after):>22}")
+        print(f"{label:34} {_shown(base[key]):>22} {_shown(tuned[key]):>22}")
 
-    print(f"\n{'':48} {'base, full prompt':>22} {'adapter, tuned prompt':>22}")
+    print(f"\n{'':34} {'base, full prompt':>22} {'adapter, tuned prompt':>22}")
     line("contract kept, unconstrained", "contract")
+    line("action as expected", "action")
     line("escalated without need", "over_escalated")
     line("not escalated though needed", "under_escalated")
     line("escalation F1", "escalation_f1")
@@ -95,12 +138,11 @@ def _report(gate: dict[str, Any], name: str, minutes: dict[str, float], whole: f
     line("instruction tokens", "instruction_tokens")
     book, facts = gate["closed_book"], gate["changed_facts"]
     print(f"closed-book probes that leak: {book['leaks']} of {book['probes']}")
-    print(
-        f"changed facts followed: alone {_shown(facts['alone'])}, packed {_shown(facts['packed'])}"
-    )
-    print(
-        json.dumps({"release": name, "minutes": minutes | {"all": round(whole, 1)}, "gate": gate})
-    )
+    print(f"changed facts followed, one fact in the context: {_shown(facts['alone'])}")
+    print(f"changed facts followed, as packed: {_shown(facts['packed'])}")
+    took = {step: round(spent, 2) for step, spent in minutes.items()}
+    print(f"minutes: {took}")
+    print(json.dumps({"release": name, "minutes": took, "gate": gate}))
 
 
 def _shown(value: Any) -> str:
@@ -110,53 +152,11 @@ def _shown(value: Any) -> str:
     return f"{value['value']:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _run(python: str | Path, *command: str | Path) -> str:
-    """Standard output; the rest is seen as it comes. A failed step ends the demo with its code."""
-    done = subprocess.run(  # noqa: S603
-        [python, "-m", "twofold", *map(str, command)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(done.stdout)
-        raise SystemExit(done.returncode)
-    return done.stdout
-
-
-@contextmanager
-def _vllm(port: int) -> Iterator[None]:
-    """vLLM with what the registry says, until the end of the block."""
-    args = json.loads(_run(sys.executable, "model", "serve-args", "--json", "--port", str(port)))
-    _say(f"vllm serve {args['model']} {' '.join(args['argv'])}")
-    environment = os.environ | args["env"] | {
-        "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
-    }  # fmt: skip
-    entry = ["-m", "vllm.entrypoints.openai.api_server", "--model", args["model"]]
-    with (HOME / "vllm.log").open("wb") as log:
-        server = subprocess.Popen(  # noqa: S603
-            [VLLM, *entry, *args["argv"], *ON_CPU],
-            stdout=log, stderr=log, env=environment, start_new_session=True,
-        )  # fmt: skip
-    try:
-        os.environ["TWOFOLD_MODEL_ADMIN_URL"] = os.environ["TWOFOLD_MODEL_URL"]
-        _run(sys.executable, "model", "warm-up")
-        yield
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _say(text: str) -> None:
-    print(f"\n==> {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
