@@ -10,6 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from models.data.rows import Row
+from twofold.errors import SetupError
 
 NEAR = 0.7
 """Share of phrases in common (Jaccard) above which two texts say the same."""
@@ -96,7 +97,13 @@ def _spoken(row: Row) -> str:
 
 def _near(texts: Iterable[tuple[int, frozenset[str]]]) -> Iterator[tuple[int, int]]:
     # Here, because it takes a second to import and every command would pay it.
-    from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
+    try:
+        from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
+    except ModuleNotFoundError as error:
+        raise SetupError(
+            "Near-duplicates are found by datasketch, which is not installed: pip install"
+            " 'twofold[ingestion]'."
+        ) from error
 
     # Bands that miss few at the threshold; the exact index below takes out what is too far.
     lsh = MinHashLSH(threshold=NEAR - 0.2, num_perm=PERMUTATIONS)
