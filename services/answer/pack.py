@@ -45,6 +45,11 @@ def pack(
     """The chunks to answer from, best first, without near-repeats, and the evidence they make.
 
     At most `most_chunks` of `most_chars` in all; the best is packed whatever its length.
+
+    A chunk's neighbours and its parent section have no place of their own. Of as many passages, the
+    next best candidates hold more: key facts among six passages .88, with the best one's neighbours
+    among them .85, with its section's .88 (tune half of the example suite); gold section among
+    eight .61, with neighbours .59 (doc2dial, 500 tune queries).
     """
     packed: list[Candidate] = []
     seen: list[frozenset[int]] = []
