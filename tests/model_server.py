@@ -251,6 +251,8 @@ class ModelServer:
                 await self._answer(Line(writer, request), reader)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            pass  # the server stops: asyncio would log a connection's task that is cancelled
         finally:
             self._serving.discard(task)
             writer.close()

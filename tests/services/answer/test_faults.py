@@ -5,12 +5,15 @@ import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 
+import httpx
 import pytest
 
+from services.answer.app import create_app
 from services.answer.contract import Ask
 from services.answer.crowd import Crowd
-from services.answer.events import Acted, Answered, Done
+from services.answer.events import Acted, Done
 from services.answer.generate.model import Step
 from services.answer.pipeline import Parts, answer, ask_once
 from tests.ingestion.helpers import WORKSPACE
@@ -18,6 +21,7 @@ from tests.model_server import (
     FIRST_SENTENCE,
     GOOD,
     Behaviour,
+    Line,
     ModelServer,
     babbles,
     closes,
@@ -42,9 +46,9 @@ from tests.services.answer.asking import (
     hear,
     knowing,
     with_model,
+    with_settings,
 )
 from twofold.clients.chat import Breaker
-from twofold.errors import Overloaded
 
 BOTH: tuple[Step, ...] = ("tuned", "base")
 SLACK_S = 1.0
@@ -291,31 +295,46 @@ def test_when_the_models_are_taken_the_composer_answers_at_once(parts: Parts) ->
     asyncio.run(run())
 
 
-def test_five_times_too_much_is_refused_at_once_and_the_rest_is_answered(parts: Parts) -> None:
-    """Five full houses arrive together: one is answered, the others hear so within 10 ms."""
-    places, queue = 2, 8
+@pytest.mark.parametrize("times", [5, 10])
+def test_too_many_at_once_end_in_an_answer_a_lower_step_or_a_429(parts: Parts, times: int) -> None:
+    """So many full houses arrive together. The model writes for two and lets two wait."""
+    house, before = 10, counted(parts.stack)
+    refused: list[httpx.Response] = []
+    answered: list[dict[str, Any]] = []
+    full = asyncio.Event()
 
-    async def one(asked: Parts) -> tuple[Answered | None, float]:
-        started = time.monotonic()
-        try:
-            return await ask_once(Ask(QUESTION, WORKSPACE), asked), time.monotonic() - started
-        except Overloaded as error:
-            assert error.retry_after >= 1  # noqa: PT017
-            return None, time.monotonic() - started
+    async def holds(line: Line) -> None:
+        await full.wait()
+        await says(GOOD)(line)
+
+    async def ask(http: httpx.AsyncClient) -> None:
+        response = await http.post("/v1/chat", json={"message": QUESTION})
+        if response.status_code == 429:
+            refused.append(response)
+        else:
+            answered.append(response.raise_for_status().json())
+        if len(refused) + len(answered) >= (times - 1) * house:
+            full.set()
 
     async def run() -> None:
-        asked = replace(parts, searches=Crowd(places, queue, "busy"))
-        await one(asked)
-        for _ in range(5):
-            told = await asyncio.gather(*(one(asked) for _ in range(5 * (places + queue))))
-            answered = [each for each, _ in told if each]
-            refused = sorted(seconds for each, seconds in told if each is None)
-            assert len(answered) == places + queue
-            assert len({each.answer_id for each in answered}) == len(answered)
-            assert refused[len(refused) // 2] < 0.01
+        async with ModelServer(holds) as server:
+            patience = Patience(first_token=60, gap=60, deadline=120)
+            asked = with_model(parts, server.url, patience=patience, calls=Crowd(2, 2, "full"))
+            app = create_app(with_settings(asked, max_in_flight=house))
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                await asyncio.gather(*(ask(http) for _ in range(times * house)))
+            assert asked.ladder.calls.inside == asked.ladder.calls.waiting == 0
             assert asked.searches.inside == asked.searches.waiting == 0
+            await asked.aclose()
 
     asyncio.run(run())
+    assert len(refused) + len(answered) == times * house
+    assert len(answered) >= house
+    assert {each["served_by"] for each in answered} == {"base", "composer"}
+    assert len({each["answer_id"] for each in answered}) == len(answered)
+    assert counted(parts.stack) == (before[0] + len(answered), before[1])
+    assert all(int(each.headers["retry-after"]) >= 1 for each in refused)
 
 
 def test_a_failing_server_is_left_alone_and_tried_again(parts: Parts) -> None:
