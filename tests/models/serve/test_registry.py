@@ -188,6 +188,19 @@ def test_nothing_to_roll_back_to(registry: Registry, published: Published):
     assert registry.rollback().name == "a"
 
 
+def test_no_roll_back_to_what_may_not_serve_any_more(
+    registry: Registry, published: Published, ledger: Ledger, house: HousePolicy
+):
+    for name in "ab":
+        published(name)
+        registry.promote(name)
+    said = house.model_dump()
+    later = HousePolicy.model_validate(said | {"style": said["style"] | {"max_words": 77}})
+    with pytest.raises(Conflict, match=f"house policy {house.digest}"):
+        Registry(ledger, later).rollback()
+    assert states(registry) == {"a": "retired", "b": "live"}
+
+
 def test_a_failed_gate_stops_a_canary_but_never_what_is_live(
     registry: Registry, published: Published
 ):

@@ -214,6 +214,8 @@ def test_a_lane_tells_what_was_mended_and_struck(parts: Parts, registry: Registr
     live = [counted(name, lane="live") for name in names]
     heard, _ = asked(parts, {"b": says(loose)})
     assert "900" not in heard.done.text
+    verdicts = check_told_once(parts, heard).verdicts
+    assert [verdict["ok"] for verdict in verdicts] == [True, True, False]
     after = [counted(name, lane="canary") for name in names]
     assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1, 1]
     assert [counted(name, lane="live") for name in names] == live
