@@ -14,10 +14,9 @@ from ingestion.dispatch import do_now, worker_of
 from ingestion.hooks import add_hooks
 from ingestion.lease import register
 from ingestion.push import accept_pushes, check_live
-from ingestion.schedule import delete_job, ours, push_job, retry, submit_sync
+from ingestion.schedule import delete_job, ours, push_job, removal_job, retry, submit_sync
 from ingestion.sources import Fetched, Source, check_name, open_source, reopen
-from ingestion.status import list_sources, source_record, sync_status
-from twofold.errors import NotFound
+from ingestion.status import find_source, list_sources, source_record, sync_status
 from twofold.index import Kind
 from twofold.settings import Settings
 from twofold.stack import Stack
@@ -93,15 +92,21 @@ def router(stack: Stack) -> APIRouter:
         source = new.open(stack.settings)
         config = {**source.config, **ours(new.config)}
         register(stack.ledger, workspace, source.name, source.kind, config)
-        return source_record(_named(stack, new.name))
+        return source_record(find_source(stack.ledger, workspace, new.name))
 
     @routes.get("/sources")
     def all_sources() -> list[dict[str, Any]]:
         return [source_record(each) for each in list_sources(stack.ledger, workspace)]
 
+    @routes.delete("/sources/{name}", status_code=204)
+    def remove_source(name: str) -> None:
+        """Remove it and all its documents; returns once nothing of it answers any more."""
+        known = find_source(stack.ledger, workspace, name)
+        do_now(stack, queue, removal_job(workspace, name, known.kind))
+
     @routes.post("/sources/{name}/sync", status_code=202)
     def start_sync(name: str) -> Started:
-        known = _named(stack, name)
+        known = find_source(stack.ledger, workspace, name)
         reopen(stack.settings, name, known.kind, known.config)
         return Started(id=submit_sync(queue, workspace, name, known.kind))
 
@@ -136,10 +141,3 @@ def router(stack: Stack) -> APIRouter:
 
     add_hooks(routes, stack, queue)
     return routes
-
-
-def _named(stack: Stack, name: str) -> Any:
-    for each in list_sources(stack.ledger, stack.settings.workspace):
-        if each.name == name:
-            return each
-    raise NotFound(f"There is no source {name!r}. Add it with POST /v1/sources.")

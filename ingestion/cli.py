@@ -1,7 +1,7 @@
 """Commands of the ingestion plane. Anything heavy is imported by the command that needs it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,9 @@ from ingestion import cli_retry, cli_sources, cli_upkeep
 
 if TYPE_CHECKING:
     from ingestion.run import Report
+    from ingestion.sources import Source
     from twofold.ledger import Ledger
+    from twofold.settings import Settings
 
 SHOWN_FAILURES = 20
 
@@ -37,33 +39,60 @@ def ingest(
         Path, typer.Argument(help="Folder of Markdown, HTML, text, PDF and Word files.")
     ],
     source: Annotated[str, typer.Option(help="Name of the source, such as help.")],
+    audience: Annotated[
+        list[str] | None,
+        typer.Option(help="Who may read files that do not say so; again for more. Else: public."),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="What files are that do not say so: article, policy, release_note.")
+    ] = "",
     workspace: Workspace = "",
     json: Json = False,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Let an empty folder remove every document.")
     ] = False,
 ) -> None:
-    """Bring the index up to date with a folder.
+    """Bring the index up to date with a folder: here, or in the server that runs.
 
-    Exit code 0 when every document went well, 1 when some failed and the others went on, 2 when
-    the sync could not be done.
+    Audience and kind stay as they are for the source until they are given again. Exit code 0 when
+    every document went well, 1 when some failed and the others went on, 2 when the sync could not
+    be done.
     """
-    from ingestion.sources import Folder, check_name
+    from ingestion.folders import open_folder
     from twofold.settings import Settings
 
     settings = Settings()
-    folder = Folder(check_name(source), path, max_file_mb=settings.max_file_mb)
+    given = {key: value for key, value in (("audience", audience), ("kind", kind)) if value}
+    ledger, workspace = _ledger(workspace)
+    folder = open_folder(settings, ledger, workspace, source, path, given)
+    carry_out(settings, workspace, lambda _ledger: folder, json=json, allow_empty=allow_empty)
 
+
+def carry_out(
+    settings: "Settings",
+    workspace: str,
+    opened: "Callable[[Ledger], Source]",
+    *,
+    json: bool,
+    allow_empty: bool,
+) -> None:
+    """Sync, print the report, and exit with its code."""
+    from ingestion.handover import serving, sync_there
     from ingestion.pipeline import sync
     from ingestion.progress import bar
     from ingestion.rebuild import open_current
+    from twofold.ledger import Ledger
 
-    with bar("indexing", shown=not json) as progress:
-        stack = open_current(settings, _note, progress)
-    with stack, bar("indexing", shown=not json) as progress:
-        report = sync(
-            stack, workspace or settings.workspace, folder, progress, allow_empty=allow_empty
-        )
+    if serving(settings):
+        source = opened(Ledger(settings.ledger))
+        with bar("indexing", shown=not json) as progress:
+            report = sync_there(settings, workspace, source, progress, allow_empty=allow_empty)
+    else:
+        with bar("indexing", shown=not json) as progress:
+            stack = open_current(settings, _note, progress)
+        with stack, bar("indexing", shown=not json) as progress:
+            source = opened(stack.ledger)
+            report = sync(stack, workspace, source, progress, allow_empty=allow_empty)
     if json:
         print_json(report.record())
     else:

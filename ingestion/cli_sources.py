@@ -13,6 +13,8 @@ Name = Annotated[str, typer.Argument(help="Name of the source, such as help.")]
 def register(app: typer.Typer) -> None:
     sources = typer.Typer(help="Where documents come from.", no_args_is_help=True)
     sources.command("add")(add)
+    sources.command("list")(listed)
+    sources.command("remove")(remove)
     app.add_typer(sources, name="sources")
     app.command("sync")(sync)
 
@@ -53,6 +55,52 @@ def add(
         typer.echo(f"Source {name!r} is there. Read it with: twofold sync {name}")
 
 
+def listed(workspace: Workspace = "", json: Json = False) -> None:
+    """The sources of a workspace; with --json also their config."""
+    from ingestion.cli import sources
+
+    sources(workspace, json)
+
+
+def remove(
+    name: Name,
+    workspace: Workspace = "",
+    json: Json = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a source and all its documents: nothing of it answers any more.
+
+    Past answers that cited it stay on record; `twofold affected` lists them.
+    """
+    from ingestion.cli import print_json
+    from ingestion.dispatch import do_now
+    from ingestion.handover import follow, serving
+    from ingestion.queue import Queue
+    from ingestion.schedule import removal_job
+    from ingestion.status import find_source
+    from twofold.ledger import Ledger
+    from twofold.settings import Settings
+    from twofold.stack import open_stack
+
+    settings = Settings()
+    chosen = workspace or settings.workspace
+    ledger = Ledger(settings.ledger)
+    known = find_source(ledger, chosen, name)
+    if not yes and not json:
+        typer.confirm(f"Remove {name!r} and its {known.documents} documents?", abort=True)
+    job = removal_job(chosen, name, known.kind)
+    if serving(settings):
+        (id,) = Queue(ledger).put([job])
+        removed = follow(settings, ledger, chosen, id).counts["removed"]
+    else:
+        with open_stack(settings) as stack:
+            removed = do_now(stack, Queue(stack.ledger), job)["removed"]
+    if json:
+        print_json({"removed": removed})
+    else:
+        typer.echo(f"Source {name!r} is gone, and {removed} documents with it.")
+
+
 def sync(
     name: Name,
     workspace: Workspace = "",
@@ -61,42 +109,26 @@ def sync(
         bool, typer.Option("--allow-empty", help="Let an empty source remove every document.")
     ] = False,
 ) -> None:
-    """Bring the index up to date with a source that was added before.
+    """Bring the index up to date with a source that was added before: here, or in the server that
+    runs.
 
     Exit code 0 when every document went well, 1 when some failed and the others went on, 2 when
     the sync could not be done.
     """
-    from ingestion.cli import print_json, print_report
-    from ingestion.pipeline import sync as carry_out
-    from ingestion.progress import bar
-    from ingestion.rebuild import open_current
-    from ingestion.sources import reopen
-    from ingestion.status import list_sources
-    from twofold.errors import NotFound
+    from ingestion.cli import carry_out
+    from ingestion.sources import Source, reopen
+    from ingestion.status import find_source
+    from twofold.ledger import Ledger
     from twofold.settings import Settings
 
     settings = Settings()
     chosen = workspace or settings.workspace
-    with bar("indexing", shown=not json) as progress:
-        stack = open_current(settings, _note, progress)
-    with stack:
-        known = {each.name: each for each in list_sources(stack.ledger, chosen)}
-        if name not in known:
-            raise NotFound(
-                f"There is no source {name!r}. Add it with: twofold sources add {name} --kind KIND."
-            )
-        source = reopen(settings, name, known[name].kind, known[name].config)
-        with bar("indexing", shown=not json) as advance:
-            report = carry_out(stack, chosen, source, advance, allow_empty=allow_empty)
-    if json:
-        print_json(report.record())
-    else:
-        print_report(report)
-    raise typer.Exit(1 if report.failed else 0)
 
+    def opened(ledger: Ledger) -> Source:
+        known = find_source(ledger, chosen, name)
+        return reopen(settings, name, known.kind, known.config)
 
-def _note(line: str) -> None:
-    typer.echo(line, err=True)
+    carry_out(settings, chosen, opened, json=json, allow_empty=allow_empty)
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from ingestion.patience import patiently
 from ingestion.sources import OURS
 from twofold.errors import Conflict
 from twofold.ledger import Ledger
@@ -103,6 +105,19 @@ def acquire(
         if time.monotonic() >= deadline:
             raise _held(ledger, lease)
         time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def held(ledger: Ledger, workspace: str, name: str, wait: float) -> Iterator[Lease]:
+    """The lease of a registered source for a while; `acquire` says what it raises."""
+    lease = acquire(ledger, workspace, name, wait=wait)
+    try:
+        yield lease
+    finally:
+        # Kept back, it would hold up the source as long as this process lives.
+        for attempt in patiently(seconds=wait):
+            with attempt, ledger.session() as session:
+                lease.release(session)
 
 
 def held_by_another(ledger: Ledger, workspace: str, source: str) -> str | None:

@@ -11,7 +11,6 @@ from ingestion import lease as leases
 from ingestion.errors import StepFailed, reason
 from ingestion.failures import FailureNote, clear_failures, record_failure
 from ingestion.lease import Lease
-from ingestion.patience import patiently
 from ingestion.prepare import Candidate, prepare_one
 from ingestion.remove import remove
 from ingestion.sources import Fetched, check_name
@@ -90,14 +89,8 @@ def check_live(stack: Stack, workspace: str, source: str, external_id: str) -> N
 @contextmanager
 def _held(stack: Stack, workspace: str, source: str) -> Iterator[Lease]:
     accept_pushes(stack, workspace, source)
-    lease = leases.acquire(stack.ledger, workspace, source, wait=WAIT_SECONDS)
-    try:
+    with leases.held(stack.ledger, workspace, source, WAIT_SECONDS) as lease:
         yield lease
-    finally:
-        # Kept back, it would hold up the source as long as this process lives.
-        for attempt in patiently(seconds=WAIT_SECONDS):
-            with attempt, stack.ledger.session() as session:
-                lease.release(session)
 
 
 def accept_pushes(stack: Stack, workspace: str, source: str) -> None:

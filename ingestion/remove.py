@@ -4,17 +4,21 @@ import time
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy.orm import Session
 
 from ingestion.failures import clear_failures
-from ingestion.lease import Lease
+from ingestion.lease import Lease, held
 from ingestion.plan import NOT_YET
 from ingestion.prepare import Known
 from ingestion.run import Run
+from ingestion.status import find_source
 from twofold.index import OPEN_VERSION, DocumentRef
-from twofold.ledger.models import Document, Version
+from twofold.ledger.models import Document, Failure, Job, Source, Version
 from twofold.stack import Stack
 
 BATCH = 200
+WAIT_SECONDS = 10.0
+"""How long a removal waits for who writes the source."""
 
 
 def remove_missing(stack: Stack, run: Run, known: Known, found: set[str]) -> None:
@@ -27,6 +31,48 @@ def remove_missing(stack: Stack, run: Run, known: Known, found: set[str]) -> Non
         run.checkpoint()
     # What is back at its source by now has new points, under the same ids.
     purge(stack, _ids(run.lease, [id for id in known.removed if id not in found]))
+
+
+def remove_source(stack: Stack, workspace: str, source: str) -> int:
+    """Take out all that a source ever brought, and forget the source; how many documents answered.
+
+    What was said from it stays on record. Raises NotFound, and Conflict where it is being written.
+    Cut off anywhere, it can be done again.
+    """
+    find_source(stack.ledger, workspace, source)
+    own = (Document.workspace == workspace, Document.source == source)
+    with held(stack.ledger, workspace, source, WAIT_SECONDS) as lease:
+        with stack.ledger.session() as session:
+            rows = session.execute(select(Document.external_id, Document.live).where(*own)).all()
+        live = [external_id for external_id, number in rows if number is not None]
+        for at in range(0, len(live), BATCH):
+            remove(stack, lease, live[at : at + BATCH])
+        # An earlier removal may have been cut off before the points were gone.
+        others = [external_id for external_id, number in rows if number is None]
+        for at in range(0, len(others), BATCH):
+            purge(stack, _ids(lease, others[at : at + BATCH]))
+        discard_drafts(stack, lease)
+        with stack.ledger.session() as session:
+            lease.renew(session)
+            _forget_source(session, workspace, source, len(live))
+    return len(live)
+
+
+def _forget_source(session: Session, workspace: str, source: str, removed: int) -> None:
+    """With it goes whose turn it is: so its jobs end in the same transaction, this one too."""
+    ours = (Job.workspace == workspace, Job.source == source)
+    session.execute(
+        update(Job)
+        .where(*ours, Job.task == "remove", Job.state == "running")
+        .values(state="done", result={"removed": removed}, finished_at=time.time())
+    )
+    session.execute(delete(Failure).where(Failure.workspace == workspace, Failure.source == source))
+    session.execute(delete(Source).where(Source.workspace == workspace, Source.name == source))
+    session.execute(
+        update(Job)
+        .where(*ours, Job.state.in_(("waiting", "dead")))
+        .values(state="superseded", finished_at=time.time(), payload={})
+    )
 
 
 def _ids(lease: Lease, external_ids: Sequence[str]) -> list[str]:

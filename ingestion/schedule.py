@@ -91,6 +91,11 @@ def delete_job(workspace: str, source: str, external_id: str, id: str = "") -> N
     return NewJob(workspace, source, "push", "delete", _document(external_id), payload, id)
 
 
+def removal_job(workspace: str, source: str, kind: str) -> NewJob:
+    """A job that removes a source, and all its documents."""
+    return NewJob(workspace, source, queue_of(kind), "remove", "remove", {})
+
+
 def refresh_job(
     workspace: str, source: str, kind: str, documents: Sequence[str] = (), id: str = ""
 ) -> NewJob:

@@ -123,6 +123,17 @@ def list_sources(ledger: Ledger, workspace: str) -> list[SourceStatus]:
         return _sources(session, workspace)
 
 
+def find_source(ledger: Ledger, workspace: str, name: str) -> SourceStatus:
+    """Raises NotFound."""
+    for source in list_sources(ledger, workspace):
+        if source.name == name:
+            return source
+    raise NotFound(
+        f"There is no source {name!r}. Add it with `twofold sources add {name} --kind KIND`, or"
+        " POST /v1/sources."
+    )
+
+
 def sync_status(ledger: Ledger, workspace: str, id: str) -> SyncStatus:
     """Raises NotFound."""
     with ledger.session() as session:

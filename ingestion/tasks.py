@@ -21,9 +21,10 @@ from ingestion.pipeline import carry_out
 from ingestion.push import delete_document, put_document
 from ingestion.queue import Queue
 from ingestion.refresh import failing, refresh
+from ingestion.remove import remove_source
 from ingestion.run import Superseded, open_run
 from ingestion.sources import Fetched, Source, reopen
-from ingestion.status import list_sources
+from ingestion.status import find_source
 from ingestion.turn import Turn
 from twofold.errors import Conflict, NotFound, TwofoldError
 from twofold.ledger import Ledger
@@ -137,11 +138,16 @@ def delete(stack: Stack, job: Claimed, _stop: Event) -> Outcome:
     return Outcome({})
 
 
+def remove(stack: Stack, job: Claimed, _stop: Event) -> Outcome:
+    return Outcome({"removed": remove_source(stack, job.workspace, job.source)})
+
+
 TASKS: Mapping[str, Callable[[Stack, Claimed, Event], Outcome]] = {
     "sync": sync,
     "refresh": refresh_some,
     "put": put,
     "delete": delete,
+    "remove": remove,
 }
 
 
@@ -158,10 +164,8 @@ def end_sync(ledger: Ledger, id: str, said: str) -> None:
 
 def open_named(stack: Stack, workspace: str, name: str) -> Source:
     """A registered source. Raises NotFound, or InvalidInput where it cannot be opened."""
-    for known in list_sources(stack.ledger, workspace):
-        if known.name == name:
-            return reopen(stack.settings, name, known.kind, known.config)
-    raise NotFound(f"There is no source {name!r}. Add it with POST /v1/sources.")
+    known = find_source(stack.ledger, workspace, name)
+    return reopen(stack.settings, name, known.kind, known.config)
 
 
 def packed(external_id: str, fetched: Fetched) -> dict[str, Any]:

@@ -28,9 +28,13 @@ class Fetched(NamedTuple):
     def digest(self) -> str:
         """Hex SHA-256 of everything that can change what the document says or who may see it."""
         digest = hashlib.sha256(self.raw)
-        if self.meta:
-            digest.update(orjson.dumps(dict(self.meta), option=orjson.OPT_SORT_KEYS))
+        digest.update(meta_bytes(self.meta))
         return digest.hexdigest()
+
+
+def meta_bytes(meta: Mapping[str, Any]) -> bytes:
+    """What of `meta` a digest takes in; empty where there is none."""
+    return orjson.dumps(dict(meta), option=orjson.OPT_SORT_KEYS) if meta else b""
 
 
 def without_front_matter(raw: bytes) -> bytes:

@@ -2,19 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import httpx
-import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ingestion.sources.addresses import Rules, check_url
-from ingestion.sources.cache import Cache
-from ingestion.sources.fetcher import Fetcher, Limits
 from twofold.errors import InvalidInput, SetupError
-from twofold.index import KINDS, Kind, content_hash
-from twofold.settings import Settings, secret
+from twofold.index import KINDS, Kind
+from twofold.settings import secret
 
 SECRET_PREFIX = "TWOFOLD_SECRET_"  # noqa: S105  the prefix of names, not a secret
 """Only these variables are sent to a source's server: no config can ask for any other."""
@@ -49,7 +43,7 @@ SecretName = Annotated[str, BeforeValidator(_secret_name)]
 
 
 class SourceConfig(BaseModel):
-    """What every source that is read over HTTP takes."""
+    """What every source takes: what its documents are where they do not say it themselves."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -73,37 +67,6 @@ class SourceConfig(BaseModel):
         if labels:
             meta["labels"] = labels
         return {**meta, **{name: value for name, value in known.items() if value}}
-
-
-class Web(NamedTuple):
-    """What a source needs of its surroundings; tests put their own transport in."""
-
-    rules: Rules = Rules()
-    limits: Limits = Limits()
-    state: Path | None = None
-    """A folder to remember things in between syncs."""
-    transport: httpx.BaseTransport | None = None
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Web":
-        rules = Rules(tuple(settings.source_ports), tuple(settings.source_private_hosts))
-        limits = Limits(max_bytes=int(settings.max_file_mb * 1e6))
-        return cls(rules, limits, settings.home / "sources")
-
-    def cache(self, kind: str, name: str, config: Mapping[str, Any]) -> Cache:
-        """Another config has another memory: what was kept may not be of its pages."""
-        if self.state is None:
-            return Cache()
-        written = orjson.dumps(dict(config), option=orjson.OPT_SORT_KEYS).decode()
-        return Cache(self.state / f"{name}-{content_hash(kind, written)[:12]}.db")
-
-    def fetcher(self, cache: Cache | None = None, *, pace: float | None = None) -> Fetcher:
-        limits = self.limits if pace is None else self.limits._replace(pace=pace)
-        return Fetcher(self.rules, limits, cache=cache, transport=self.transport)
-
-    def check(self, url: str) -> str:
-        """The address, if it may be fetched. Raises InvalidInput or Forbidden."""
-        return str(check_url(url, self.rules))
 
 
 def read_config(model: type[Model], kind: str, config: Mapping[str, Any]) -> Model:
@@ -137,4 +100,4 @@ def read_secret(name: str) -> str:
     return value
 
 
-__all__ = ["Audiences", "SecretName", "SourceConfig", "Texts", "Web", "read_config", "read_secret"]
+__all__ = ["Audiences", "SecretName", "SourceConfig", "Texts", "read_config", "read_secret"]

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from ingestion.sources.addresses import shown
 from ingestion.sources.cache import Cache
-from ingestion.sources.config import SourceConfig, Web, read_config
+from ingestion.sources.config import SourceConfig, read_config
 from ingestion.sources.fetcher import Fetcher, Page
 from ingestion.sources.records import Record, text
+from ingestion.sources.web import Web
 from twofold.errors import UpstreamError
 
 KIND = "feed"

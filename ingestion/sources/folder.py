@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingestion.sources.base import Fetched
+from ingestion.sources.base import NO_META, Fetched, meta_bytes
 from twofold.errors import InvalidInput, TooLarge, UpstreamError
 
 MEDIA_TYPES = {
@@ -25,16 +25,24 @@ _SMALL = 65_536
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class _Told(NamedTuple):
+    """What holds for every file of a folder."""
+
+    max_bytes: int
+    meta: Mapping[str, Any]
+    meta_bytes: bytes
+
+
 class File(NamedTuple):
     """A file below the folder. `external_id` is its POSIX path relative to the folder."""
 
     external_id: str
     path: str
     media_type: str
-    max_bytes: int
+    told: _Told
 
     def same(self, digest: str) -> bool:
-        """Whether its bytes have that SHA-256. False also where only `fetch` can say."""
+        """Whether `Fetched.digest` would be this one. False also where only `fetch` can say."""
         # Bare descriptors, no status: a sync that changes nothing is made of this call.
         try:
             descriptor = os.open(self.path, _READ)
@@ -46,32 +54,37 @@ class File(NamedTuple):
             return False
         finally:
             os.close(descriptor)
-        return len(raw) < _SMALL and sha256(raw).hexdigest() == digest
+        if len(raw) >= _SMALL:
+            return False
+        found = sha256(raw)
+        found.update(self.told.meta_bytes)
+        return found.hexdigest() == digest
 
     def fetch(self) -> Fetched:
         """Read it whole. Raises TooLarge over the cap, InvalidInput on a name of unknown coding."""
         if not self.external_id.isascii():
             _check_name(self.external_id)
+        max_bytes = self.told.max_bytes
         descriptor = os.open(self.path, _READ)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise InvalidInput(f"{self.external_id} is not a regular file. Remove it.")
-            if status.st_size > self.max_bytes:
+            if status.st_size > max_bytes:
                 raise self._too_large(status.st_size)
             raw = os.read(descriptor, status.st_size + 1)
-            while len(raw) < status.st_size and (more := os.read(descriptor, self.max_bytes)):
+            while len(raw) < status.st_size and (more := os.read(descriptor, max_bytes)):
                 raw += more
         finally:
             os.close(descriptor)
-        if len(raw) > self.max_bytes:
+        if len(raw) > max_bytes:
             raise self._too_large(len(raw))
-        return Fetched(raw, self.media_type, status.st_mtime)
+        return Fetched(raw, self.media_type, status.st_mtime, self.told.meta)
 
     def _too_large(self, size: int) -> TooLarge:
         return TooLarge(
             f"{self.external_id} is {size / 1e6:.1f} MB, over the limit of"
-            f" {self.max_bytes / 1e6:g} MB. Split the file, or raise TWOFOLD_MAX_FILE_MB."
+            f" {self.told.max_bytes / 1e6:g} MB. Split the file, or raise TWOFOLD_MAX_FILE_MB."
         )
 
 
@@ -79,23 +92,26 @@ class Folder:
     """Files of known kinds below `path`, sorted.
 
     Hidden files and folders are left out, and so are symbolic links to folders and to anything
-    outside `path`. Raises InvalidInput where `path` is not a folder that can be read.
+    outside `path`. `meta` is front matter of all files whose own does not say otherwise. Raises
+    InvalidInput where `path` is not a folder that can be read.
     """
 
     kind = "folder"
 
-    def __init__(self, name: str, path: Path, *, max_file_mb: float = 10) -> None:
+    def __init__(
+        self, name: str, path: Path, *, max_file_mb: float = 10, meta: Mapping[str, Any] = NO_META
+    ) -> None:
         if not path.exists():
             raise InvalidInput(f"There is no folder at {path}. Check the path.")
         if not path.is_dir():
             raise InvalidInput(f"{path} is not a folder. Name the folder that holds the files.")
         self.name = name
         self.root = path.resolve()
-        self._max_bytes = int(max_file_mb * 1e6)
+        self._told = _Told(int(max_file_mb * 1e6), meta, meta_bytes(meta))
 
     @property
     def config(self) -> Mapping[str, Any]:
-        return {"path": str(self.root)}
+        return {**self._told.meta, "path": str(self.root)}
 
     def discover(self) -> Iterator[File]:
         """Raises UpstreamError naming a folder below that cannot be listed."""
@@ -112,7 +128,7 @@ class Folder:
             elif media_type := MEDIA_TYPES.get(name.rpartition(".")[2].lower()):
                 path = self._target(entry) if entry.is_symlink() else entry.path
                 if path is not None:
-                    found.append(File(prefix + name, path, media_type, self._max_bytes))
+                    found.append(File(prefix + name, path, media_type, self._told))
         return found
 
     def _target(self, link: os.DirEntry[str]) -> str | None:

@@ -12,8 +12,9 @@ import httpx
 from pydantic import Field
 
 from ingestion.sources.addresses import shown
-from ingestion.sources.config import SecretName, SourceConfig, Web, read_config, read_secret
+from ingestion.sources.config import SecretName, SourceConfig, read_config, read_secret
 from ingestion.sources.records import MAX_PAGES, Api, Record, epoch, parse, text
+from ingestion.sources.web import Web
 from twofold.errors import UpstreamError
 
 KIND = "github_releases"

@@ -14,11 +14,11 @@ from ingestion.sources.config import (
     SecretName,
     SourceConfig,
     Texts,
-    Web,
     read_config,
     read_secret,
 )
 from ingestion.sources.records import MAX_PAGES, Api, Record, epoch, rows, text
+from ingestion.sources.web import Web
 from twofold.errors import UpstreamError
 
 KIND = "intercom"

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from ingestion.sources.base import OURS, Source
+from ingestion.sources.config import SourceConfig, read_config
 from ingestion.sources.folder import Folder
 from twofold.errors import InvalidInput
 from twofold.settings import Settings
@@ -19,7 +22,7 @@ def open_source(settings: Settings, kind: str, name: str, config: Mapping[str, A
     if kind == "folder":
         return _folder(settings, name, config)
     # Each brings a library or two, which a process that reads folders need not load.
-    from ingestion.sources.config import Web
+    from ingestion.sources.web import Web
 
     web = Web.of(settings)
     match kind:
@@ -49,8 +52,13 @@ def open_source(settings: Settings, kind: str, name: str, config: Mapping[str, A
     )
 
 
+class FolderConfig(SourceConfig):
+    """`path`, and what holds for its files where their own front matter does not say otherwise."""
+
+    path: Annotated[str, Field(min_length=1)]
+
+
 def _folder(settings: Settings, name: str, config: Mapping[str, Any]) -> Folder:
-    path = config.get("path")
-    if not isinstance(path, str) or not path or set(config) != {"path"}:
-        raise InvalidInput("The config of a source of kind 'folder' is: path.")
-    return Folder(name, Path(path), max_file_mb=settings.max_file_mb)
+    meta = read_config(FolderConfig, "folder", config).record()
+    path = Path(meta.pop("path"))
+    return Folder(name, path, max_file_mb=settings.max_file_mb, meta=meta)

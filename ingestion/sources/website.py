@@ -14,10 +14,11 @@ from pydantic import Field
 
 from ingestion.sources.base import Fetched, without_front_matter
 from ingestion.sources.cache import Cache
-from ingestion.sources.config import SourceConfig, Texts, Web, read_config
+from ingestion.sources.config import SourceConfig, Texts, read_config
 from ingestion.sources.fetcher import AGENT, Fetcher, Page
 from ingestion.sources.pages import decode_page, read_page
 from ingestion.sources.sitemap import Entry, read_sitemap
+from ingestion.sources.web import Web
 from twofold.errors import (
     Forbidden,
     InvalidInput,

@@ -91,13 +91,14 @@ def answer_on(stack: "Stack", settings: "Settings", host: str, bound: "socket", 
 
 
 def ingest(stack: "Stack", name: str, path: Path) -> None:
+    from ingestion.folders import open_folder
     from ingestion.pipeline import sync
-    from ingestion.sources import Folder, check_name
 
-    folder = Folder(check_name(name), path, max_file_mb=stack.settings.max_file_mb)
+    workspace = stack.settings.workspace
+    folder = open_folder(stack.settings, stack.ledger, workspace, name, path)
     say(f"Indexing {path} as source {name!r}")
     with progress() as advance:
-        report = sync(stack, stack.settings.workspace, folder, advance)
+        report = sync(stack, workspace, folder, advance)
     say(
         f"  {report.added} added, {report.changed} changed, {report.unchanged} unchanged,"
         f" {report.removed} removed, {report.failed} failed: {report.chunks} chunks"

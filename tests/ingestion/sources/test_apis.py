@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ingestion.pipeline import sync
-from ingestion.sources.config import Web
 from ingestion.sources.feed import Feed
 from ingestion.sources.github_releases import GitHubReleases
 from ingestion.sources.intercom import Intercom
+from ingestion.sources.web import Web
 from tests.ingestion.helpers import WORKSPACE, readable
 from tests.ingestion.sources.web import Net, in_turn, metas, reply, texts
 from twofold.errors import Forbidden, InvalidInput, NotFound, UpstreamError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingestion.pipeline import sync
-from ingestion.sources.config import Web
+from ingestion.sources.web import Web
 from ingestion.sources.website import Website
 from tests.ingestion.helpers import WORKSPACE, readable
 from tests.ingestion.sources.web import Net, html, in_turn, reply, texts, validated

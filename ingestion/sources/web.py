@@ -1,0 +1,45 @@
+"""What a source that is read over HTTP needs of its surroundings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import orjson
+
+from ingestion.sources.addresses import Rules, check_url
+from ingestion.sources.cache import Cache
+from ingestion.sources.fetcher import Fetcher, Limits
+from twofold.index import content_hash
+from twofold.settings import Settings
+
+
+class Web(NamedTuple):
+    """Tests put their own transport in."""
+
+    rules: Rules = Rules()
+    limits: Limits = Limits()
+    state: Path | None = None
+    """A folder to remember things in between syncs."""
+    transport: httpx.BaseTransport | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Web":
+        rules = Rules(tuple(settings.source_ports), tuple(settings.source_private_hosts))
+        limits = Limits(max_bytes=int(settings.max_file_mb * 1e6))
+        return cls(rules, limits, settings.home / "sources")
+
+    def cache(self, kind: str, name: str, config: Mapping[str, Any]) -> Cache:
+        """Another config has another memory: what was kept may not be of its pages."""
+        if self.state is None:
+            return Cache()
+        written = orjson.dumps(dict(config), option=orjson.OPT_SORT_KEYS).decode()
+        return Cache(self.state / f"{name}-{content_hash(kind, written)[:12]}.db")
+
+    def fetcher(self, cache: Cache | None = None, *, pace: float | None = None) -> Fetcher:
+        limits = self.limits if pace is None else self.limits._replace(pace=pace)
+        return Fetcher(self.rules, limits, cache=cache, transport=self.transport)
+
+    def check(self, url: str) -> str:
+        """The address, if it may be fetched. Raises InvalidInput or Forbidden."""
+        return str(check_url(url, self.rules))
