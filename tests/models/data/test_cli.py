@@ -99,7 +99,7 @@ def test_a_dataset_is_built_and_linted_and_a_stale_one_refused(
     monkeypatch.setenv("TWOFOLD_HOUSE", str(house))
     drifted = run("dataset", "lint", out, "--offline")
     assert drifted.exit_code == 1
-    assert "train.jsonl:1: drift: its tuned prompt is" in drifted.output
+    assert "train.jsonl:1: drift: its house policy is" in drifted.output
 
 
 def test_nothing_to_build_from_says_what_there_is(home: Path) -> None:

@@ -64,7 +64,7 @@ def found(
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("lint"), copies=16, cases=60)
+    return build_world(tmp_path_factory.mktemp("lint"), copies=24, cases=120)
 
 
 @needs_weights

@@ -21,12 +21,14 @@ def varied(n: int, rng: random.Random, document: str) -> Row:
 def test_what_belongs_together_stays_on_one_side() -> None:
     rng = random.Random(3)
     rows = [varied(n, rng, f"help/{n % 60}.md") for n in range(150)]
-    # A near-duplicate of another document's row, and a conversation that goes on.
-    near = rows[5].model_copy(update={"id": "suite:near", "question": rows[5].question + " more"})
-    moved = near.documents[0].model_copy(update={"document": "help/near.md"})
-    rows.append(near.model_copy(update={"documents": (moved,)}))
-    turn = Turn(role="user", text=rows[7].question.upper())
-    rows.append(varied(900, rng, "help/900.md").model_copy(update={"history": (turn,)}))
+    for n in range(40):  # near-duplicates on other documents, and conversations that go on
+        text = rows[n].question + " more"
+        near = rows[n].model_copy(update={"id": f"suite:near{n}", "question": text})
+        moved = near.documents[0].model_copy(update={"document": f"help/near{n}.md"})
+        rows.append(near.model_copy(update={"documents": (moved,)}))
+        turn = Turn(role="user", text=rows[n + 40].question.upper())
+        on = varied(900 + n, rng, f"help/{900 + n}.md")
+        rows.append(on.model_copy(update={"history": (turn,)}))
     train, held = halves(rows, 0.2, seed=7)
     assert 0.1 < len(held) / len(rows) <= 0.2
     assert {r.id for r in train} | {r.id for r in held} == {r.id for r in rows}
