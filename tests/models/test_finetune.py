@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -215,3 +216,15 @@ def test_packed_rows_are_kept_apart(base: Path, dataset: Path) -> None:
     alone, packed, mixed_up = json.loads(done.stdout)
     assert packed == pytest.approx(alone, rel=1e-4)
     assert mixed_up != pytest.approx(alone, rel=1e-4)
+
+
+def test_a_base_without_chat_template_is_refused(
+    base: Path, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    untaught = shutil.copytree(base, tmp_path / "untaught")
+    (untaught / "chat_template.jinja").unlink()
+    out = tmp_path / "out"
+    refused = train(dataset, "--base", untaught, "--recipe", recipe, "--out", out)
+    assert refused.returncode == 2
+    assert "has no chat template" in refused.stderr
+    assert not out.exists()

@@ -118,7 +118,7 @@ def test_without_torch_it_says_how_to_get_it(
     base: Path, house: HousePolicy, tmp_path: Path
 ) -> None:
     dataset = make_dataset(tmp_path / "data", house)
-    with pytest.raises(SetupError, match=r"torch.*make \.venv/\.train"):
+    with pytest.raises(SetupError, match=r"torch.*make \.venv-train"):
         finetune(_job(dataset, base, tmp_path, house), print)
 
 
