@@ -3,12 +3,12 @@
     TWOFOLD_VLLM_PYTHON=… .venv/bin/python benchmarks/prefix_cache.py [--groups 12] [--base FOLDER]
 
 Questions of the example suite, in groups that have an answering document in common, are put to the
-real retrieval: each group once as one conversation, and once as questions of different customers.
+real retrieval: each group once as the turns of one conversation, and once as questions of different customers.
 What the service would send goes to a real vLLM on the CPU, in two orders: ours (policy, documents,
 conversation, question), and one that begins with the time and the question, as many prompts do.
 Both carry a cache salt of their workspace.
 
-`hit rate` is vLLM's prefix_cache_hits over prefix_cache_queries, in tokens. `shareable` is what a
+`hit rate` is vLLM's prefix_cache_hits over prefix_cache_queries, in tokens. `blocks` is what a
 prompt has in common with an earlier one as leading parts (policy, each document, each message) in
 our order, in whole blocks of 16 tokens; `shared` is how much of it was really found. The CPU's
 blocks have 32, so those of 16 are counted by vLLM's rule over the same tokens; `rule_agrees` in the
@@ -152,17 +152,17 @@ def grouped(cases: Sequence[Case]) -> list[list[Case]]:
 
 
 async def ask_all(parts: Parts, groups: Sequence[Sequence[Case]]) -> dict[str, list[Seen]]:
-    asked: dict[str, list[Seen]] = {"one conversation": [], "one document": []}
+    asked: dict[str, list[Seen]] = {"turns": [], "document": []}
     for group in groups:
         conversation = None
         for case in group:
             ask = Ask(case.question, WORKSPACE, conversation_id=conversation)
-            asked["one conversation"].append(await look(ask, parts, _watch()))
+            asked["turns"].append(await look(ask, parts, _watch()))
             conversation = (await ask_once(ask, parts)).conversation_id
     for group in groups:
         for case in group:
             ask = Ask(case.question, WORKSPACE)
-            asked["one document"].append(await look(ask, parts, _watch()))
+            asked["document"].append(await look(ask, parts, _watch()))
     # What no model would be asked about has no prompt.
     return {
         kind: [seen for seen in found if seen.packed and seen.rules is None]
@@ -284,7 +284,7 @@ def report(arms: dict[Name, Arm]) -> None:
             "prompts": arm.prompts,
             "tokens": round(arm.tokens / arm.prompts),
             "hit rate": round(arm.hits / arm.queries, 3),
-            "shareable": arm.shareable,
+            "blocks": arm.shareable,
             "shared": round(arm.shared / max(1, arm.shareable), 3),
         }
         if not rows:
