@@ -94,6 +94,8 @@ class Templates(_Model):
     unavailable: str = ""
     """Hands over to `{team}` while the help center cannot be searched; empty says `escalate`."""
     consent: str
+    courtesy: str = ""
+    """What a message that only greets or thanks gets; empty says `clarify`."""
     off_hours: str
     teams: dict[str, str]
     """What to call each team when speaking to a customer."""

@@ -130,6 +130,8 @@ class Decider:
             consent = decision.signals.get("consent")
             if consent in self._house.reasons:
                 return say.consent.format(team=say.teams[self._house.reasons[consent].team]).strip()
+            if "courtesy" in decision.signals:
+                return (say.courtesy or say.clarify).strip()
             named = decision.signals.get("between") or ()
             if len(named) > 1:
                 topics = ", ".join(f"“{title}”" for title in named)
@@ -152,7 +154,7 @@ class Decider:
         return self._stopwords.topic(question.asked, question.locale)
 
     def _by_words(self, question: Question) -> Decision | None:
-        """What the conversation settles by itself: orders, consent, failures in a row."""
+        """What the conversation settles by itself: orders, consent, thanks, failures in a row."""
         orders = gives_orders(question.asked)
         if orders is not None:
             why = f"gives the assistant orders: {orders!r}"
@@ -160,6 +162,8 @@ class Decider:
         asked_for = rules.consent_given(self._house, question)
         if asked_for is not None:
             return self._escalate(asked_for, "the customer agreed to be handed over", {})
+        if rules.only_courteous(question):
+            return Decision("CLARIFY", None, "nothing is asked", {"courtesy": True})
         failures = rules.failures_in_a_row(self._house, question)
         limits = self._house.limits
         if failures >= limits.failures:

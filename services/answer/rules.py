@@ -33,6 +33,19 @@ _YES = re.compile(
     r"^\W*(yes|yep|yeah|sure|ok(ay)?|please( do)?|go ahead|do (it|that)|ja|gerne?|bitte|klar)\b",
     re.IGNORECASE,
 )
+_PLEASANT = (
+    r"thanks?|thank you|thx|ty|cheers|great|perfect|nice|cool|super|awesome|wonderful|alright"
+    r"|ok(?:ay)?|got it|i see|understood|will do|it works(?: now)?"
+    r"|that (?:helped|helps|works|worked|did it)"
+    r"|hi|hello|hey|good (?:morning|afternoon|evening|day)|bye|goodbye|see you|have a \w+ day"
+    r"|danke(?: schön| sehr)?|vielen dank|dankeschön|alles klar|prima|klasse|verstanden|passt"
+    r"|hallo|guten (?:tag|morgen|abend)|moin|servus|tschüss|auf wiedersehen|schönen tag"
+)
+_FILLER = (
+    r"so much|very much|a lot|again|there|then|please|you|and|und|noch|euch|ihnen|bitte"
+    r"|for (?:your|the|all|that|this)(?: \w+){0,2}|für (?:die|ihre|eure|das)(?: \w+)?"
+)
+_COURTESY = re.compile(rf"\W*(?:{_PLEASANT})(?:\W+(?:{_PLEASANT}|{_FILLER}))*\W*", re.IGNORECASE)
 _NO = re.compile(r"^\W*(no|nope|not (now|yet)|don.t|nein|nicht)\b", re.IGNORECASE)
 
 
@@ -78,13 +91,23 @@ def failures_in_a_row(house: HousePolicy, question: Question) -> int:
     for turn in reversed(question.history):
         if turn.role == "user":
             follow = turn.text
-        elif consent_question(house, turn.text) is not None:
+        elif consent_question(house, turn.text) is not None or _courteous(house, turn):
             continue
         elif _failed(house, turn) or _UNHELPED.search(follow):
             failures += 1
         else:
             break
     return failures
+
+
+def only_courteous(question: Question) -> bool:
+    """Whether the message says no more than hello, thanks or goodbye.
+
+    So does a yes to a hand-over that asked nothing: somebody takes over already.
+    """
+    last = question.history[-1].action if question.history else None
+    text = _YES.sub("ok", question.asked) if last == "ESCALATE" else question.asked
+    return _COURTESY.fullmatch(text) is not None
 
 
 def consent_asked(house: HousePolicy, history: Sequence[Turn]) -> str | None:
@@ -108,6 +131,11 @@ def consent_question(house: HousePolicy, text: str) -> str | None:
             if text.strip() == say.consent.format(team=say.teams[reason.team]).strip():
                 return name
     return None
+
+
+def _courteous(house: HousePolicy, turn: Turn) -> bool:
+    said = {say.courtesy.strip() for say in house.templates.values()} - {""}
+    return turn.text.strip() in said
 
 
 def _failed(house: HousePolicy, turn: Turn) -> bool:

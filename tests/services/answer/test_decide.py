@@ -240,6 +240,56 @@ def test_failures_in_a_row(talk: Talk, decider: Decider, embedder: Embedder) -> 
     assert (reason == "repeated_failure") == talk.handed_over, decision
 
 
+COURTEOUS = (
+    *(
+        "thanks",
+        "Thank you so much!",
+        "ok, that helped. bye",
+        "Hi there",
+        "great, thanks for the help",
+    ),
+    *("Vielen Dank für die Hilfe!", "Hallo", "super danke, tschüss"),
+)
+
+
+@pytest.mark.parametrize("text", COURTEOUS)
+def test_thanks_get_no_answer_and_call_nobody(
+    text: str, decider: Decider, embedder: Embedder
+) -> None:
+    for history in ((), (ANSWERED,), (ASKED_BACK, MORE, NOT_FOUND)):
+        decision = decide(decider, embedder, asking(text, *history), STRONG)
+        assert (decision.action, decision.escalation) == ("CLARIFY", None)
+        said = decider.wording(decision, "en", MONDAY_NOON)
+        assert said == HOUSE.templates["en"].courtesy
+        # It is no failure of ours, so it makes no row of failures longer.
+        talk = (*history, Turn("user", text), Turn("assistant", said, "CLARIFY"))
+        again = decide(decider, embedder, asking("How do I replay a delivery?", *talk), STRONG)
+        failed = len(history) > 1
+        assert (again.action == "ESCALATE") == failed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "thanks, and how do I replay a delivery?",
+        "hi, my account was hacked",
+        "ok I want to talk to a human",
+        "great, it still does not work",
+    ],
+)
+def test_thanks_with_a_question_are_a_question(
+    text: str, decider: Decider, embedder: Embedder
+) -> None:
+    decision = decide(decider, embedder, asking(text, ANSWERED), STRONG)
+    assert decision.action != "CLARIFY"
+
+
+def test_a_yes_to_a_hand_over_that_asked_nothing_calls_nobody_again(
+    decider: Decider, embedder: Embedder
+) -> None:
+    assert decide(decider, embedder, asking("yes please", TAKEN), WEAK).action == "CLARIFY"
+
+
 @pytest.fixture(scope="module")
 def asking_first(embedder: Embedder) -> Decider:
     angry = HOUSE.reasons["angry_customer"].model_copy(update={"consent": True})
