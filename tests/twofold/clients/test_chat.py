@@ -10,7 +10,9 @@ import pytest
 
 from tests.model_server import (
     GOOD,
+    Line,
     ModelServer,
+    errs,
     hangs,
     in_turn,
     no_grammar,
@@ -158,5 +160,67 @@ def test_closing_the_stream_closes_the_connection() -> None:
         await stream.aclose()
         async with asyncio.timeout(5):
             await server.requests[0].left.wait()
+
+    with_server(server, run)
+
+
+def test_pieces_are_handed_on_with_the_one_that_is_worth_it() -> None:
+    async def run(model: ChatModel) -> None:
+        usage = Usage()
+        more = {"deadline": time.monotonic() + 5, "worth": lambda piece: "." in piece}
+        async with aclosing(model.stream(MESSAGES, usage=usage, **more)) as pieces:
+            told = [piece async for piece in pieces]
+        assert "".join(told) == GOOD
+        assert usage.pieces > len(told)
+        assert told[0].startswith("ANSWER\nRolling")
+        assert "." in told[0]
+
+    with_server(ModelServer(says(GOOD)), run)
+
+
+def test_what_arrived_before_it_broke_is_handed_on_first() -> None:
+    async def run(model: ChatModel) -> None:
+        more = {"deadline": time.monotonic() + 5, "worth": lambda piece: False}
+        pieces = model.stream(MESSAGES, usage=Usage(), **more)
+        assert await anext(pieces) == "ANSWER"
+        with pytest.raises(UpstreamError):
+            await anext(pieces)
+
+    with_server(ModelServer(says_then("ANSWER", errs)), run)
+
+
+def test_a_reply_longer_than_may_wait_arrives_whole() -> None:
+    """Nothing of it is worth waking up for, so that it is its size that does."""
+    piece, count = "x" * 1000, 300
+
+    async def long(line: Line) -> None:
+        await line.open()
+        for _ in range(count):
+            await line.piece(piece)
+        await line.end()
+
+    async def run(model: ChatModel) -> None:
+        told = 0
+        more = {"deadline": time.monotonic() + 30, "worth": lambda piece: False}
+        async with aclosing(model.stream(MESSAGES, usage=Usage(), **more)) as pieces:
+            async for each in pieces:
+                told += len(each)
+                for _ in range(20):
+                    await asyncio.sleep(0)
+        assert told == count * len(piece)
+
+    with_server(ModelServer(long), run)
+
+
+def test_many_at_once_over_kept_connections() -> None:
+    server = ModelServer(says(GOOD))
+
+    async def run(model: ChatModel) -> None:
+        async def some() -> list[str]:
+            return [await read(model) for _ in range(6)]
+
+        told = await asyncio.gather(*(some() for _ in range(16)))
+        assert {text for texts in told for text in texts} == {GOOD}
+        assert len(server.requests) == 16 * 6
 
     with_server(server, run)
