@@ -3,7 +3,7 @@
 import random
 
 from models.data.rows import Row
-from models.data.split import alike, grouped, halves, on_alike_passages, ties
+from models.data.split import alike, grouped, halves, on_alike_passages, opening, ties
 from models.evaluate.suite import Turn
 from tests.models.data.test_change import row
 
@@ -33,6 +33,7 @@ def test_what_belongs_together_stays_on_one_side() -> None:
     assert 0.1 < len(held) / len(rows) <= 0.2
     assert {r.id for r in train} | {r.id for r in held} == {r.id for r in rows}
     assert not {t for r in train for t in ties(r)} & {t for r in held for t in ties(r)}
+    assert not {opening(r) for r in train} & {opening(r) for r in held}
     both = [*train, *held]
     for one, other in (*alike(both), *on_alike_passages(both)):
         assert (one < len(train)) == (other < len(train))
