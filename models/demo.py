@@ -77,6 +77,7 @@ def environment() -> dict[str, str]:
         "TWOFOLD_CONTEXT_CHARS": "1600",
         "TWOFOLD_MODEL_NAME": BASE_NAME,
         "TWOFOLD_MODEL_URL": f"http://127.0.0.1:{_free_port()}",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin for each other starve all else
     }
 
 
