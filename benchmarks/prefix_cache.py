@@ -3,10 +3,11 @@
     TWOFOLD_VLLM_PYTHON=… .venv/bin/python benchmarks/prefix_cache.py [--groups 12] [--base FOLDER]
 
 Questions of the example suite, in groups that have an answering document in common, are put to the
-real retrieval: each group once as the turns of one conversation, and once as questions of different customers.
-What the service would send goes to a real vLLM on the CPU, in two orders: ours (policy, documents,
-conversation, question), and one that begins with the time and the question, as many prompts do.
-Both carry a cache salt of their workspace.
+real retrieval. `turns`: each group as one conversation. `apart`: each question of another customer,
+with the documents that were found for it. `together`: the same, with the documents that were found
+for the first of the group. What the service would send goes to a real vLLM on the CPU, in two
+orders: ours (policy, documents, conversation, question), and one that begins with the time and the
+question, as many prompts do. Both carry a cache salt of their workspace.
 
 `hit rate` is vLLM's prefix_cache_hits over prefix_cache_queries, in tokens. `blocks` is what a
 prompt has in common with an earlier one as leading parts (policy, each document, each message) in
@@ -24,7 +25,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -152,17 +153,17 @@ def grouped(cases: Sequence[Case]) -> list[list[Case]]:
 
 
 async def ask_all(parts: Parts, groups: Sequence[Sequence[Case]]) -> dict[str, list[Seen]]:
-    asked: dict[str, list[Seen]] = {"turns": [], "document": []}
+    asked: dict[str, list[Seen]] = {"turns": [], "apart": [], "together": []}
     for group in groups:
-        conversation = None
+        conversation, first = None, None
         for case in group:
             ask = Ask(case.question, WORKSPACE, conversation_id=conversation)
             asked["turns"].append(await look(ask, parts, _watch()))
             conversation = (await ask_once(ask, parts)).conversation_id
-    for group in groups:
-        for case in group:
-            ask = Ask(case.question, WORKSPACE)
-            asked["document"].append(await look(ask, parts, _watch()))
+            alone = await look(Ask(case.question, WORKSPACE), parts, _watch())
+            first = first or alone
+            asked["apart"].append(alone)
+            asked["together"].append(replace(alone, packed=first.packed))
     # What no model would be asked about has no prompt.
     return {
         kind: [seen for seen in found if seen.packed and seen.rules is None]
