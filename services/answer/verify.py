@@ -66,7 +66,9 @@ class Verifier:
         self._sources = sources
         self._house = house
         self._literal = bool(quotes)
-        self._quotes = dict(quotes or {})
+        self._quotes = quotes or {}
+        self._first_said: dict[int, str] = {}
+        """The first sentence that each mark was kept with."""
         self._order: dict[int, int] = {}
         self._verdicts: list[Verdict] = []
         self._lead = ""
@@ -88,17 +90,22 @@ class Verifier:
             return ""
         if judged.holder:
             cited, text = {judged.holder}, f"{text} [{judged.holder}]"
-        for n in cited - self._quotes.keys():
-            self._quotes[n] = self._sources.best_span(n, bare)
+        for n in cited:
+            self._first_said.setdefault(n, bare)
         self.supported += judged.checked
         return self._keep(lead, _keep_marks(text, cited))
 
     def verified(self) -> Verified:
         citations = tuple(
-            _citation(n, self._sources.packed[mark - 1], self._quotes[mark])
+            _citation(n, self._sources.packed[mark - 1], self._quote(mark))
             for mark, n in self._order.items()
         )
         return Verified(self.text, citations, tuple(self._verdicts))
+
+    def _quote(self, mark: int) -> str:
+        # Looked for at the end: no reader waits for it.
+        known = self._quotes.get(mark)
+        return known or self._sources.best_span(mark, self._first_said[mark])
 
     def _judge(self, bare: str, cited: Set[int], exempt: bool) -> "_Judged":
         sources = self._sources
