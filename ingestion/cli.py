@@ -12,6 +12,7 @@ from ingestion import cli_retry, cli_sources, cli_upkeep
 if TYPE_CHECKING:
     from ingestion.run import Report
     from ingestion.sources import Source
+    from ingestion.status import SyncStatus
     from twofold.ledger import Ledger
     from twofold.settings import Settings
 
@@ -190,11 +191,17 @@ def _print_sources(found: Sequence[Any]) -> None:
     row = "{:<20} {:<15} {:>9} {:>8} {:>7}  {}"
     typer.echo(row.format("source", "kind", "documents", "chunks", "failed", "last sync"))
     for each in found:
-        last = each.last_sync
-        ended = f"{last.state}, {when(last.started_at)} {last.error}".strip() if last else "never"
-        typer.echo(
-            row.format(each.name, each.kind, each.documents, each.chunks, each.failed, ended)
-        )
+        told = _told(each.last_sync) if each.last_sync else "never"
+        if every := each.config.get("every"):
+            told += f"; every {every}"
+        typer.echo(row.format(each.name, each.kind, each.documents, each.chunks, each.failed, told))
+
+
+def _told(sync: "SyncStatus") -> str:
+    if sync.state == "running" and sync.total:
+        left = f", {sync.eta:.0f} s left" if sync.eta is not None else ""
+        return f"running, {sync.done} of {sync.total} documents{left}"
+    return f"{sync.state}, {when(sync.started_at)} {sync.error}".strip()
 
 
 def when(moment: float) -> str:

@@ -1,17 +1,24 @@
 """The commands, run in this process against the fake stack; and what they cost to load."""
 
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner, Result
 
 import twofold.stack
+from ingestion.run import open_run
+from ingestion.sources import Folder
 from tests.fakes import DictIndex, make_stack
-from tests.ingestion.helpers import write_tree
+from tests.ingestion.helpers import WORKSPACE, write_tree
 from twofold.__main__ import build
+from twofold.ledger import Ledger
+from twofold.ledger.models import Sync
 from twofold.settings import Settings
 
 REPORT = ["added", "changed", "unchanged", "removed", "failed", "chunks", "seconds", "failures"]
@@ -94,6 +101,21 @@ def test_status_shows_sources_and_failures_with_how_to_retry(tree: Path) -> None
     assert status["failures"][0]["document"] == "help/b.md"
     (source,) = orjson.loads(run("knowledge", "sources", "--json").stdout)
     assert (source["name"], source["documents"]) == ("help", 1)
+
+
+def test_status_shows_how_far_a_sync_is_and_when_the_next_comes(home: Path, tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples."})
+    add = ("sources", "add", "help", "--kind", "folder", "--config", f"path={tree}")
+    assert run(*add, "--config", "every=15m").exit_code == 0
+    assert "never; every 15m" in run("knowledge", "status").stdout
+    ledger = Ledger(Settings(home=home).ledger)
+    with open_run(ledger, WORKSPACE, Folder("help", tree)):
+        with ledger.session() as session:
+            session.execute(update(Sync).values(total=40, done=10, started_at=time.time() - 20))
+        told = run("sources", "list").stdout
+        assert re.search(r"running, 10 of 40 documents, \d+ s left", told)
+    assert "done, 20" in run("sources", "list").stdout
+    ledger.close()
 
 
 def test_show_tells_versions_by_any_of_a_documents_names(tree: Path) -> None:

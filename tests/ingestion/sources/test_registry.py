@@ -85,7 +85,7 @@ def test_every_kind_is_added_over_http(client: TestClient, kind: str) -> None:
         ({"kind": "website", "config": {"url": "http://169.254.169.254/"}}, "private or reserved"),
         ({"kind": "feed", "config": {"url": "https://a.com", "colour": 1}}, "no such key"),
         ({"kind": "sharepoint"}, "cannot be synced. Kinds that can: folder, website"),
-        ({"kind": "folder", "config": {}}, "'folder' is: path"),
+        ({"kind": "folder", "config": {}}, "'folder' is wrong: path: it is missing"),
         ({"kind": "intercom", "config": {"token_env": "TWOFOLD_EMBEDDER_KEY"}}, "begins with"),
     ],
 )
