@@ -73,6 +73,9 @@ class Connection(asyncio.Protocol):
         self._begin()
         self._busy = self._held = True
         self._listener = listener
+        if self._transport.is_closing():
+            self._end("the connection broke")  # between its making and now
+            return
         self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
 
     def pause(self) -> None:

@@ -9,11 +9,14 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from services.answer import pipeline
-from services.answer.endpoints.deps import CallerDep, PartsDep, RunsDep
+from services.answer.endpoints.admission import CALLER
+from services.answer.endpoints.direct import DirectRoute
 from services.answer.endpoints.problems import declare
-from services.answer.endpoints.runs import Run
+from services.answer.endpoints.runs import Run, Runs
 from services.answer.endpoints.stream import EventStream, frames, while_connected
 from services.answer.events import Event
+from services.answer.keys import Caller
+from services.answer.pipeline import Parts
 from services.answer.schemas import ChatAnswer, ChatRequest
 from twofold import metrics
 from twofold.errors import TwofoldError
@@ -26,7 +29,7 @@ LastEventId = Annotated[
     Header(description="Id of the last event that arrived: the stream goes on behind it."),
 ]
 
-router = APIRouter(tags=["chat"])
+router = APIRouter(tags=["chat"], route_class=DirectRoute)
 
 STREAM = {
     "content": {
@@ -49,14 +52,14 @@ STREAM = {
 async def chat(
     body: ChatRequest,
     request: Request,
-    parts: PartsDep,
-    runs: RunsDep,
-    caller: CallerDep,
     idempotency_key: Annotated[
         str | None, Header(description="Asked again with the same key: the same answer, for 24 h.")
     ] = None,
     last_event_id: LastEventId = None,
 ) -> Response:
+    parts: Parts = request.app.state.parts
+    runs: Runs = request.app.state.runs
+    caller: Caller = request.scope[CALLER]
     ask = body.ask(caller.workspace)
     caller.check_audiences(ask.audiences)
     with counting_refusals():

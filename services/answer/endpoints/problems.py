@@ -199,7 +199,7 @@ def _message(error: Mapping[str, Any]) -> str:
     # What pydantic says about broken JSON and wrong bodies speaks of its own types.
     if error["type"] == "json_invalid":
         return "the body is not valid JSON"
-    if error["type"] in ("model_attributes_type", "dict_type"):
+    if error["type"] in ("model_attributes_type", "model_type", "dict_type"):
         return "send a JSON object, with Content-Type: application/json"
     if error["type"] == "missing":
         return "it is missing"

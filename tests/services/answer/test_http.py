@@ -214,9 +214,11 @@ BAD = [
     Bad("broken JSON", b'{"message": ', 422, "not valid JSON"),
     Bad("a list", b"[]", 422, "send a JSON object"),
     Bad("no body", b"", 422, "`body`"),
-    Bad("invalid UTF-8", b'{"message": "\xff\xfe"}', 400, "valid JSON in UTF-8"),
-    Bad("nested deep", b"[" * 60_000, 400, "valid JSON"),
-    Bad("lone surrogate", b'{"message": "x", "conversation_id": "\\ud800"}', 422, "unicode"),
+    Bad("invalid UTF-8", b'{"message": "\xff\xfe"}', 422, "valid JSON"),
+    Bad("nested deep", b"[" * 60_000, 422, "valid JSON"),
+    Bad("lone surrogate", b'{"message": "x", "conversation_id": "\\ud800"}', 422, "valid JSON"),
+    Bad("search in no UTF-8", b'{"query": "\xff"}', 400, "valid JSON in UTF-8", "/v1/search"),
+    Bad("search nested deep", b"[" * 60_000, 400, "valid JSON", "/v1/search"),
     Bad("empty stream", {"message": "", "stream": True}, 422, "Send some text in `message`"),
     Bad("stream of nobody", {"message": "x", "stream": True, "conversation_id": "n"}, 404, "'n'"),
     Bad("empty search", {"query": " "}, 422, "empty", "/v1/search"),
@@ -243,6 +245,14 @@ def test_bad_input_is_a_problem_that_says_what_to_do(call: Caller, parts: Parts,
     assert bad.says in problem["detail"]
     assert problem.keys() >= {"type", "title", "instance"}
     assert answers(parts) == before
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "", "multipart/form-data; x=application/json"])
+def test_what_a_foreign_page_could_send_unasked_is_refused(call: Caller, kind: str) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    response = call("POST", "/v1/chat", content=b'{"message": "x"}', headers=headers)
+    assert response.status_code == 422
+    assert "application/json" in response.json()["detail"]
 
 
 def test_a_body_over_the_limit_is_refused_by_what_it_claims(call: Caller) -> None:

@@ -214,6 +214,23 @@ def test_what_breaks_off_ends_in_an_error(reply: bytes) -> None:
     run(work)
 
 
+def test_a_connection_that_was_closed_at_once_ends_in_an_error() -> None:
+    async def work() -> None:
+        running = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        origin = Origin(f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}")
+        connection, heard = await origin.connect(), Heard()
+        async with asyncio.timeout(10):
+            while connection.usable:  # noqa: ASYNC110  nothing tells of it
+                await asyncio.sleep(0)
+            connection.post(origin.head("/x"), b"{}", heard)
+            await heard.ends.wait()
+        assert heard.error
+        connection.let_go(heard_out=False)
+        running.close()
+
+    run(work)
+
+
 @pytest.mark.parametrize(
     "origin",
     [
