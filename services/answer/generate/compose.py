@@ -1,16 +1,18 @@
 """The extractive composer: a reply out of the sources' own sentences. It needs no model.
 
 It takes a passage of the best chunk, then adds passages of other chunks while they cover words
-of the question that are still uncovered. Every line is a literal span, so it cannot invent.
+of the question that are still uncovered. Every line is a literal span, so it cannot invent. What
+was said earlier in the conversation is said again only where it holds a word of the new message.
 """
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.answer.contract import Candidate, Draft
+from services.answer.contract import Candidate, Draft, Question
 from services.answer.pack import Terms
-from twofold.prose import Block, Span, blocks, items, parts, plain
+from twofold.prose import Block, Span, blocks, items, parts, plain, squeeze
+from twofold.reply import strip_marks
 from twofold.security import gives_orders
 
 SERVED_BY = "composer"
@@ -25,6 +27,8 @@ CLOSE_SCORE = 0.75
 RIGHT_KIND = 0.2
 """What a sentence of the kind asked for (a number, a step) is worth, in coverage."""
 HEADER_ROWS = 2
+STALE = -1.0
+"""The worth of what was said before."""
 MAX_ROWS = 6
 """Rows of a table that are shown whole; of a longer one only those that match."""
 
@@ -44,6 +48,16 @@ _NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|zwei|drei)\b"
 )
 _STEP = re.compile(r"\d{1,2}[.)]\s")
+
+
+class Wanted(NamedTuple):
+    """What the reply is to be about."""
+
+    question: str
+    said: str
+    """Our earlier messages of the conversation, white space folded."""
+    new: frozenset[int]
+    """Terms of the last message."""
 
 
 class Unit(NamedTuple):
@@ -71,22 +85,13 @@ class Passage(NamedTuple):
         return sum(unit.words for unit in self.units)
 
 
-def compose(packed: Sequence[Candidate], question: str, terms: Terms, max_words: int) -> Draft:
+def compose(packed: Sequence[Candidate], question: Question, terms: Terms, max_words: int) -> Draft:
     """A cited draft of about `max_words`. `packed` must not be empty."""
-    passages: list[Passage] = []
-    covered: frozenset[int] = frozenset()
-    budget = max_words
-    for mark, candidate in enumerate(packed, start=1):
-        if len(passages) == MAX_SOURCES or budget < MORE_WORDS // 2:
-            break
-        room = min(MORE_WORDS if passages else LEAD_WORDS, budget)
-        passage = _passage(mark, candidate, question, terms, room)
-        gain = terms.coverage(covered | passage.terms) - terms.coverage(covered)
-        close = candidate.score >= CLOSE_SCORE * packed[0].score
-        if passage.units and (close or gain >= NEW_COVERAGE):
-            passages.append(passage)
-            covered |= passage.terms
-            budget -= passage.words
+    said = " ".join(turn.text for turn in question.history if turn.role == "assistant")
+    wanted = Wanted(question.standalone, squeeze(strip_marks(said)), terms.of(question.asked))
+    passages = _passages(packed, wanted, terms, max_words)
+    if not passages and said:
+        passages = _passages(packed, wanted._replace(said=""), terms, max_words)
     return Draft(
         action="ANSWER",
         text="\n\n".join(_show(passage) for passage in passages),
@@ -95,11 +100,31 @@ def compose(packed: Sequence[Candidate], question: str, terms: Terms, max_words:
     )
 
 
-def _passage(mark: int, candidate: Candidate, question: str, terms: Terms, budget: int) -> Passage:
+def _passages(
+    packed: Sequence[Candidate], wanted: Wanted, terms: Terms, max_words: int
+) -> list[Passage]:
+    passages: list[Passage] = []
+    covered: frozenset[int] = frozenset()
+    budget = max_words
+    for mark, candidate in enumerate(packed, start=1):
+        if len(passages) == MAX_SOURCES or budget < MORE_WORDS // 2:
+            break
+        room = min(MORE_WORDS if passages else LEAD_WORDS, budget)
+        passage = _passage(mark, candidate, wanted, terms, room)
+        gain = terms.coverage(covered | passage.terms) - terms.coverage(covered)
+        close = candidate.score >= CLOSE_SCORE * packed[0].score
+        if passage.units and (close or gain >= NEW_COVERAGE):
+            passages.append(passage)
+            covered |= passage.terms
+            budget -= passage.words
+    return passages
+
+
+def _passage(mark: int, candidate: Candidate, wanted: Wanted, terms: Terms, budget: int) -> Passage:
     """The run of units around the best one, grown towards the worthier side while words last."""
     text = candidate.chunk.text
-    units = [unit for block in blocks(text) for unit in _units(text, block, question, terms)]
-    if not units:
+    units = [unit for block in blocks(text) for unit in _units(text, block, wanted, terms)]
+    if all(unit.worth == STALE for unit in units):
         return Passage(mark, (), frozenset())
     low = high = max(range(len(units)), key=lambda i: (units[i].worth, -i))
     words = units[low].words
@@ -113,7 +138,7 @@ def _passage(mark: int, candidate: Candidate, question: str, terms: Terms, budge
         for unit, backwards in ((before, True), (after, False)) if back else (
             (after, False), (before, True)
         ):  # fmt: skip
-            if unit is not None and words + unit.words <= budget:
+            if unit is not None and unit.worth != STALE and words + unit.words <= budget:
                 words += unit.words
                 low, high = (low - 1, high) if backwards else (low, high + 1)
                 break
@@ -123,16 +148,18 @@ def _passage(mark: int, candidate: Candidate, question: str, terms: Terms, budge
     return Passage(mark, chosen, terms.of(text[chosen[0].span.start : chosen[-1].span.end]))
 
 
-def _units(text: str, block: Block, question: str, terms: Terms) -> list[Unit]:
+def _units(text: str, block: Block, wanted: Wanted, terms: Terms) -> list[Unit]:
     if block.kind == "table":
-        return [_table(text, block.span, question, terms)]
+        return [_table(text, block.span, wanted.question, terms)]
     units = []
     for span in parts(text, block):
         words = text[span.start : span.end]
         if gives_orders(words):
             continue
         show = words if block.kind == "code" else plain(words)
-        units.append(Unit(block.kind, span, show, _worth(words, question, terms)))
+        stale = squeeze(show) in wanted.said and not terms.of(words) & wanted.new
+        worth = STALE if stale else _worth(words, wanted.question, terms)
+        units.append(Unit(block.kind, span, show, worth))
     return units
 
 

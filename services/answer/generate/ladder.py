@@ -109,8 +109,8 @@ class Ladder:
     def _composed(self, seen: Seen) -> Told:
         decision, draft, verified = seen.verdict, None, Verified("", (), ())
         if decision.action == "ANSWER" and seen.packed:
-            question, terms = seen.question.standalone, seen.terms
-            draft = compose(seen.packed, question, terms, self.house.style.max_words)
+            terms = seen.terms
+            draft = compose(seen.packed, seen.question, terms, self.house.style.max_words)
             verified = verify(draft, seen.packed, terms, self.house)
         if verified.citations:
             return Told(decision, verified.text, SERVED_BY, draft, verified)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.answer.contract import Candidate, Draft, Found
+from services.answer.contract import Candidate, Draft, Found, Question, Turn
 from services.answer.generate.compose import compose
 from services.answer.pack import Terms, pack
 from services.answer.verify import verify
 from twofold.clients.sparse import Bm25Encoder
 from twofold.house import load_house
-from twofold.index import Chunk
+from twofold.index import Chunk, Scope
 from twofold.prose import squeeze
 from twofold.reply import marks
 
@@ -53,6 +53,10 @@ def found_of(question: str, candidates: list[Candidate]) -> Found:
     return Found(tuple(candidates), np.zeros(2, np.float32), SPARSE.query(question))
 
 
+def asking(text: str, *history: Turn) -> Question:
+    return Question(text, text, "en", Scope("w", 0), None, history)
+
+
 THREE = [
     candidate(SECRETS, "secrets", 1.5),
     candidate(PLANS, "plans", 0.9),
@@ -63,7 +67,8 @@ THREE = [
 def test_the_answer_is_quoted_and_cited() -> None:
     terms = terms_of("how long do both secrets stay valid", THREE)
     verified = verify(
-        compose(THREE, "how long do both secrets stay valid", terms, 120), THREE, terms, HOUSE
+        compose(THREE, asking("how long do both secrets stay valid"), terms, 120),
+        *(THREE, terms, HOUSE),
     )
     assert "12 hours" in verified.text
     assert "(verify-signatures.md)" not in verified.text
@@ -73,11 +78,34 @@ def test_the_answer_is_quoted_and_cited() -> None:
     assert "12 hours" in first.quote
 
 
+def test_what_was_said_is_not_said_again_unless_it_is_asked_for_again() -> None:
+    first = "how long do both secrets stay valid"
+    said = compose(THREE[:1], asking(first), terms_of(first, THREE[:1]), 22).text
+    assert "12 hours" in said
+    talk = (Turn("user", first), Turn("assistant", said, "ANSWER"))
+
+    def then(message: str) -> str:
+        terms = terms_of(f"{first} {message}", THREE[:1])
+        return compose(THREE[:1], asking(message, *talk), terms, 22).text
+
+    more = then("where do I do that?")
+    assert "12 hours" not in more
+    assert "Endpoints" in more
+    assert "12 hours" in then("how many hours?")
+
+
+def test_where_everything_was_said_it_is_said_again() -> None:
+    retries = THREE[2:]
+    talk = (Turn("user", "retries?"), Turn("assistant", f"{RETRIES} [1]", "ANSWER"))
+    draft = compose(retries, asking("and then?", *talk), terms_of("retries", retries), 120)
+    assert "12 times" in draft.text
+
+
 def test_a_table_comes_with_its_header() -> None:
     plans = [THREE[1]]
     terms = terms_of("how many endpoints has Creek", plans)
     verified = verify(
-        compose(plans, "how many endpoints has Creek", terms, 120), plans, terms, HOUSE
+        compose(plans, asking("how many endpoints has Creek"), terms, 120), plans, terms, HOUSE
     )
     assert "| Plan | Price | Endpoints |" in verified.text
     assert "| Creek | $49 | 25 |" in verified.text
@@ -94,7 +122,7 @@ def test_every_quote_is_a_literal_span_and_every_mark_has_one(
 ) -> None:
     terms = terms_of(question, candidates)
     packed, _ = pack(found_of(question, candidates), terms, 6, 6000)
-    verified = verify(compose(packed, question, terms, 120), packed, terms, HOUSE)
+    verified = verify(compose(packed, asking(question), terms, 120), packed, terms, HOUSE)
     texts = {c.chunk.id: c.chunk.text for c in candidates}
     assert [c.n for c in verified.citations] == list(range(1, len(verified.citations) + 1))
     assert set(marks(verified.text)) == {c.n for c in verified.citations}
