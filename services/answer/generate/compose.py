@@ -144,8 +144,21 @@ def _passage(mark: int, candidate: Candidate, wanted: Wanted, terms: Terms, budg
                 break
         else:
             break
-    chosen = tuple(units[low : high + 1])
+    chosen = tuple(units[_first_step(units, low, high) : high + 1])
     return Passage(mark, chosen, terms.of(text[chosen[0].span.start : chosen[-1].span.end]))
+
+
+def _first_step(units: Sequence[Unit], low: int, high: int) -> int:
+    """Where to begin so that steps come from the first on, if so many words may be said."""
+    first = low
+    while _STEP.match(units[first].show) and first > 0 and _is_step(units[first - 1]):
+        first -= 1
+    words = sum(unit.words for unit in units[first : high + 1])
+    return first if words <= LEAD_WORDS else low
+
+
+def _is_step(unit: Unit) -> bool:
+    return unit.kind == "list" and unit.worth != STALE and _STEP.match(unit.show) is not None
 
 
 def _units(text: str, block: Block, wanted: Wanted, terms: Terms) -> list[Unit]:

@@ -101,6 +101,16 @@ def test_where_everything_was_said_it_is_said_again() -> None:
     assert "12 times" in draft.text
 
 
+def test_steps_come_from_the_first_on() -> None:
+    filler = "of the page that has opened and wait until it is there"
+    steps = "\n".join(f"{n}. Open part {n} {filler}." for n in range(1, 4))
+    steps += "\n4. Copy the new secret into your receiver."
+    asked = "how do I copy the new secret into my receiver"
+    found = [candidate(RETRIES, "retries", 1.1), candidate(steps, "steps", 1.0)]
+    text = compose(found, asking(asked), terms_of(asked, found), 120).text
+    assert text.index("1. Open") < text.index("2. Open") < text.index("4. Copy")
+
+
 def test_a_table_comes_with_its_header() -> None:
     plans = [THREE[1]]
     terms = terms_of("how many endpoints has Creek", plans)
