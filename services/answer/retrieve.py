@@ -65,11 +65,11 @@ def applying(stack: Stack, chunks: Sequence[Chunk], as_of: float | None) -> dict
     release notes describe the product of today.
     """
     ids = {chunk.document for chunk in chunks}
-    with stack.ledger.session() as session:
-        live = versions_at(session, list(ids), None)
+    with stack.ledger.engine.connect() as connection:
+        live = versions_at(connection, list(ids), None)
         policies = {chunk.document for chunk in chunks if chunk.kind == "policy"}
         if as_of is not None and policies:
-            then = versions_at(session, list(policies), as_of)
+            then = versions_at(connection, list(policies), as_of)
             live = {id: number for id, number in live.items() if id not in policies} | then
     return {
         chunk.id: live[chunk.document]
@@ -107,33 +107,36 @@ def rank(
     cosine = {hit.chunk.id: hit.score for hit in dense}
     bm25 = {hit.chunk.id: hit.score for hit in sparse}
     normal_dense, normal_sparse = dbsf(cosine), dbsf(bm25)
-    candidates = []
+    scored = []
     for id, chunk in chunks.items():
         fused = normal_dense.get(id, 0.0) + trust * normal_sparse.get(id, 0.0)
         prior = 0.0 if chunk.locale == question.locale else -OTHER_LOCALE
         if question.as_of is not None and chunk.kind == "policy":
             prior += RULE_OF_THE_DAY
-        candidates.append(
-            Candidate(
-                chunk=chunk,
-                version=versions[id],
-                dense=cosine.get(id, 0.0),
-                keywords=bm25.get(id, 0.0),
-                fused=fused,
-                score=fused + prior,
-            )
+        scored.append((fused + prior, id, fused))
+    scored.sort(key=lambda each: (-each[0], each[1]))
+    return tuple(
+        Candidate(
+            chunk=chunks[id],
+            version=versions[id],
+            dense=cosine.get(id, 0.0),
+            keywords=bm25.get(id, 0.0),
+            fused=fused,
+            score=score,
         )
-    candidates.sort(key=lambda c: (-c.score, c.chunk.id))
-    return tuple(candidates[:KEPT])
+        for score, id, fused in scored[:KEPT]
+    )
 
 
 def dbsf(scores: dict[str, float]) -> dict[str, float]:
     """Scores to 0..1 between mean - 3 and mean + 3 standard deviations (as Qdrant's DBSF does)."""
     if len(scores) < 2:
         return dict.fromkeys(scores, 0.5)
-    values: npt.NDArray[np.float64] = np.fromiter(scores.values(), dtype=np.float64)
-    spread = 6 * float(values.std(ddof=1))
+    # Thirty numbers: an array of them takes longer to make than this.
+    mean = sum(scores.values()) / len(scores)
+    squares = sum((score - mean) ** 2 for score in scores.values())
+    spread = 6 * math.sqrt(squares / (len(scores) - 1))
     if spread == 0 or not math.isfinite(spread):
         return dict.fromkeys(scores, 0.5)
-    low = float(values.mean()) - spread / 2
+    low = mean - spread / 2
     return {id: min(max((score - low) / spread, 0.0), 1.0) for id, score in scores.items()}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, inspect, select, text
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
@@ -77,18 +77,22 @@ class Ledger:
                 connection.execute(text(f"SELECT pg_advisory_unlock({_MIGRATION_LOCK})"))
 
 
-def versions_at(session: Session, documents: Sequence[str], as_of: float | None) -> dict[str, int]:
+_D = Document.__table__.c
+_LIVE = select(_D.id, _D.live).where(
+    _D.id.in_(bindparam("documents", expanding=True)), _D.live.is_not(None)
+)
+"""Every question asks this: made once, and of columns, not of mapped classes."""
+
+
+def versions_at(
+    session: Session | Connection, documents: Sequence[str], as_of: float | None
+) -> dict[str, int]:
     """Which version of each document applies: the live one, or the one that applied at `as_of`.
 
     Documents with no version that applies (removed, not yet written) are absent from the result.
     """
     if as_of is None:
-        rows = session.execute(
-            select(Document.id, Document.live).where(
-                Document.id.in_(documents), Document.live.is_not(None)
-            )
-        )
-        return {id: live for id, live in rows if live is not None}
+        return {row.id: row.live for row in session.execute(_LIVE, {"documents": documents})}
     rows_at = session.execute(
         select(Version.document_id, Version.number)
         .join(Document)
