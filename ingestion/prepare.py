@@ -1,9 +1,11 @@
 """Raw documents to texts ready to embed: fetch, compare, extract, split."""
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, or_, select
 
@@ -20,6 +22,9 @@ from twofold.stack import Stack
 BATCH_DOCUMENTS = 128
 BATCH_CHUNKS = 512
 """Making points durable costs as much for few as for many; but documents wait for their batch."""
+AHEAD_DOCUMENTS = BATCH_DOCUMENTS
+AHEAD_BYTES = 8_000_000
+"""So much at most is read before it is needed: the next batch, while one is embedded."""
 RENEW_SECONDS = 5.0
 UNCHANGED_AT_ONCE = 64
 """Counted together: one by one, counting would cost a tenth of reading."""
@@ -135,13 +140,36 @@ def fetch_changed(run: Run, items: Iterable[Item], known: Known) -> Iterator[Can
 
 
 def prepare(stack: Stack, run: Run, candidates: Iterator[Candidate]) -> Iterator[Prepared]:
-    """Extract and split; a document that cannot be is recorded and left out."""
+    """Extract and split, some documents ahead: the embedder, which takes most of a sync, leaves
+    this process the time for it. A document that cannot be prepared is recorded and left out."""
     tokens = Tokens(stack.embedder.count_tokens)
-    for candidate in candidates:
-        try:
-            yield prepare_one(stack, candidate, tokens)
-        except StepFailed as failure:
-            run.failed(candidate.ref.external_id, failure)
+    ahead: deque[tuple[Candidate, Future[Prepared]]] = deque()
+    pool = ThreadPoolExecutor(1, "prepare")
+    try:
+        for candidate in candidates:
+            ahead.append((candidate, pool.submit(prepare_one, stack, candidate, tokens)))
+            # A slow source is waited for with nothing left undone that is ready.
+            while ahead and (ahead[0][1].done() or _enough(ahead)):
+                yield from _taken(run, *ahead.popleft())
+        while ahead:
+            yield from _taken(run, *ahead.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _enough(ahead: Sequence[tuple[Candidate, Any]]) -> bool:
+    if len(ahead) < AHEAD_DOCUMENTS:
+        return sum(len(each.fetched.raw) for each, _ in ahead) > AHEAD_BYTES
+    return True
+
+
+def _taken(run: Run, candidate: Candidate, prepared: "Future[Prepared]") -> Iterator[Prepared]:
+    try:
+        ready = prepared.result()
+    except StepFailed as failure:
+        run.failed(candidate.ref.external_id, failure)
+    else:
+        yield ready
 
 
 def prepare_one(stack: Stack, candidate: Candidate, tokens: Tokens) -> Prepared:

@@ -26,8 +26,8 @@ from twofold.index import OPEN_VERSION, Chunk, Embedded
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack
 
-EMBED_TEXTS = 512
-"""Texts in one call to the embedder: enough to group by length, few enough to show progress."""
+EMBED_TEXTS = 768
+"""Texts in one call to the embedder: a batch, or part of a document as long as several."""
 
 T = TypeVar("T")
 Heartbeat = Callable[[], None]
