@@ -29,6 +29,8 @@ from tests.services.answer.asking import QUESTION
 
 CALLS, WAITING, CALLERS = 8, 4, 10
 TOKENS, GAP_MS = 28, 12
+KEPT_S = 3.0
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 ENDS = (b"\r\n0\r\n\r\n", b"}")
 """Of a stream, and of a problem document."""
 
@@ -69,13 +71,16 @@ class Clients:
             f"authorization: Bearer {ours.words[1]}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         ).encode() + body
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[float, Line]] = []
 
     @asynccontextmanager
-    async def _line(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        line = self._idle.pop() if self._idle else await asyncio.open_connection(*self._at)
+    async def _line(self) -> AsyncIterator[Line]:
+        # The latest first; one that lay longer than KEPT_S may be closed at the other end.
+        since, line = self._idle.pop() if self._idle else (0.0, None)
+        if line is None or time.monotonic() - since > KEPT_S:
+            line = await asyncio.open_connection(*self._at)
         yield line
-        self._idle.append(line)
+        self._idle.append((time.monotonic(), line))
 
     async def ask(self, told: Told) -> None:
         async with self._line() as (reader, writer):
@@ -110,7 +115,7 @@ class Clients:
         return told
 
     def close(self) -> None:
-        for _, writer in self._idle:
+        for _, (_, writer) in self._idle:
             writer.close()
 
 
