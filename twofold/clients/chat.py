@@ -282,8 +282,6 @@ class _Hearing:
             raise self._error
         return ""
 
-    # --- called by the connection ----------------------------------------------------------------
-
     def opened(self, status: int, kind: str) -> None:
         if status in MALFORMED:
             self._end(_Refused(f"The model server answered status {status}."))
@@ -320,8 +318,6 @@ class _Hearing:
     def ended(self, error: str) -> None:
         broken = error and not self._events.finished
         self._end(UpstreamError(f"The model server failed: {error}.") if broken else None)
-
-    # ---------------------------------------------------------------------------------------------
 
     def _end(self, error: UpstreamError | None) -> None:
         if not self._over:
@@ -362,7 +358,7 @@ class _Events:
         if len(self._buffer) > MAX_LINE:
             raise UpstreamError("The model server sends no lines.")
         for line in lines:
-            if line[:5] == _DATA:
+            if line[:5] == b"data:":
                 try:
                     piece = self._event(line[5:].strip())
                 except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -398,6 +394,3 @@ class _Events:
         self.usage.completion_tokens = int(counts.get("completion_tokens") or 0)
         details = counts.get("prompt_tokens_details") or {}
         self.usage.cached_tokens = int(details.get("cached_tokens") or 0)
-
-
-_DATA = b"data:"
