@@ -20,15 +20,15 @@ from models import manifest as adapters
 from models.data.rows import Dataset, Row, read_dataset
 from models.manifest import AdapterManifest, Counts, DatasetRef, Metrics
 from models.recipes import Recipe
-from models.train_base import LIBRARIES, Found, find_base, load_tokenizer, need_libraries
-from models.train_rows import Encoded, encode_all, prompt_ids
+from models.training.base import LIBRARIES, Found, find_base, load_tokenizer, need_libraries
+from models.training.rows import Encoded, encode_all, prompt_ids
 from twofold.errors import Conflict, InvalidInput
 from twofold.house import HousePolicy
 from twofold.prompt import prompt_digest
 
 if TYPE_CHECKING:
-    from models.train_estimate import Estimate
-    from models.train_run import Progress, Trained
+    from models.training.estimate import Estimate
+    from models.training.run import Progress, Trained
 
 _CHECKPOINTS = "checkpoints"
 _RUN = "run.json"
@@ -160,9 +160,9 @@ def _train(
     evals: list[Encoded],
     report: Report,
 ) -> None:
-    from models import train_run
+    from models.training import run
 
-    trained = train_run.train(
+    trained = run.train(
         found.base.path,
         tokenizer,
         rows,
@@ -210,13 +210,13 @@ def _completion_format(
     job: Job, rows: Sequence[Row], tokenizer: Any, trained: "Trained", report: Report
 ) -> float | None:
     """Share of a sample's replies that keep the contract; None where the recipe takes no sample."""
-    from models import train_format
+    from models.training.replies import keeps_contract, replies
 
     size = min(job.recipe.format_sample, len(rows))
     if not size:
         return None
     sample = [rows[at * len(rows) // size] for at in range(size)]
-    replies = train_format.replies(
+    written = replies(
         trained.model,
         tokenizer,
         [prompt_ids(tokenizer, row) for row in sample],
@@ -224,7 +224,6 @@ def _completion_format(
         lambda done: report(Asked(done, size)),
     )
     kept = [
-        reply is not None and train_format.keeps_contract(reply, job.house.reason_teams)
-        for reply in replies
+        reply is not None and keeps_contract(reply, job.house.reason_teams) for reply in written
     ]
     return sum(kept) / size

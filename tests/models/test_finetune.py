@@ -46,8 +46,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from models.data.rows import read_dataset
-from models.train_pass import reply_loss
-from models.train_rows import encode
+from models.training.passes import reply_loss
+from models.training.rows import encode
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 torch.manual_seed(1)

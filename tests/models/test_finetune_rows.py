@@ -10,7 +10,7 @@ import pytest
 from models.data.rows import write_rows
 from models.finetune import Job, finetune
 from models.recipes import load_recipe, shipped
-from models.train_rows import MASKED, encode, encode_all, prompt_ids
+from models.training.rows import MASKED, encode, encode_all, prompt_ids
 from tests.models.training import ChatTokenizer, make_dataset, make_recipe, make_row
 from twofold.errors import InvalidInput, NotFound, SetupError
 from twofold.house import HousePolicy, load_house

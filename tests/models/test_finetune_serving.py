@@ -18,8 +18,8 @@ _PROMPTS = """
 import json, sys
 from pathlib import Path
 from models.data.rows import read_dataset
-from models.train_base import find_base, load_tokenizer
-from models.train_rows import prompt_ids
+from models.training.base import find_base, load_tokenizer
+from models.training.rows import prompt_ids
 tokenizer = load_tokenizer(find_base(sys.argv[1]))
 rows = read_dataset(Path(sys.argv[2])).rows["eval"]
 print(json.dumps([prompt_ids(tokenizer, row) for row in rows]))

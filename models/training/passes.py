@@ -8,7 +8,7 @@ from peft.helpers import disable_input_dtype_casting
 from torch.nn import functional
 
 from models.recipes import Recipe
-from models.train_rows import MASKED
+from models.training.rows import MASKED
 
 
 def precision(recipe: Recipe) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from models.train_pass import autocast, lean
+from models.training.passes import autocast, lean
 from twofold.reply import strict
 
 _BATCH = 8

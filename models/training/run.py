@@ -24,9 +24,9 @@ from transformers import (
 from trl import SFTConfig, SFTTrainer
 
 from models.recipes import Recipe
-from models.train_estimate import Estimate, measure
-from models.train_pass import lean, precision, reply_loss
-from models.train_rows import Encoded
+from models.training.estimate import Estimate, measure
+from models.training.passes import lean, precision, reply_loss
+from models.training.rows import Encoded
 
 Report = Callable[["Estimate | Progress"], None]
 

@@ -7,7 +7,7 @@ import psutil
 import torch
 
 from models.recipes import Recipe
-from models.train_pass import reply_loss
+from models.training.passes import reply_loss
 
 _PROBE = 512
 """Tokens of the pass whose kept activations are counted; they grow in proportion."""
