@@ -182,6 +182,11 @@ def marks(text: str) -> Iterator[int]:
         yield int(match[1])
 
 
+def renumbered(text: str, new: Mapping[int, int]) -> str:
+    """The text with mark `[n]` as `[new[n]]`; a mark that is not in `new` stays."""
+    return _MARK.sub(lambda match: f"[{new.get(int(match[1]), int(match[1]))}]", text)
+
+
 def strip_marks(text: str) -> str:
     return re.sub(r"\s*\[\d{1,2}\]", "", text)
 

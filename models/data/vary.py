@@ -10,13 +10,15 @@ from models.data.sentences import Passages, sentences
 from models.data.target import gap
 from models.evaluate.facts import says
 from twofold.house import NOT_IN_SOURCES, HousePolicy
+from twofold.reply import marks, renumbered
 
 
 def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
     """The rows of one split with those made of them, at the shares that the plan wants."""
     answering = [row for row in rows if kind_of(row) == "answer"]
     copies = _distinct(
-        copy
+        # Every other one without its neighbours: else few documents would come to mean "not here".
+        copy if n % 2 else _gold_alone(copy)
         for row in answering
         for n in range(1, plan.copies + 1)
         if (copy := changed(row, n, plan.seed)) is not None and _held(copy)
@@ -69,6 +71,22 @@ def _held(row: Row) -> bool:
     """Whether each sentence still stands in what it cites, after numbers were changed."""
     passages = Passages(row.documents, row.locale)
     return all(passages.hold(s.marks, s) for s in sentences(row.text) if s.marks)
+
+
+def _gold_alone(row: Row) -> Row:
+    """The row with those documents alone that it cites, its marks following."""
+    cited = sorted({n for n in marks(row.text) if 1 <= n <= len(row.documents)})
+    new = {old: at for at, old in enumerate(cited, start=1)}
+    if not new:
+        return row
+    kept = (row.documents[old - 1].model_copy(update={"n": at}) for old, at in new.items())
+    return row.model_copy(
+        update={
+            "documents": tuple(kept),
+            "target": renumbered(row.target, new),
+            "gold": tuple(new[n] for n in row.gold if n in new),
+        }
+    )
 
 
 def _without_gold(row: Row, house: HousePolicy) -> Row | None:
