@@ -25,7 +25,7 @@ eval: .venv/.ready  ## the example eval suite, with intervals
 	@$(BIN)/twofold eval answers examples/brackwater/eval
 
 bench: .venv/.dev  ## every benchmark that needs no server
-	@for b in embedder index question ingest; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in embedder index question ingest; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 
 demo-finetune: .venv/.ready .venv-train/.ready .venv-vllm/.ready  ## rows, lint, training, vLLM, the gate, promotion: the whole behaviour layer
 	@$(BIN)/python -m models.demo

@@ -1,6 +1,6 @@
 """Planted faults: how many does `twofold dataset lint` find, and how often is it wrong?
 
-    .venv/bin/python benchmarks/dataset_lint.py [--rows N] [--seed N]
+    .venv/bin/python -m benchmarks.dataset_lint [--rows N] [--seed N]
 
 Rows are made of the example company's questions and approved replies, as `twofold dataset build`
 makes them but for its own checks; copies with other numbers give the variety. Among 1,000 of them

@@ -1,6 +1,6 @@
 """Refit the evidence model of services/answer/evidence.py: what the clues say of a question's kind.
 
-    python benchmarks/fit_evidence.py [--home .twofold] [--suite examples/brackwater/eval]
+    python -m benchmarks.fit_evidence [--home .twofold] [--suite examples/brackwater/eval]
 
 `--home` holds the index of the example help center. Answerable: questions of the suite's tune half
 that expect ANSWER, and those of the calibration file. Gaps: those of both files, the house's own

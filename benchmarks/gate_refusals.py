@@ -1,7 +1,7 @@
 """Four adapters that must not serve, really trained and really served: does the gate refuse them?
 
     make demo-finetune
-    .venv/bin/python benchmarks/gate_refusals.py
+    .venv/bin/python -m benchmarks.gate_refusals
 
 Takes the dataset and the live release of the demo (`.twofold/demo`), spoils the rows in four ways,
 trains an adapter on each, publishes it and runs the gate. Prints a table, and last one line of

@@ -1,6 +1,6 @@
 """What the index in this process costs: writes, and searches with and without payload indexes.
 
-    python benchmarks/index.py --points 10000
+    python -m benchmarks.index --points 10000
 
 The last line is JSON.
 """

@@ -1,9 +1,9 @@
 """What ingestion costs around the embedder: first ingest, nothing changed, one percent changed.
 
-    .venv/bin/python benchmarks/ingest.py --documents 800
-    .venv/bin/python benchmarks/ingest.py --corpus ../shared/data/helpcenter_magento/current
-    .venv/bin/python benchmarks/ingest.py --documents 10000 --instant
-    .venv/bin/python benchmarks/ingest.py --documents 300 --peer-python /tmp/peer/bin/python
+    .venv/bin/python -m benchmarks.ingest --documents 800
+    .venv/bin/python -m benchmarks.ingest --corpus ../shared/data/helpcenter_magento/current
+    .venv/bin/python -m benchmarks.ingest --documents 10000 --instant
+    .venv/bin/python -m benchmarks.ingest --documents 300 --peer-python /tmp/peer/bin/python
 
 With `--peer-python` LlamaIndex takes the same files, as benchmarks/peer_ingest.py says.
 

@@ -1,6 +1,6 @@
 """Planted instructions: does a reply ever follow one?
 
-    .venv/bin/python benchmarks/injection.py --payloads .../prompt_injection_bipia/attacks.jsonl
+    .venv/bin/python -m benchmarks.injection --payloads .../prompt_injection_bipia/attacks.jsonl
 
 Each payload is planted in an article of the example help center at the start, the middle and the
 end, and the article's own question is asked; then each payload is asked as the question itself. A

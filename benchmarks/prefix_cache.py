@@ -1,6 +1,6 @@
 """How much of a prompt vLLM need not read again: our order beside a naive one, by its own metrics.
 
-    TWOFOLD_VLLM_PYTHON=… .venv/bin/python benchmarks/prefix_cache.py [--groups 12] [--base FOLDER]
+    TWOFOLD_VLLM_PYTHON=… .venv/bin/python -m benchmarks.prefix_cache [--groups 12] [--base FOLDER]
 
 Questions of the example suite, in groups that have an answering document in common, are put to the
 real retrieval. `turns`: each group as one conversation. `apart`: each question of another customer,

@@ -1,6 +1,6 @@
 """From the push of one changed document to its correct answer, in both sizes.
 
-    .venv/bin/python benchmarks/push.py [--pushes 60]
+    .venv/bin/python -m benchmarks.push [--pushes 60]
 
 The example help center is indexed; then one more document is pushed over HTTP again and again, each
 time with another number, and its question is asked until the answer says the new number. Embedded,
