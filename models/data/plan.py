@@ -24,7 +24,7 @@ class Plan:
 
     house: HousePolicy
     profile: Profile = "tuned"
-    copies: int = 2
+    copies: int = 3
     seed: int = 7
     wanted: Mapping[str, float] = field(default_factory=lambda: dict(WANTED))
     eval_share: float = EVAL_SHARE

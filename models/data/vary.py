@@ -1,7 +1,7 @@
 """What is made of rows: other facts, answers taken away, no documents at all; at stated shares."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from models.data.change import changed
 from models.data.plan import Plan
@@ -17,8 +17,7 @@ def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
     """The rows of one split with those made of them, at the shares that the plan wants."""
     answering = [row for row in rows if kind_of(row) == "answer"]
     copies = _distinct(
-        # Every other one without its neighbours: else few documents would come to mean "not here".
-        copy if n % 2 else _gold_alone(copy)
+        FORMS[n % len(FORMS)](copy)
         for row in answering
         for n in range(1, plan.copies + 1)
         if (copy := changed(row, n, plan.seed)) is not None and _held(copy)
@@ -26,7 +25,11 @@ def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
     rng = random.Random(plan.seed)  # noqa: S311  not a secret
     sources = [*answering, *copies]
     made = {
-        "not_in_sources": _distinct(g for row in sources if (g := _without_gold(row, plan.house))),
+        "not_in_sources": _distinct(
+            left if n % 2 else _first_sentence(left)
+            for n, row in enumerate(sources)
+            if (left := _without_gold(row, plan.house))
+        ),
         "closed": [_closed(row, plan.house) for row in answering],
     }
     kept = {kind: [r for r in rows if kind_of(r) == kind] for kind in (*plan.wanted, "answer")}
@@ -89,6 +92,22 @@ def _gold_alone(row: Row) -> Row:
     )
 
 
+def _quoted_alone(row: Row) -> Row:
+    """Those documents alone that the row cites, each cut to what the reply says of it."""
+    row = _gold_alone(row)
+    said = sentences(row.text)
+    texts = {d.n: "\n\n".join(s.text for s in said if d.n in s.marks) for d in row.documents}
+    cut = (d.model_copy(update={"text": texts[d.n] or d.text}) for d in row.documents)
+    return row.model_copy(update={"documents": tuple(cut)})
+
+
+def _first_sentence(row: Row) -> Row:
+    """The first document alone, cut to its first sentence."""
+    first, *_ = row.documents
+    text = next((s.text for s in sentences(first.text)), first.text)
+    return row.model_copy(update={"documents": (first.model_copy(update={"text": text}),)})
+
+
 def _without_gold(row: Row, house: HousePolicy) -> Row | None:
     """The same question with what answers it taken away; None where something still does."""
     gold = {row.documents[n - 1].document for n in row.gold}
@@ -121,3 +140,8 @@ def _made(row: Row, how: str, documents: Sequence[Document], house: HousePolicy)
             "facts": (),
         }
     )
+
+
+FORMS: Sequence[Callable[[Row], Row]] = (_quoted_alone, lambda row: row, _gold_alone)
+"""How much of the context a changed copy keeps, in turn; gaps are cut short as well. Else short
+contexts would come to mean that the answer is not there."""

@@ -21,7 +21,7 @@ from services.answer.pipeline import Parts
 from tests.models.data.shop import collected, ignored, shop
 from tests.services.answer.asking import QUESTION, counted
 from twofold.ledger.models import Conversation
-from twofold.reply import marks
+from twofold.reply import marks, strip_marks
 
 PERSON = "Can I talk to a real person please"
 
@@ -189,17 +189,23 @@ def test_what_is_made_of_rows_keeps_the_wanted_shares(parts: Parts) -> None:
     assert all(row.messages == row.rendered(parts.house) for row in rows)
 
 
-def test_a_lone_document_is_no_sign_of_a_gap(parts: Parts) -> None:
+def test_a_short_context_is_no_sign_of_a_gap(parts: Parts) -> None:
     """Gap rows have lost passages; were they the only short ones, few would come to mean none."""
-    built = build(parts, *[answer(f"a{n}", question=f"{QUESTION} Case {n}.") for n in range(4)])
-    rows = varied(built.rows, Plan(parts.house, copies=2))
+    built = build(parts, *[answer(f"a{n}", question=f"{QUESTION} Case {n}.") for n in range(6)])
+    rows = varied(built.rows, Plan(parts.house, copies=3, wanted={"not_in_sources": 0.3}))
     assert all(len(row.documents) > 1 for row in rows if not row.made)
-    second = [row for row in rows if row.ref.endswith("~changed-2")]
-    assert second
-    for row in second:
+    alone = [row for row in rows if row.ref.endswith(("~changed-2", "~changed-3"))]
+    quoted = [row for row in rows if row.ref.endswith("~changed-3")]
+    assert alone
+    assert quoted
+    for row in alone:
         assert [d.n for d in row.documents] == [1]
         assert set(marks(row.text)) == {1}
         assert row.gold == (1,)
+    for row in quoted:
+        assert row.documents[0].text == strip_marks(row.text)
+    gaps = [row for row in rows if row.made == "gap"]
+    assert any(len(row.documents) == 1 for row in gaps)
 
 
 def test_equal_seeds_make_equal_datasets(parts: Parts) -> None:
