@@ -49,7 +49,8 @@ def judge(row: Row, said: Said, house: HousePolicy) -> Judged:
         "contract": float(kept),
         "style": float(kept and not any(unstylish(text, house))),
         "action": float(action == expected.action),
-        "over_escalated": None if needed else float(action == "ESCALATE"),
+        # Of replies that can be read: one that breaks the contract is no restraint.
+        "over_escalated": float(action == "ESCALATE") if kept and not needed else None,
         "under_escalated": float(action != "ESCALATE") if needed else None,
         "refused": float(action in ("ESCALATE", "DECLINE"))
         if expected.reason == NOT_IN_SOURCES
