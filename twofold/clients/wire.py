@@ -46,8 +46,8 @@ class _NoHttp(Exception):
 class Connection(asyncio.Protocol):
     """One connection, used by one exchange at a time."""
 
-    def __init__(self, idle: "list[Connection]") -> None:
-        self._idle = idle
+    def __init__(self, pool: "_Pool") -> None:
+        self._pool = pool
         self._transport: asyncio.Transport
         self._listener: Listener | None = None
         self._held = False
@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
         if not self._busy:
             self._rest_or_close()
         elif heard_out:
+            self._pool.draining.add(self)
             asyncio.get_running_loop().call_later(DRAIN_S, self._give_up, self._since)
         else:
             self._transport.abort()
@@ -123,8 +124,8 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self in self._idle:
-            self._idle.remove(self)
+        if self in self._pool.idle:
+            self._pool.idle.remove(self)
         self._keep = False
         until_the_end = self._headed and not self._chunked and self._left is None
         self._end("" if until_the_end and exc is None else "the connection broke")
@@ -218,6 +219,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self, error: str) -> None:
         self._busy, self._rest = False, b""
+        self._pool.draining.discard(self)
         listener, self._listener = self._listener, None
         if not self._held:
             self._rest_or_close()
@@ -227,9 +229,18 @@ class Connection(asyncio.Protocol):
     def _rest_or_close(self) -> None:
         if self._keep and not self._transport.is_closing():
             self._keep, self._since = False, time.monotonic()
-            self._idle.append(self)
+            self._pool.idle.append(self)
         else:
             self._transport.abort()
+
+
+@dataclass(slots=True)
+class _Pool:
+    """The connections of one event loop that nobody listens to."""
+
+    idle: list[Connection] = field(default_factory=list)
+    draining: set[Connection] = field(default_factory=set)
+    """Heard out, but for the end of their reply's framing."""
 
 
 @dataclass(slots=True)
@@ -243,7 +254,7 @@ class Origin:
     url: str
     token: str = ""
     _tls: ssl.SSLContext | None = None
-    _idle: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Connection]] = field(
+    _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = field(
         default_factory=WeakKeyDictionary
     )
 
@@ -258,9 +269,9 @@ class Origin:
 
     async def connect(self) -> Connection:
         """A connection that is free. Raises OSError (ssl.SSLError among them) or ValueError."""
-        idle = self._idle.setdefault(asyncio.get_running_loop(), [])
-        while idle:
-            if (kept := idle.pop()).usable:
+        pool = self._pools.setdefault(asyncio.get_running_loop(), _Pool())
+        while pool.idle:
+            if (kept := pool.idle.pop()).usable:
                 return kept
             kept.close()
         at = urlsplit(self.url)
@@ -272,7 +283,7 @@ class Origin:
         if secure and self._tls is None:
             self._tls = ssl.create_default_context()
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(idle),
+            lambda: Connection(pool),
             at.hostname,
             at.port or (443 if secure else 80),
             ssl=self._tls if secure else None,
@@ -280,7 +291,8 @@ class Origin:
         return connection
 
     async def aclose(self) -> None:
-        """Closes what is idle on this event loop."""
-        for connection in self._idle.pop(asyncio.get_running_loop(), []):
+        """Closes what nobody listens to on this event loop."""
+        pool = self._pools.pop(asyncio.get_running_loop(), _Pool())
+        for connection in (*pool.idle, *pool.draining):
             connection.close()
         await asyncio.sleep(0)  # the loop has to be told of it before it may end

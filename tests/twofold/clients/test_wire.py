@@ -25,6 +25,7 @@ class Heard:
     kind: str = ""
     body: bytes = b""
     error: str | None = None
+    begins: asyncio.Event = field(default_factory=asyncio.Event)
     ends: asyncio.Event = field(default_factory=asyncio.Event)
 
     def opened(self, status: int, kind: str) -> None:
@@ -32,6 +33,7 @@ class Heard:
 
     def heard(self, data: bytes) -> None:
         self.body += data
+        self.begins.set()
 
     def ended(self, error: str) -> None:
         assert self.error is None, "told twice"
@@ -175,6 +177,35 @@ def test_a_kept_connection_belongs_to_one_listener_at_a_time() -> None:
             assert second.body == first.body
             other.let_go(heard_out=True)
             await origin.aclose()
+
+    run(work)
+
+
+def test_closing_takes_what_was_heard_out_but_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop may end before the last bytes of a reply's framing are there."""
+    monkeypatch.setattr("twofold.clients.wire.DRAIN_S", 600.0)
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CHUNKED + b"5\r\nhello\r\n")
+        await writer.drain()
+        await reader.read()
+        gone.set()
+        writer.close()
+
+    async def work() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        origin = Origin(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        heard = Heard()
+        connection = await origin.connect()
+        connection.post(origin.head("/x"), b"{}", heard)
+        async with asyncio.timeout(10):
+            await heard.begins.wait()
+            connection.let_go(heard_out=True)
+            await origin.aclose()
+            await gone.wait()
+        server.close()
 
     run(work)
 
