@@ -27,7 +27,7 @@ eval: .venv/.ready  ## the example eval suite, with intervals
 bench: .venv/.dev  ## every benchmark that needs no server
 	@for b in embedder index question ingest; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 
-demo-finetune: .venv/.ready .venv-train/.ready .venv-vllm/.ready  ## rows, lint, training, vLLM, the gate, promotion: the whole behaviour layer
+demo-finetune: .venv/.ready .venv-train/.ready .venv-vllm/.ready  ## rows, lint, training, vLLM, the gate, and promotion where it passes
 	@$(BIN)/python -m models.demo
 
 clean:  ## forget the environment and the embedded data
