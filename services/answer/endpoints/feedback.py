@@ -1,6 +1,7 @@
 """/v1/feedback: what people thought of answers."""
 
 import time
+from itertools import islice
 
 from fastapi import APIRouter
 from sqlalchemy import func, select
@@ -48,12 +49,14 @@ def ratings(
     """An answer that was rated up, and not down since, is one that people approved of."""
     latest = select(func.max(Feedback.id)).group_by(Feedback.answer_id)
     with parts.stack.ledger.session() as session:
-        rows = session.execute(
+        rated = session.execute(
             select(Feedback, Answer.audience)
             .join(Answer, Answer.id == Feedback.answer_id)
             .where(Answer.workspace == caller.workspace, Feedback.id.in_(latest))
             .where(Feedback.rating == rating, Feedback.id > after)
             .order_by(Feedback.id)
-            .limit(limit)
-        ).all()
-    return RatingsOut(ratings=[RatedOut.of(row) for row, audience in rows if caller.sees(audience)])
+            .execution_options(yield_per=limit)
+        )
+        # Counted are those that the caller may see: a page short of them would look like the last.
+        seen = (RatedOut.of(row) for row, audience in rated if caller.sees(audience))
+        return RatingsOut(ratings=list(islice(seen, limit)))

@@ -11,6 +11,7 @@ from services.answer.pipeline import Parts
 from tests.services.answer.edge import HACKED, ROLL, Client, key_for
 from tests.services.standalone.serving import needs_weights, small_parts
 from twofold.ledger.models import Conversation
+from twofold.ledger.service import ApiKey
 
 pytestmark = needs_weights
 
@@ -27,6 +28,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
 def parts(lasting: Parts) -> Parts:
     with lasting.stack.ledger.session() as session:
         session.execute(delete(Conversation))
+        session.execute(delete(ApiKey))
     return lasting
 
 
@@ -64,6 +66,17 @@ def test_the_latest_rating_of_an_answer_counts(call: Client) -> None:
     rest = call("GET", f"/v1/feedback?rating=up&after={found[0]['id']}").json()["ratings"]
     assert [each["answer_id"] for each in rest] == [better]
     assert call("GET", "/v1/feedback?limit=1").json()["ratings"] == found[:1]
+
+
+def test_a_page_is_filled_with_what_the_caller_may_see(call: Client, parts: Parts) -> None:
+    """A page cut short by what others were told would look like the last one."""
+    for audience in ("internal", "internal", "public", "public"):
+        id = ask(call, audience=[audience])["answer_id"]
+        call("POST", "/v1/feedback", {"answer_id": id, "rating": "up"})
+    every = call("GET", "/v1/feedback").json()["ratings"]
+    outside = Client(call.app, key_for(parts, "crm", "read", audiences=["customer"]))
+    assert outside("GET", "/v1/feedback?limit=2").json()["ratings"] == every[2:]
+    assert len(every) == 4
 
 
 def test_an_agents_reply_is_kept_with_its_handoff(call: Client) -> None:
