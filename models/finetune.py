@@ -6,10 +6,12 @@ Everything that can be refused is refused before the first step. A killed run go
 whole checkpoint. torch and its like are imported only once they are known to be there.
 """
 
+import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
@@ -80,8 +82,11 @@ def finetune(job: Job, report: Report) -> AdapterManifest:
     _check_length(found, job.recipe)
     run = _Run(base=found.base.sha256, dataset=dataset.sha256, recipe=job.recipe, seed=job.seed)
     checkpoints = job.out / _CHECKPOINTS
-    if not _finished(job, run):
-        need_libraries()
+    if _finished(job, run):
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return adapters.read_adapter(job.out)
+    need_libraries()
+    with _alone(job.out):
         # Threads that spin while they wait cost tenfold where other work shares the cores.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         tokenizer = load_tokenizer(found)
@@ -89,8 +94,25 @@ def finetune(job: Job, report: Report) -> AdapterManifest:
         evals = encode_all(tokenizer, dataset.rows["eval"], job.recipe)
         _start(checkpoints, run)
         _train(job, dataset, found, tokenizer, rows, evals, report)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return adapters.read_adapter(job.out)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """One run at a time in a folder: two would take each other's checkpoints for their own."""
+    out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"Another process trains into {out} just now. Wait for it, or take another --out."
+            ) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 def _check(dataset: Dataset, job: Job) -> None:

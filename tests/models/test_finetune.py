@@ -1,5 +1,6 @@
 """The real `twofold train`: from a dataset to an adapter that PEFT loads."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -200,6 +201,20 @@ def test_a_killed_run_goes_on_to_the_same_adapter(
         finetune(job(dataset, base, recipe, out, resume=True, seed=7), print)
     with pytest.raises(Conflict, match="a finished adapter"):
         finetune(job(dataset, base, recipe, out), print)
+
+
+def test_two_runs_do_not_share_a_folder(
+    base: Path, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        refused = train(dataset, "--base", base, "--recipe", recipe, "--out", tmp_path)
+    finally:
+        os.close(folder)
+    assert refused.returncode != 0
+    assert "Another process trains into" in refused.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_packed_rows_are_kept_apart(base: Path, dataset: Path) -> None:
