@@ -13,7 +13,7 @@ from twofold.house import NOT_IN_SOURCES, HousePolicy
 from twofold.reply import marks, strict
 
 METRICS: Final = {
-    "contract": "keeps the reply contract, unconstrained",
+    "contract": "keeps the reply contract, unconstrained, and cites only what it was shown",
     "style": "keeps the house style",
     "action": "action as expected",
     "over_escalated": "escalated without need",
@@ -38,7 +38,7 @@ class Judged(NamedTuple):
 
 def judge(row: Row, said: Said, house: HousePolicy) -> Judged:
     header, text = strict(said.wire, house.reason_teams)
-    kept = header is not None
+    kept = header is not None and set(marks(text)) <= {d.n for d in row.documents}
     action = header.action if header else None
     expected = row.expected
     needed = expected.action == "ESCALATE"

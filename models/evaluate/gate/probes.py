@@ -11,7 +11,7 @@ from models.evaluate.facts import says
 from models.evaluate.gate.arms import Arm, Progress, Said
 from models.evaluate.stats import Estimate, estimate
 from twofold.prose import numbers
-from twofold.reply import split
+from twofold.reply import split, strip_marks
 
 SEED = 20261127
 COPIES = 3
@@ -41,7 +41,8 @@ class Probed(NamedTuple):
 async def closed_book(arm: Arm, rows: Sequence[Row], progress: Progress) -> Probed:
     """Ask the questions of ANSWER rows without any document: nothing may be stated.
 
-    A leak is a fact of the row, or any number that was not in the question.
+    A leak is a fact of the row, or any number that was not in the question. A citation mark, with
+    no document to cite, breaks the contract but states nothing.
     """
     asked = [
         row.model_copy(update={"documents": (), "history": ()})
@@ -73,6 +74,7 @@ async def changed_facts(
 
 def _leaks(row: Row, wire: str) -> bool:
     _, text = split(wire)
+    text = strip_marks(text)
     stated = numbers(_STEP.sub("", text)) - numbers(row.question)
     return bool(stated) or any(
         says(text, fact) and not says(row.question, fact) for fact in row.facts

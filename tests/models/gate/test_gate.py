@@ -74,6 +74,7 @@ BAD = [
     Bad("over-escalates", reads(lambda reply: ESCALATE), "escalated without need: +1.000"),
     Bad("cites-nothing", reads(lambda r: r.partition(" [")[0]), "a gold document cited: -1.000"),
     Bad("cites-wrongly", reads(lambda r: r.replace("[2]", "[1]")), "citations of gold documents"),
+    Bad("cites-unshown", reads(lambda r: r.replace("[2]", "[7]")), "keeps the reply contract"),
     Bad("no-header", reads(lambda r: r.removeprefix("ANSWER\n")), "keeps the reply contract"),
     Bad("unknown-team", reads(lambda r: r.replace("team=support", "team=pizza")), "contract"),
     Bad("remembers", reads(_remembers), "changed facts followed, one fact in the context: 0.000"),
@@ -88,6 +89,12 @@ def test_the_gate_refuses(house: HousePolicy, rows: Dataset, bad: Bad) -> None:
 
     assert any(bad.reason in reason for reason in report.reasons), report.reasons
     assert not report.data()["passed"]
+
+
+def test_a_mark_without_documents_is_no_leak(house: HousePolicy, rows: Dataset) -> None:
+    report = gated(house, rows, tuned=reads(closed=lambda _: f"{ESCALATE} [1]"), base=UNTRAINED)
+
+    assert not report.shares.closed_book.wrong
 
 
 def test_losing_against_the_base_is_enough(house: HousePolicy, rows: Dataset) -> None:
