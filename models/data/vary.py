@@ -26,7 +26,7 @@ def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
     sources = [*answering, *copies]
     made = {
         "not_in_sources": _distinct(
-            left if n % 2 else _first_sentence(left)
+            left if n % GAPS_CUT else _first_sentence(left)
             for n, row in enumerate(sources)
             if (left := _without_gold(row, plan.house))
         ),
@@ -143,5 +143,7 @@ def _made(row: Row, how: str, documents: Sequence[Document], house: HousePolicy)
 
 
 FORMS: Sequence[Callable[[Row], Row]] = (_quoted_alone, lambda row: row, _gold_alone)
-"""How much of the context a changed copy keeps, in turn; gaps are cut short as well. Else short
-contexts would come to mean that the answer is not there."""
+"""How much of the context a changed copy keeps, in turn."""
+GAPS_CUT = 4
+"""One gap in so many is cut to a sentence: about the share of answers that are. Were it more or
+less, a short context would come to tell whether the answer is there."""
