@@ -7,7 +7,7 @@ reading.
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -35,17 +35,26 @@ _COMMON_TEXT = (
     " einem einen einer eines haben hier ihre ihrem ihren ihrer kann kein keine mehr nach nicht"
     " noch oder sein sich sind über und unter wenn werden wird wurde zum zur"
 )
+HEAD_ROWS = 2
+"""The names of a table's columns, and the rule below them."""
 COMMON = frozenset(_COMMON_TEXT.split())
 """Words that stay: they carry a sentence's grammar, not its subject."""
 
 
+class Quotable(NamedTuple):
+    """A sentence, a list item, or a row of a table with that table's head."""
+
+    span: prose.Span
+    head: prose.Span | None = None
+
+
 class Section(NamedTuple):
-    """Text under one heading. `spans` are its quotable pieces, in order; code is none."""
+    """Text under one heading. `pieces` are what can be quoted of it, in order; code is none."""
 
     title: str
     heading_path: tuple[str, ...]
     text: str
-    spans: tuple[prose.Span, ...]
+    pieces: tuple[Quotable, ...]
 
 
 class Corpus:
@@ -54,7 +63,7 @@ class Corpus:
     def __init__(self, folder: Path) -> None:
         files = sorted(folder.rglob("*.md"))
         self.texts = [file.read_text(encoding="utf-8") for file in files]
-        self.sections = [s for text in self.texts for s in _sections(text) if s.spans]
+        self.sections = [s for text in self.texts for s in _sections(text) if s.pieces]
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -111,11 +120,15 @@ def _sections(text: str) -> list[Section]:
         depth = len(match[1])
         path = [*path[: depth - 1], match[2]]
         body = text[match.end() : end].strip()
-        spans = tuple(
-            span
-            for block in prose.blocks(body)
-            if block.kind in ("paragraph", "list")
-            for span in prose.parts(body, block)
-        )
-        found.append(Section(title, tuple(path[1:]), body, spans))
+        pieces = tuple(piece for block in prose.blocks(body) for piece in _pieces(body, block))
+        found.append(Section(title, tuple(path[1:]), body, pieces))
     return found
+
+
+def _pieces(text: str, block: prose.Block) -> Iterator[Quotable]:
+    spans = prose.parts(text, block)
+    if block.kind in ("paragraph", "list"):
+        yield from map(Quotable, spans)
+    elif block.kind == "table" and len(spans) > HEAD_ROWS:
+        head = prose.Span(spans[0].start, spans[HEAD_ROWS - 1].end)
+        yield from (Quotable(span, head) for span in spans[HEAD_ROWS:])

@@ -14,10 +14,21 @@ _MONTHS = (
 )
 
 
+_COLUMNS = ("", "plan", "setting", "name", "region", "kind", "role", "for", "what")
+_VALUES = ("value", "default", "limit", "meaning", "takes", "allowed")
+
+
 class Fact(NamedTuple):
     statement: str
     question: str
     value: str
+
+
+class Table(NamedTuple):
+    """`head` is the two lines that open it; the statements of `rows` are its other lines."""
+
+    head: str
+    rows: list[Fact]
 
 
 class _Kind(NamedTuple):
@@ -160,6 +171,37 @@ def facts(rng: random.Random, names: Sequence[str], count: int) -> list[Fact]:
         question = rng.choice(kind.questions).format(**words)
         found[name, attribute] = Fact(statement[0].upper() + statement[1:], question, value)
     return list(found.values())
+
+
+def table(rng: random.Random, names: Sequence[str], title: str, count: int) -> Table:
+    """At most `count` rows: one for each name, or one for each attribute of the thing `title`."""
+    kinds = rng.sample(_KINDS, rng.randint(1, 3))
+    columns = [(kind, rng.choice(kind.attributes)) for kind in kinds]
+    if rng.random() < 0.5:
+        things = rng.sample(names, min(len(names), count))
+        rows = [_row(rng, name, name, columns) for name in things]
+        return Table(_head((rng.choice(_COLUMNS), *(a for _, a in columns))), rows)
+    every = [(kind, attribute) for kind in _KINDS for attribute in kind.attributes]
+    settings = {a: kind for kind, a in rng.sample(every, min(len(every), count))}
+    rows = [_row(rng, a, title, [(kind, a)]) for a, kind in settings.items()]
+    return Table(_head((rng.choice(_COLUMNS), rng.choice(_VALUES))), rows)
+
+
+def _row(rng: random.Random, first: str, thing: str, columns: Sequence[tuple[_Kind, str]]) -> Fact:
+    """A line that opens with `first`, and a question about one of its values."""
+    values = [kind.value(rng) for kind, _ in columns]
+    asked = rng.randrange(len(columns))
+    kind, attribute = columns[asked]
+    question = rng.choice(kind.questions).format(e=thing, a=attribute)
+    return Fact(_line((first[0].upper() + first[1:], *values)), question, values[asked])
+
+
+def _head(cells: Sequence[str]) -> str:
+    return f"{_line([cell[:1].upper() + cell[1:] for cell in cells])}\n|{'---|' * len(cells)}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def names(rng: random.Random, count: int) -> list[str]:

@@ -1,20 +1,28 @@
 """Generated practice: documents, questions about them, and the sentence that answers each.
 
-A reply is a sentence of a document, to the letter, and the document's mark: `Text. [2]`; or ABSENT
-where no document holds it. There is no header, team or reason in it: the reply contract is what an
-adapter learns. One row asks several questions about the same documents, so that reading them pays.
+A reply is a sentence of a document, to the letter, and the document's mark: `Text. [2]`; a row of a
+table below its head, and the mark; or ABSENT where no document holds it. There is no header, team
+or reason in it: the reply contract is what an adapter learns. One row asks several questions about
+the same documents, so that reading them pays.
 """
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from models.tiny import facts
-from models.tiny.corpus import COMMON, WORD, Corpus, Mapping, invented
+from models.tiny.corpus import COMMON, WORD, Corpus, Mapping, Quotable, Section, invented
+from twofold.clients.sparse import Bm25Encoder
 from twofold.index import Chunk
 from twofold.prompt import Message, documents_block
+from twofold.prose import plain
 
-ABSENT = "The documents do not say."
+ABSENT = "The documents do not say {topic}."
+"""`topic` are words of the question: what a reply says back has to be read as well."""
+_ENCODER = Bm25Encoder()
+_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)]|\d{1,2}(?:\.\d{1,2})+)\s+")
+"""What opens a list item, or a clause of a policy: replies go without."""
 _FRAMES = (
     *("{w}?", "{w}", "What about {w}?", "How does {w} work?", "Tell me about {w}.", "Is it {w}?"),
     *("What is the rule for {w}?", "I have a question on {w}.", "How do I {w}?", "Can I {w}?"),
@@ -22,10 +30,32 @@ _FRAMES = (
     *("Hi, {w} please", "we need {w}, what now", "how long {w}", "how many {w}", "do you {w}?"),
     *("Wie ist das mit {w}?", "Was ist {w}?", "Kann ich {w}?", "Please explain {w}."),
 )
+_ASIDES = (
+    *("Hi,", "hello team,", "Quick question:", "thanks!", "We are on the {w} plan.", "Hallo,"),
+    *(
+        "pls",
+        "I read about {w} already.",
+        "a colleague asks:",
+        "Our {w} is set up.",
+        "Before we {w}:",
+    ),
+    *("Nobody is {w} right now.", "it is about our {w}.", "We had 2 {w} last week.", "Danke!"),
+    *("I'm writing a page on {w}.", "just in case,", "asking for {w},", "Wir nutzen {w}."),
+)
 _SYSTEMS = (
     *("{c} support.", "{c} support.", "{c} support.", "You answer customers of {c}."),
     *("Answer from the documents.", "Use only what the documents say.", "You work for {c}."),
 )
+
+
+TABLES = 0.35
+"""Share of documents of invented facts that are a table."""
+MISTYPED = 0.12
+"""Share of a question's words that are written otherwise than in the document."""
+AGAIN = 3
+"""How often each piece may be asked for in one row, in other words each time."""
+BESIDE = 0.3
+"""Share of questions that say more than they ask."""
 
 
 class Level(NamedTuple):
@@ -60,6 +90,14 @@ class _Piece(NamedTuple):
     document: int
     text: str
     question: str = ""
+    head: str = ""
+    """Of the table that `text` is a row of."""
+
+    @property
+    def reply(self) -> str:
+        if self.head:
+            return plain(f"{self.head}\n{self.text}") + f"\n\n[{self.document}]"
+        return f"{_ITEM.sub('', plain(self.text))} [{self.document}]"
 
 
 def rows(corpus: Corpus, level: Level, rng: random.Random, turns: int) -> Iterator[Row]:
@@ -74,15 +112,16 @@ def _row(corpus: Corpus, level: Level, rng: random.Random, turns: int) -> Row:
     company = invented(rng).capitalize()
     line = rng.choice(_SYSTEMS).format(c=company)
     asked = []
-    order = rng.sample(pieces, len(pieces)) + rng.sample(pieces, len(pieces))
+    order = [piece for _ in range(AGAIN) for piece in rng.sample(pieces, len(pieces))]
     for _ in range(turns):
         if outside and (rng.random() < level.absent or not pieces):
-            asked.append((_question(rng.choice(outside), [p.text for p in pieces], rng), ABSENT))
+            held = [p.text for p in pieces]
+            question = _question(rng.choice(outside), held, corpus, rng)
+            asked.append((question, ABSENT.format(topic=_ENCODER.topic(question))))
         elif order:
             piece = order.pop()
             others = [p.text for p in pieces if p is not piece]
-            quote = piece.text.removeprefix("- ")
-            asked.append((_question(piece, others, rng), f"{quote} [{piece.document}]"))
+            asked.append((_question(piece, others, corpus, rng), piece.reply))
     return Row(f"{line}\n{documents_block(chunks)}", tuple(asked))
 
 
@@ -97,19 +136,28 @@ def _of_text(corpus: Corpus, level: Level, rng: random.Random) -> _Made:
     chunks: list[Chunk] = []
     pieces: list[_Piece] = []
     for number, section in enumerate(chosen, start=1):
-        size = rng.randint(1, min(level.pieces, len(section.spans)))
-        first = rng.randrange(len(section.spans) - size + 1)
-        spans = section.spans[first : first + size]
-        text = mapping(section.text[spans[0].start : spans[-1].end])
+        size = rng.randint(1, min(level.pieces, len(section.pieces)))
+        first = rng.randrange(len(section.pieces) - size + 1)
+        window = section.pieces[first : first + size]
         if number <= count:
             title, path = mapping(section.title), tuple(map(mapping, section.heading_path))
-            chunks.append(_chunk(title, path, text))
-        for span in spans:
-            piece = mapping(section.text[span.start : span.end])
-            if 3 <= len(piece.split()) <= 45 and "\n" not in piece:
-                pieces.append(_Piece(number, piece))
+            chunks.append(_chunk(title, path, mapping(_shown(section, window))))
+        for span, head in window:
+            text = mapping(section.text[span.start : span.end])
+            if 3 <= len(text.split()) <= 45 and "\n" not in text:
+                top = mapping(section.text[head.start : head.end]) if head else ""
+                pieces.append(_Piece(number, text, head=top))
     held = [p for p in pieces if p.document <= count]
     return chunks, held, [p for p in pieces if p.document > count]
+
+
+def _shown(section: Section, window: Sequence[Quotable]) -> str:
+    """The text of these pieces; a table whose first rows are cut off keeps its head."""
+    opening, end = window[0], window[-1].span.end
+    if opening.head is None:
+        return section.text[opening.span.start : end]
+    head = section.text[opening.head.start : opening.head.end]
+    return f"{head}\n{section.text[opening.span.start : end]}"
 
 
 def _of_facts(corpus: Corpus, level: Level, rng: random.Random) -> _Made:
@@ -121,20 +169,41 @@ def _of_facts(corpus: Corpus, level: Level, rng: random.Random) -> _Made:
     pieces: list[_Piece] = []
     start = 0
     for number, size in enumerate(sizes, start=1):
-        own = made[start : start + size]
-        start += size
-        joint = rng.choice((" ", " ", "\n\n", "\n- "))
-        text = joint.join(fact.statement for fact in own)
         title = f"{rng.choice(names)} {rng.choice(corpus.words)}"
-        chunks.append(_chunk(title, (), "- " + text if joint == "\n- " else text))
-        pieces += [_Piece(number, fact.statement, fact.question) for fact in own]
+        if rng.random() < TABLES:
+            others = facts.names(rng, size)
+            title = others[0]
+            head, own = facts.table(rng, others, title, size)
+            text = "\n".join((head, *(fact.statement for fact in own)))
+        else:
+            head, own = "", made[start : start + size]
+            joint = rng.choice((" ", " ", "\n\n", "\n- "))
+            text = "- " * (joint == "\n- ") + joint.join(fact.statement for fact in own)
+        start += size
+        chunks.append(_chunk(title, (), text))
+        pieces += [_Piece(number, fact.statement, fact.question, head) for fact in own]
     return chunks, pieces, [_Piece(0, fact.statement, fact.question) for fact in made[start:]]
 
 
-def _question(piece: _Piece, others: list[str], rng: random.Random) -> str:
-    """Words that single the piece out: in a frame, in order, and now and then mistyped."""
-    if piece.question:
-        return piece.question
+def _question(piece: _Piece, others: list[str], corpus: Corpus, rng: random.Random) -> str:
+    """As people ask: some words mistyped, now and then with something beside the matter."""
+    text = piece.question or _singling_out(piece, others, rng)
+    text = WORD.sub(lambda w: _mistyped(w[0], rng) if rng.random() < MISTYPED else w[0], text)
+    while rng.random() < BESIDE:
+        aside = rng.choice(_ASIDES).format(w=rng.choice(corpus.words))
+        text = f"{aside} {text}" if rng.random() < 0.7 else f"{text} {aside}"
+    return text
+
+
+def _mistyped(word: str, rng: random.Random) -> str:
+    """Another form of the word, or two letters the wrong way round."""
+    at = rng.randrange(1, len(word) - 1)
+    turned = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return rng.choice((turned, word[:-1], word + "s", word + "ing", word.rstrip("sed")))
+
+
+def _singling_out(piece: _Piece, others: list[str], rng: random.Random) -> str:
+    """A frame around words that only the piece has, and some of its others, mostly in order."""
     words = list(dict.fromkeys(w for w in WORD.findall(piece.text) if w.lower() not in COMMON))
     if not words:
         words = piece.text.split()[:6]

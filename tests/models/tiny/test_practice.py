@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from models.tiny.corpus import Corpus, Mapping
 from models.tiny.practice import ABSENT, Level, Row, rows
 from models.tiny.tokenizer import make_tokenizer
+from twofold.prose import plain
 
 CORPUS = Corpus(Path(__file__).parents[3] / "examples/brackwater/help-center")
 LEVEL = Level(640, documents=4, pieces=8, absent=0.15, facts=0.3)
+_ABSENT = ABSENT.partition("{")[0]
 _DOCUMENT = re.compile(r'<document n="(\d+)".*?>\n(.*?)\n</document>', re.DOTALL)
 
 
@@ -26,19 +28,34 @@ def _rows(seed: int, count: int, level: Level = LEVEL) -> list[Row]:
 @given(seed=st.integers(0, 2**32))
 def test_a_reply_is_a_literal_piece_of_the_document_it_cites(seed: int) -> None:
     for row in _rows(seed, 5):
-        texts = dict(_DOCUMENT.findall(row.system))
-        for _, reply in row.turns:
-            if reply == ABSENT:
+        texts = {mark: plain(text) for mark, text in _DOCUMENT.findall(row.system)}
+        for question, reply in row.turns:
+            if reply.startswith(_ABSENT):
                 continue
-            said, mark = re.fullmatch(r"(.*) \[(\d+)\]", reply, re.DOTALL).groups()  # type: ignore[union-attr]
-            assert said in texts[mark]
+            said, mark = re.fullmatch(r"(.*?)\s+\[(\d+)\]", reply, re.DOTALL).groups()  # type: ignore[union-attr]
+            head, _, last = said.rpartition("\n")
+            assert last in texts[mark], question
+            assert head in texts[mark], question
+
+
+def test_a_row_of_a_table_comes_below_its_head() -> None:
+    tables = [r for row in _rows(2, 300) for _, r in row.turns if r.startswith("|")]
+
+    assert len(tables) > 100
+    for reply in tables:
+        *lines, blank, mark = reply.split("\n")
+        assert [line.count("|") for line in lines] == [lines[0].count("|")] * 3
+        assert (blank, mark[:1]) == ("", "[")
 
 
 def test_some_questions_are_answered_by_no_document() -> None:
-    replies = [reply for row in _rows(1, 300) for _, reply in row.turns]
+    turns = [turn for row in _rows(1, 300) for turn in row.turns]
 
-    share = sum(reply == ABSENT for reply in replies) / len(replies)
-    assert 0.08 < share < 0.25
+    absent = [(question, reply) for question, reply in turns if reply.startswith(_ABSENT)]
+    assert 0.08 < len(absent) / len(turns) < 0.3
+    for question, reply in absent:
+        for word in re.findall(r"\w+", reply.removeprefix(_ABSENT)):
+            assert word in question
 
 
 def test_numbers_of_the_help_center_do_not_come_through() -> None:
