@@ -70,6 +70,20 @@ class DictIndex:
         shared = (Hit(point.chunk, _dot(terms, point.sparse)) for point in admitted)
         return _best(near, limit), _best((hit for hit in shared if hit.score > 0), limit)
 
+    def score(
+        self,
+        dense: npt.NDArray[np.float32],
+        sparse: SparseVector,
+        scope: Scope,
+        by_meaning: Sequence[str],
+        by_words: Sequence[str],
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        near, shared = self.search(dense, sparse, scope, len(self.points))
+        return (
+            {hit.chunk.id: hit.score for hit in near if hit.chunk.id in by_meaning},
+            {hit.chunk.id: hit.score for hit in shared if hit.chunk.id in by_words},
+        )
+
     def retrieve(self, ids: Sequence[str]) -> list[Chunk]:
         return [self.points[id].chunk for id in ids if id in self.points]
 

@@ -199,6 +199,18 @@ class Index(Protocol):
         """The `limit` best by cosine and the `limit` best by BM25, each best first, both scoped."""
         ...
 
+    def score(
+        self,
+        dense: npt.NDArray[np.float32],
+        sparse: SparseVector,
+        scope: Scope,
+        by_meaning: Sequence[str],
+        by_words: Sequence[str],
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Cosines of the chunks `by_meaning` and BM25 scores of the chunks `by_words`, by id. One
+        that is gone, out of scope, or shares no term is absent."""
+        ...
+
     def retrieve(self, ids: Sequence[str]) -> list[Chunk]:
         """The chunks with these ids that exist, in the order asked for."""
         ...

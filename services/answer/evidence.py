@@ -12,9 +12,9 @@ CLUES = ("cosine", "fused", "keywords", "coverage", "passage", "agreement", "str
 # What the clues say of each kind of question against a gap, as log odds where all kinds are as
 # frequent: weights of CLUES, then a bias. Made by benchmarks/fit_evidence.py.
 WEIGHTS: Mapping[str, tuple[float, ...]] = {
-    ANSWERABLE: (3.92, 0.85, 0.57, 0.12, -0.07, 0.76, -2.15, 2.18, -5.05),
-    OFF_TOPIC: (-5.90, -1.23, 0.48, -2.21, 0.23, 0.11, 0.47, -0.65, 3.35),
-    VAGUE: (-5.43, -1.21, 0.58, -0.46, 2.90, 0.57, -2.84, -1.89, 1.29),
+    ANSWERABLE: (4.05, 1.38, 0.46, 0.40, -0.15, 0.88, -2.24, 2.35, -5.56),
+    OFF_TOPIC: (-5.99, -1.18, 0.38, -2.03, 0.21, 0.10, 0.46, -0.63, 3.39),
+    VAGUE: (-6.49, -0.04, 0.40, -0.67, 3.36, 0.52, -2.76, -1.84, 0.36),
 }
 NAMED = 3
 """Topics that a customer is asked to choose among."""

@@ -138,6 +138,33 @@ class EdgeIndex:
             by_meaning, by_words = self._shard.query_batch(request)
         return _hits(by_meaning), _hits(by_words)
 
+    def score(
+        self,
+        dense: npt.NDArray[np.float32],
+        sparse: SparseVector,
+        scope: Scope,
+        by_meaning: Sequence[str],
+        by_words: Sequence[str],
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        wanted: list[tuple[str, Any, Sequence[str]]] = [
+            ("dense", dense.tolist(), by_meaning),
+            ("keywords", edge.SparseVector(*sparse), by_words),
+        ]
+        admitted = scope_filter(scope)
+        request = edge.QueryBatchRequest(
+            [
+                edge.QueryRequest(
+                    limit=max(1, len(ids)),
+                    query=edge.Query.Nearest(vector, using=name),
+                    filter=edge.Filter(must=[edge.HasIdCondition(set(ids)), admitted]),
+                )
+                for name, vector, ids in wanted
+            ]
+        )
+        with _engine():
+            by_cosine, by_bm25 = self._shard.query_batch(request)
+        return _scores(by_cosine), _scores(by_bm25)
+
     def retrieve(self, ids: Sequence[str]) -> list[Chunk]:
         with _engine():
             records = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
@@ -296,6 +323,10 @@ def _point(point: Embedded) -> edge.Point:
 
 def _chunk(record: edge.Record | edge.ScoredPoint) -> Chunk:
     return Chunk.from_payload(str(record.id), record.payload or {})
+
+
+def _scores(points: Sequence[edge.ScoredPoint]) -> dict[str, float]:
+    return {str(point.id): point.score for point in points}
 
 
 def _hits(points: Sequence[edge.ScoredPoint]) -> list[Hit]:

@@ -194,6 +194,36 @@ class QdrantIndex:
             )
         return _hits(by_meaning), _hits(by_words)
 
+    def score(
+        self,
+        dense: npt.NDArray[np.float32],
+        sparse: SparseVector,
+        scope: Scope,
+        by_meaning: Sequence[str],
+        by_words: Sequence[str],
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        admitted = scope_filter(scope)
+        wanted: list[tuple[str, Any, Sequence[str]]] = [
+            ("dense", dense.tolist(), by_meaning),
+            ("keywords", _sparse(sparse), by_words),
+        ]
+        with _server():
+            by_cosine, by_bm25 = self._client.query_batch_points(
+                self._collection,
+                [
+                    models.QueryRequest(
+                        query=models.NearestQuery(nearest=vector),
+                        using=name,
+                        filter=models.Filter(
+                            must=[models.HasIdCondition(has_id=list(ids)), admitted]
+                        ),
+                        limit=max(1, len(ids)),
+                    )
+                    for name, vector, ids in wanted
+                ],
+            )
+        return _scores(by_cosine), _scores(by_bm25)
+
     def retrieve(self, ids: Sequence[str]) -> list[Chunk]:
         with _server():
             records = self._client.retrieve(self._collection, list(ids), with_payload=True)
@@ -307,6 +337,10 @@ def _point(point: Embedded) -> models.PointStruct:
 
 def _chunk(record: models.Record | models.ScoredPoint) -> Chunk:
     return Chunk.from_payload(str(record.id), record.payload or {})
+
+
+def _scores(response: models.QueryResponse) -> dict[str, float]:
+    return {str(point.id): point.score for point in response.points}
 
 
 def _hits(response: models.QueryResponse) -> list[Hit]:

@@ -22,7 +22,7 @@ MORE_WORDS = 45
 MAX_SOURCES = 3
 NEW_COVERAGE = 0.12
 """Share of the question's weight that a further passage must newly cover, or"""
-CLOSE_SCORE = 0.75
+CLOSE_SCORE = 0.8
 """the share of the best chunk's score above which a second opinion is worth its words."""
 RIGHT_KIND = 0.2
 """What a sentence of the kind asked for (a number, a step) is worth, in coverage."""

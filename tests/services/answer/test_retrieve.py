@@ -8,7 +8,7 @@ import pytest
 from ingestion.pipeline import sync
 from ingestion.sources.folder import Folder
 from services.answer.contract import Question, Turn
-from services.answer.retrieve import dbsf, keyword_trust, retrieve
+from services.answer.retrieve import keyword_trust, rank, retrieve
 from tests.fakes import make_stack
 from twofold.clients.sparse import Bm25Encoder
 from twofold.index import Chunk, Hit, Scope
@@ -111,9 +111,31 @@ def test_keywords_are_trusted_as_far_as_they_cover_the_question() -> None:
     assert keyword_trust(sparse, [], question, "en") == 0.0
 
 
-def test_fused_scores_keep_order_and_lie_between_0_and_1() -> None:
-    normal = dbsf({"a": 12.0, "b": 3.0, "c": 3.0, "d": -40.0})
-    assert normal["a"] > normal["b"] == normal["c"] > normal["d"]
-    assert all(0 <= score <= 1 for score in normal.values())
-    assert dbsf({"only": 7.0}) == {"only": 0.5}
-    assert dbsf({}) == {}
+def test_what_one_search_found_is_scored_by_the_other_as_well() -> None:
+    def chunk(id: str) -> Chunk:
+        return Chunk(id, "w", "s", "d", "s/d", 1, title="T", heading_path=(), text=id, position=0)
+
+    chunks = {id: chunk(id) for id in ("both", "meaning", "words", "neither")}
+    cosine = {"both": 0.5, "meaning": 0.6, "words": 0.1}
+    bm25 = {"both": 9.0, "meaning": 1.0, "words": 10.0}
+    ranked = rank(chunks, cosine, bm25, dict.fromkeys(chunks, 1), asked(), 1.0)
+    assert [c.chunk.id for c in ranked] == ["both", "words", "meaning", "neither"]
+    assert ranked[0].fused == pytest.approx(0.5 / 0.6 + 0.9)
+    assert ranked[-1].fused == 0.0
+    assert [c.chunk.id for c in rank(chunks, cosine, {}, dict.fromkeys(chunks, 1), asked())][
+        :2
+    ] == [
+        "meaning",
+        "both",
+    ]
+    assert rank({}, {}, {}, {}, asked()) == ()
+
+
+def test_a_passage_below_the_end_of_one_list_keeps_its_score(stack: Stack) -> None:
+    """Every candidate that holds a term of the question has its keyword score, and all a cosine."""
+    found = retrieve(asked(), stack)
+    terms = set(found.keywords.indices)
+    for candidate in found.candidates:
+        assert candidate.dense != 0
+        holds = terms & stack.sparse.terms(candidate.chunk.embedded_text, "en")
+        assert bool(candidate.keywords) == bool(holds)

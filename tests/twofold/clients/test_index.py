@@ -176,6 +176,20 @@ def test_hits_carry_the_chunk_and_its_cosine(index: Index) -> None:
     assert dense[0].score >= dense[1].score
 
 
+def test_score_is_what_search_says_of_the_same_chunks(index: Index) -> None:
+    points = [embedded(chunk(number)) for number in range(40)]
+    index.upsert(points)
+    dense, words = index.search(*query(), ALL, 40)
+    of = {hit.chunk.id: hit.score for hit in dense}, {hit.chunk.id: hit.score for hit in words}
+    some = [point.chunk.id for point in points[5:9]]
+    gone = chunk(77).id
+    by_meaning, by_words = index.score(*query(), ALL, [*some, gone], some[:2])
+    assert by_meaning == pytest.approx({id: of[0][id] for id in some}, abs=1e-5)
+    assert by_words == pytest.approx({id: of[1][id] for id in some[:2] if id in of[1]}, abs=1e-5)
+    assert index.score(*query(), ALL, [], []) == ({}, {})
+    assert index.score(query()[0], SparseVector([], []), ALL, [], some) == ({}, {})
+
+
 def test_writes_can_be_repeated(index: Index) -> None:
     points = [embedded(chunk(number)) for number in range(150)]
     index.upsert(points)
@@ -299,6 +313,10 @@ def test_no_search_leaves_its_scope(
     shallow = index.search(*query(seed), scope, few)
     assert all(scope.admits(hit.chunk) for ranking in shallow for hit in ranking)
     assert len(shallow[0]) == min(few, len(admitted))
+    every = [one.id for one in chunks]
+    by_meaning, by_words = index.score(*query(seed), scope, every, every)
+    assert by_meaning.keys() == admitted
+    assert by_words.keys() == found(words)
 
 
 @server_only
@@ -322,6 +340,14 @@ def test_both_adapters_rank_alike(tmp_path: Path) -> None:
                 scores = {hit.chunk.id: hit.score for hit in theirs}
                 assert {hit.chunk.id: hit.score for hit in ours} == pytest.approx(scores, abs=1e-4)
                 compared += len(scores)
+            ids = [chunk.id for chunk in chunks[40:90]]
+            scored = zip(
+                one.score(*query(seed), scope, ids, ids),
+                two.score(*query(seed), scope, ids, ids),
+                strict=True,
+            )
+            for mine, other in scored:
+                assert mine == pytest.approx(other, abs=1e-4)
     assert compared > 200
     one.close()
     two.close()
