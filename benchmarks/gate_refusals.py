@@ -25,12 +25,15 @@ from rich.table import Table
 from models import demo
 from models.data.rows import Row, read_dataset, write_manifest, write_rows
 from models.data.target import gap
+from models.recipes import load_recipe
 from models.tiny import BASE
 from twofold.house import HousePolicy, load_house
 from twofold.prompt import prompt_digest
 from twofold.reply import strip_marks
 
 WORK = demo.HOME / "refusals"
+EPOCHS = 3
+"""Fewer than the demo's: what is bad about these adapters is learnt soon."""
 HOUSE = demo.EXAMPLE / "house.yaml"
 
 Spoil = Callable[[Row, HousePolicy], list[Row]]
@@ -80,7 +83,10 @@ def main() -> None:
         Bad("over-escalates", over_escalating),
         Bad("drops-citations", uncited),
     ]
-    names = {bad.name: published(bad) for bad in every}
+    recipe = WORK / "brief.yaml"
+    brief = load_recipe("tiny-cpu").model_copy(update={"name": "brief", "epochs": EPOCHS})
+    recipe.write_text(yaml.safe_dump(brief.model_dump(mode="json")), encoding="utf-8")
+    names = {bad.name: published(bad, recipe) for bad in every}
     with demo.vllm():
         found = {bad: judged(name) for bad, name in names.items()}
     table = Table("adapter", "refused", "why")
@@ -95,7 +101,7 @@ def main() -> None:
     )
 
 
-def published(bad: Bad) -> str:
+def published(bad: Bad, recipe: Path) -> str:
     """Spoil, train and publish; the release's name."""
     folder, adapter = WORK / f"{bad.name}-rows", WORK / f"{bad.name}-{int(time.time())}"
     house = load_house(bad.house)
@@ -108,7 +114,7 @@ def published(bad: Bad) -> str:
     write_manifest(folder, dataset.manifest.model_copy(update={"files": files, **digests}))
     os.environ["TWOFOLD_HOUSE"] = str(bad.house)
     demo.step(
-        "train", "train", folder, "--base", BASE, "--recipe", "tiny-cpu", "--out", adapter,
+        "train", "train", folder, "--base", BASE, "--recipe", recipe, "--out", adapter,
         python=demo.TRAIN,
     )  # fmt: skip
     os.environ["TWOFOLD_HOUSE"] = str(HOUSE)
