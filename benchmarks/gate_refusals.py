@@ -93,10 +93,10 @@ def main() -> None:
     for bad, (refused, why) in found.items():
         table.add_row(bad, "yes" if refused else "NO", why)
     Console().print(table)
-    refused = sum(refused for refused, _ in found.values())
+    count = sum(refused for refused, _ in found.values())
     print(
         json.dumps(
-            {"refused": refused, "of": len(found), "why": {b: w for b, (_, w) in found.items()}}
+            {"refused": count, "of": len(found), "why": {b: w for b, (_, w) in found.items()}}
         )
     )
 

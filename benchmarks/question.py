@@ -194,7 +194,7 @@ def to_the_prompt(parts: Parts, asked: Sequence[str]) -> Spent:
     counted = replace(
         stack,
         embedder=inside.timed(stack.embedder, "embed"),
-        index=inside.timed(stack.index, "search"),
+        index=inside.timed(stack.index, "search", "score"),
         sparse=inside.timed(stack.sparse, "query"),
     )
     with_counts = replace(parts, stack=counted)
