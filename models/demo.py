@@ -50,7 +50,7 @@ def main() -> None:
     step(
         "rows", "dataset", "build", "--suite", EXAMPLE / "eval",
         "--dialogues", EXAMPLE / "dialogues/approved.yaml", "--examples", "--heldout",
-        "--out", DATASET,
+        "--perturb", "6", "--out", DATASET,
     )  # fmt: skip
     step("lint", "dataset", "lint", DATASET, "--tokenizer", BASE / "tokenizer.json")
     folder = ADAPTERS / time.strftime("brackwater-%Y%m%d-%H%M%S")
@@ -156,6 +156,8 @@ def _report(gate: dict[str, Any], name: str) -> None:
 def _shown(value: Any) -> str:
     if not isinstance(value, dict):
         return f"{value:,}"
+    if not value["n"]:
+        return "-"  # nothing tells: of no reply without a header can be said what it decided
     low, high = value["ci"]
     return f"{value['value']:.3f} [{low:.3f}, {high:.3f}]"
 

@@ -9,7 +9,7 @@ from twofold.prompt import Profile
 
 WANTED: Final[Mapping[str, float]] = {
     "escalate": 0.15,
-    "not_in_sources": 0.15,
+    "not_in_sources": 0.12,
     "closed": 0.05,
     "clarify": 0.06,
     "decline": 0.06,

@@ -144,6 +144,6 @@ def _made(row: Row, how: str, documents: Sequence[Document], house: HousePolicy)
 
 FORMS: Sequence[Callable[[Row], Row]] = (_quoted_alone, lambda row: row, _gold_alone)
 """How much of the context a changed copy keeps, in turn."""
-GAPS_CUT = 4
-"""One gap in so many is cut to a sentence: about the share of answers that are. Were it more or
-less, a short context would come to tell whether the answer is there."""
+GAPS_CUT = 8
+"""One gap in so many is cut to a sentence. Of answers it is one in five: what is packed for a
+question is seldom one sentence, and then it was found because it answers."""

@@ -57,6 +57,16 @@ def _date(rng: random.Random) -> str:
     return f"{rng.randint(1, 28)} {rng.choice(_MONTHS)} {rng.randint(2019, 2031)}"
 
 
+def figure(rng: random.Random) -> str:
+    """A number as people write them: a count, a day, a year, a time, a code."""
+    count = rng.choice((rng.randint(2, 99), rng.randint(100, 99_999)))
+    time = f"{rng.randint(0, 23)}:{rng.randint(0, 59):02d}"
+    code = f"{rng.choice('ABCDEFX')}-{rng.randint(1, 99)}"
+    return rng.choice(
+        (str(count), f"{count:,}", _date(rng), str(rng.randint(2019, 2031)), time, code)
+    )
+
+
 def _size(rng: random.Random) -> str:
     return f"{rng.randint(1, 999)} {rng.choice(('KB', 'MB', 'GB', 'percent'))}"
 

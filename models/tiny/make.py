@@ -1,6 +1,7 @@
-"""Make the tiny base: `python -m models.tiny.make --out models/tiny/base`.
+"""Make the tiny base: `python -m models.tiny.make --out FOLDER`.
 
 A curriculum on generated practice: one document, then two, then several, the rows longer each time.
+With `--start` a base goes on in the last stage; docs/behaviour.md says how the kept one was made.
 The loss is on replies only. Matrices learn by Muon, the rest by AdamW; the rate falls to nothing at
 the end. Prints what share of held-out replies is right to the letter.
 """
@@ -9,6 +10,8 @@ import argparse
 import hashlib
 import json
 import random
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -282,7 +285,7 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path, figures: dict
     tokens.save(tokenizer, out, MAX_LENGTH)
     weights = (out / "model.safetensors").read_bytes()
     manifest = {
-        "made_by": "python -m models.tiny.make --out models/tiny/base",
+        "made_by": shlex.join(["python", "-m", "models.tiny.make", *sys.argv[1:]]),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "purpose": "proves the path from rows to a served adapter; no measure of answer quality",
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -41,6 +41,8 @@ _ASIDES = (
     ),
     *("Nobody is {w} right now.", "it is about our {w}.", "We had 2 {w} last week.", "Danke!"),
     *("I'm writing a page on {w}.", "just in case,", "asking for {w},", "Wir nutzen {w}."),
+    *("We have {n} {w}.", "since {n}", "error {n}", "on {n}", "{n} {w} -", "It is about {n}."),
+    *("We went {n} {w} over on {w}.", "after {n} {w}", "code {n}", "seit {n}", "{n}:"),
 )
 _SYSTEMS = (
     *("{c} support.", "{c} support.", "{c} support.", "You answer customers of {c}."),
@@ -190,7 +192,7 @@ def _question(piece: _Piece, others: list[str], corpus: Corpus, rng: random.Rand
     text = piece.question or _singling_out(piece, others, rng)
     text = WORD.sub(lambda w: _mistyped(w[0], rng) if rng.random() < MISTYPED else w[0], text)
     while rng.random() < BESIDE:
-        aside = rng.choice(_ASIDES).format(w=rng.choice(corpus.words))
+        aside = rng.choice(_ASIDES).format(w=rng.choice(corpus.words), n=facts.figure(rng))
         text = f"{aside} {text}" if rng.random() < 0.7 else f"{text} {aside}"
     return text
 

@@ -74,8 +74,14 @@ class Bm25Encoder:
         return frozenset(self.document(text, locale).indices)
 
     def topic(self, text: str, locale: str = "en") -> str:
-        """The first words that carry a question, quoted; "…" where none does."""
-        words = [word for word in _WORD.findall(text) if self.query(word, locale).indices]
+        """The first words that carry a question, quoted; "…" where none does. Bare numbers are left
+        out: they say little of what was looked for, and a model that misreads one states another.
+        """
+        words = [
+            word
+            for word in _WORD.findall(text)
+            if not word.isdigit() and self.query(word, locale).indices
+        ]
         return f"“{' '.join(words[:TOPIC_WORDS])}”" if words else "…"
 
     def _model(self, locale: str) -> Bm25:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from models.data.change import changed
 from models.data.rows import MADE, Row
-from models.data.sentences import Passages, sentences
+from models.data.sentences import ENCODER, Passages, sentences
 from models.evaluate.facts import says
 from models.evaluate.gate.arms import Arm, Progress, Said
 from models.evaluate.stats import Estimate, estimate
@@ -41,8 +41,9 @@ class Probed(NamedTuple):
 async def closed_book(arm: Arm, rows: Sequence[Row], progress: Progress) -> Probed:
     """Ask the questions of ANSWER rows without any document: nothing may be stated.
 
-    A leak is a fact of the row, or any number that was not in the question. A citation mark, with
-    no document to cite, breaks the contract but states nothing.
+    A leak is a fact of the row, or any number, that is not in the question, nor in its topic as the
+    house says it back. A citation mark, with no document to cite, breaks the contract but states
+    nothing.
     """
     asked = [
         row.model_copy(update={"documents": (), "history": ()})
@@ -76,9 +77,8 @@ def _leaks(row: Row, wire: str) -> bool:
     _, text = split(wire)
     text = strip_marks(text)
     stated = numbers(_STEP.sub("", text)) - numbers(row.question)
-    return bool(stated) or any(
-        says(text, fact) and not says(row.question, fact) for fact in row.facts
-    )
+    asked = f"{row.question}\n{ENCODER.topic(row.question, row.locale)}"
+    return bool(stated) or any(says(text, fact) and not says(asked, fact) for fact in row.facts)
 
 
 def _changed(row: Row, alone: bool) -> tuple[Row, Row] | None:
