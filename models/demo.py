@@ -50,7 +50,7 @@ def main() -> None:
     step(
         "rows", "dataset", "build", "--suite", EXAMPLE / "eval",
         "--dialogues", EXAMPLE / "dialogues/approved.yaml", "--examples", "--heldout",
-        "--perturb", "6", "--out", DATASET,
+        "--out", DATASET,
     )  # fmt: skip
     step("lint", "dataset", "lint", DATASET, "--tokenizer", BASE / "tokenizer.json")
     folder = ADAPTERS / time.strftime("brackwater-%Y%m%d-%H%M%S")

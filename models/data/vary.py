@@ -26,9 +26,7 @@ def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
     sources = [*answering, *copies]
     made = {
         "not_in_sources": _distinct(
-            left if n % GAPS_CUT else _first_sentence(left)
-            for n, row in enumerate(sources)
-            if (left := _without_gold(row, plan.house))
+            left for row in sources if (left := _without_gold(row, plan.house))
         ),
         "closed": [_closed(row, plan.house) for row in answering],
     }
@@ -101,13 +99,6 @@ def _quoted_alone(row: Row) -> Row:
     return row.model_copy(update={"documents": tuple(cut)})
 
 
-def _first_sentence(row: Row) -> Row:
-    """The first document alone, cut to its first sentence."""
-    first, *_ = row.documents
-    text = next((s.text for s in sentences(first.text)), first.text)
-    return row.model_copy(update={"documents": (first.model_copy(update={"text": text}),)})
-
-
 def _without_gold(row: Row, house: HousePolicy) -> Row | None:
     """The same question with what answers it taken away; None where something still does."""
     gold = {row.documents[n - 1].document for n in row.gold}
@@ -144,6 +135,3 @@ def _made(row: Row, how: str, documents: Sequence[Document], house: HousePolicy)
 
 FORMS: Sequence[Callable[[Row], Row]] = (_quoted_alone, lambda row: row, _gold_alone)
 """How much of the context a changed copy keeps, in turn."""
-GAPS_CUT = 8
-"""One gap in so many is cut to a sentence. Of answers it is one in five: what is packed for a
-question is seldom one sentence, and then it was found because it answers."""
