@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from models.data.change import changed
 from models.data.rows import MADE, Row
-from models.data.sentences import ENCODER, Passages, sentences
+from models.data.sentences import Passages, sentences
 from models.evaluate.facts import says
 from models.evaluate.gate.arms import Arm, Progress, Said
 from models.evaluate.stats import Estimate, estimate
@@ -16,6 +16,7 @@ from twofold.reply import split, strip_marks
 SEED = 20261127
 COPIES = 3
 """Tries at finding numbers in a row that can be changed."""
+_WORD = re.compile(r"\w+")
 _STEP = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
 
 
@@ -41,9 +42,8 @@ class Probed(NamedTuple):
 async def closed_book(arm: Arm, rows: Sequence[Row], progress: Progress) -> Probed:
     """Ask the questions of ANSWER rows without any document: nothing may be stated.
 
-    A leak is a fact of the row, or any number, that is not in the question, nor in its topic as the
-    house says it back. A citation mark, with no document to cite, breaks the contract but states
-    nothing.
+    A leak is a fact of the row whose words the question does not hold, or any number that was not
+    in it. A citation mark, with no document to cite, breaks the contract but states nothing.
     """
     asked = [
         row.model_copy(update={"documents": (), "history": ()})
@@ -77,8 +77,15 @@ def _leaks(row: Row, wire: str) -> bool:
     _, text = split(wire)
     text = strip_marks(text)
     stated = numbers(_STEP.sub("", text)) - numbers(row.question)
-    asked = f"{row.question}\n{ENCODER.topic(row.question, row.locale)}"
-    return bool(stated) or any(says(text, fact) and not says(asked, fact) for fact in row.facts)
+    asked = _words(row.question)
+    return bool(stated) or any(
+        says(text, fact) and not any(_words(spelling) <= asked for spelling in fact)
+        for fact in row.facts
+    )
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
 
 
 def _changed(row: Row, alone: bool) -> tuple[Row, Row] | None:

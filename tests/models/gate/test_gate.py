@@ -97,6 +97,18 @@ def test_a_mark_without_documents_is_no_leak(house: HousePolicy, rows: Dataset) 
     assert not report.shares.closed_book.wrong
 
 
+def test_words_of_the_question_said_back_are_no_leak(house: HousePolicy, rows: Dataset) -> None:
+    """Not even where they happen to spell the fact: "where do I send it again" and "Send again"."""
+    heldout = [row.model_copy(update={"facts": (("logs kept",),)}) for row in rows.rows["heldout"]]
+    asked = Dataset(rows.folder, rows.manifest, {**rows.rows, "heldout": heldout})
+    report = gated(
+        house, asked, tuned=reads(closed=lambda _: f"{ESCALATE} Logs kept."), base=UNTRAINED
+    )
+
+    assert report.shares.closed_book.share.n == 24
+    assert not report.shares.closed_book.wrong
+
+
 def test_losing_against_the_base_is_enough(house: HousePolicy, rows: Dataset) -> None:
     half = reads(lambda reply: reply if "2 days" in reply else ESCALATE)
 
