@@ -98,8 +98,8 @@ def train(
     seen = steps = 0
     losses: list[float] = []
     while (share := seen / budget) < 1:
-        reached = 1.0 - 1e-9 if args.start else share
-        stage = next(i for i, (until, _) in enumerate(STAGES) if reached < until)
+        reached = (i for i, (until, _) in enumerate(STAGES) if share < until)
+        stage = len(STAGES) - 1 if args.start else next(reached)
         if stage and rng.random() < 0.2:
             stage = rng.randrange(stage)
         batch = next(streams[stage])

@@ -32,13 +32,7 @@ _FRAMES = (
 )
 _ASIDES = (
     *("Hi,", "hello team,", "Quick question:", "thanks!", "We are on the {w} plan.", "Hallo,"),
-    *(
-        "pls",
-        "I read about {w} already.",
-        "a colleague asks:",
-        "Our {w} is set up.",
-        "Before we {w}:",
-    ),
+    *("pls", "I read about {w} already.", "a colleague asks:", "Our {w} is up.", "Before we {w}:"),
     *("Nobody is {w} right now.", "it is about our {w}.", "We had 2 {w} last week.", "Danke!"),
     *("I'm writing a page on {w}.", "just in case,", "asking for {w},", "Wir nutzen {w}."),
     *("We have {n} {w}.", "since {n}", "error {n}", "on {n}", "{n} {w} -", "It is about {n}."),
