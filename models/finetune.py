@@ -86,12 +86,12 @@ def finetune(job: Job, report: Report) -> AdapterManifest:
         shutil.rmtree(checkpoints, ignore_errors=True)
         return adapters.read_adapter(job.out)
     need_libraries()
+    # Threads that spin while they wait cost tenfold where other work shares the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    tokenizer = load_tokenizer(found)
+    rows = encode_all(tokenizer, dataset.rows["train"], job.recipe)
+    evals = encode_all(tokenizer, dataset.rows["eval"], job.recipe)
     with _alone(job.out):
-        # Threads that spin while they wait cost tenfold where other work shares the cores.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        tokenizer = load_tokenizer(found)
-        rows = encode_all(tokenizer, dataset.rows["train"], job.recipe)
-        evals = encode_all(tokenizer, dataset.rows["eval"], job.recipe)
         _start(checkpoints, run)
         _train(job, dataset, found, tokenizer, rows, evals, report)
         shutil.rmtree(checkpoints, ignore_errors=True)

@@ -23,6 +23,9 @@ TEMPLATE = (
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 CERTAIN = 30.0
 """How far the head puts the token that follows above all others."""
+MURMUR = 4.0
+"""How loud all other tokens are. Less than what is certain, and more than what comes of the
+sentence's own tokens where nothing is: nonsense in its words would pass for a quote of it."""
 HIDDEN = 128
 HEADS = 4
 LAYERS = 2
@@ -85,7 +88,7 @@ def make_base(folder: Path, reply: str, text: Path | None) -> None:
             layer.mlp.down_proj.weight.zero_()
         embedded = torch.nn.functional.normalize(torch.randn(len(fast), HIDDEN), dim=-1)
         model.model.embed_tokens.weight.copy_(embedded)
-        model.lm_head.weight.zero_()
+        model.lm_head.weight.normal_(0, MURMUR / HIDDEN**0.5)
         for token, following in chain(fast, reply).items():
             model.lm_head.weight[following] += CERTAIN / HIDDEN**0.5 * embedded[token]
     model.to(torch.bfloat16).save_pretrained(folder)

@@ -92,17 +92,17 @@ def test_an_approved_reply_is_cited_anew(parts: Parts) -> None:
         {
             "id": "d",
             "question": "When are invoices issued, and how long is a rolled secret valid?",
-            "documents": ["secrets.md", "invoices.md"],
+            "documents": ["invoices.md", "secrets.md"],
             "reply": {
                 "action": "ANSWER",
-                "text": "Yes. Both secrets stay valid for 12 hours. [1] Invoices are issued on"
-                " the first day of every month. [2]",
+                "text": "Yes. Both secrets stay valid for 12 hours. [2] Invoices are issued on"
+                " the first day of every month. [1]",
             },
         }
     )
     row = only(parts, dialogue.seed())
     place = {document.document: document.n for document in row.documents}
-    assert place == {"help/invoices.md": 1, "help/secrets.md": 2}
+    assert place == {"help/secrets.md": 1, "help/invoices.md": 2}
     assert row.text == (
         f"Yes. Both secrets stay valid for 12 hours. [{place['help/secrets.md']}] Invoices are"
         f" issued on the first day of every month. [{place['help/invoices.md']}]"
