@@ -131,9 +131,13 @@ def test_what_one_search_found_is_scored_by_the_other_as_well() -> None:
     assert rank({}, {}, {}, {}, asked()) == ()
 
 
-def test_a_passage_below_the_end_of_one_list_keeps_its_score(stack: Stack) -> None:
+def test_a_passage_below_the_end_of_one_list_keeps_its_score(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every candidate that holds a term of the question has its keyword score, and all a cosine."""
-    found = retrieve(asked(), stack)
+    monkeypatch.setattr("services.answer.retrieve.DEPTH", 1)
+    found = retrieve(asked("refund"), stack)  # each search finds another page
+    assert len(found.candidates) == 2
     terms = set(found.keywords.indices)
     for candidate in found.candidates:
         assert candidate.dense != 0
