@@ -19,6 +19,7 @@ METRICS: Final = {
     "over_escalated": "escalated without need",
     "under_escalated": "not escalated though needed",
     "refused": "refused what the sources do not hold",
+    "cites": "answers with a citation",
     "citation_recall": "a gold document cited",
     "citation_precision": "citations of gold documents",
     "supported": "sentences held by what they cite",
@@ -38,12 +39,13 @@ class Judged(NamedTuple):
 
 def judge(row: Row, said: Said, house: HousePolicy) -> Judged:
     header, text = strict(said.wire, house.reason_teams)
-    kept = header is not None and set(marks(text)) <= {d.n for d in row.documents}
     action = header.action if header else None
+    marked = set(marks(text))
+    kept = header is not None and marked <= {d.n for d in row.documents}
     expected = row.expected
     needed = expected.action == "ESCALATE"
     answering = expected.action == "ANSWER"
-    cited = set(marks(text)) & {d.n for d in row.documents}
+    cited = marked & {d.n for d in row.documents}
     gold = set(row.gold)
     figures: dict[str, float | None] = {
         "contract": float(kept),
@@ -55,6 +57,7 @@ def judge(row: Row, said: Said, house: HousePolicy) -> Judged:
         "refused": float(action in ("ESCALATE", "DECLINE"))
         if expected.reason == NOT_IN_SOURCES
         else None,
+        "cites": float(bool(cited)) if kept and action == "ANSWER" else None,
         "citation_recall": float(bool(cited & gold)) if answering and gold else None,
         "citation_precision": len(cited & gold) / len(cited)
         if answering and gold and cited

@@ -8,7 +8,12 @@ from models.evaluate.gate.judge import METRICS, WORSE_HIGH, Judged, cluster
 from models.evaluate.gate.probes import Probed
 from models.evaluate.stats import Estimate, difference
 
-FLOORS: Final[Mapping[str, float]] = {"contract": 0.95, "style": 0.95, "changed_alone": 0.9}
+FLOORS: Final[Mapping[str, float]] = {
+    "contract": 0.95,
+    "style": 0.95,
+    "cites": 0.9,
+    "changed_alone": 0.9,
+}
 """Shares that a release must reach, whatever it is compared with."""
 MOST_LEAKS: Final = 0
 """Closed-book probes that may state a fact."""

@@ -74,6 +74,8 @@ BAD = [
     Bad("over-escalates", reads(lambda reply: ESCALATE), "escalated without need: +1.000"),
     Bad("cites-nothing", reads(lambda r: r.partition(" [")[0]), "a gold document cited: -1.000"),
     Bad("cites-wrongly", reads(lambda r: r.replace("[2]", "[1]")), "citations of gold documents"),
+    # Also where the base cites nothing, so that there is nothing to lose against it.
+    Bad("uncited", reads(lambda r: r.partition(" [")[0]), "answers with a citation: 0.000"),
     Bad("cites-unshown", reads(lambda r: r.replace("[2]", "[7]")), "keeps the reply contract"),
     Bad("no-header", reads(lambda r: r.removeprefix("ANSWER\n")), "keeps the reply contract"),
     Bad("unknown-team", reads(lambda r: r.replace("team=support", "team=pizza")), "contract"),
