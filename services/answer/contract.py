@@ -67,7 +67,7 @@ class Candidate:
 class Evidence:
     """How well the sources seem to cover the question; inputs of the decision, kept in the record.
 
-    `cosine`: best dense score. `fused`: the best candidate's fused score (0..2). `keywords`: best
+    `cosine`: best dense score. `fused`: the best candidate's fused score (0..1.7). `keywords`: best
     BM25 score per question term. `coverage`: share (0..1), weighted by rarity, of the question's
     content words that stand in the packed chunks together; `passage`: in the one chunk that holds
     most. `agreement`: dense and keyword search have the same best document.
