@@ -28,7 +28,10 @@ REPAIRS: Final = (
     *("header_loose", "header_missing", "reason_unknown", "team_wrong"),
     *("escalation_missing", OTHER),
 )
-PROBLEMS: Final = ("uncited", "unsupported", "number", "promise", "banned", "link", OTHER)
+PROBLEMS: Final = (
+    *("uncited", "unsupported", "garbled", "number", "contradicted", "promise", "banned"),
+    OTHER,
+)
 ACTIONS: Final = ("ANSWER", "CLARIFY", "ESCALATE", "DECLINE")
 REFUSALS: Final = (
     *("invalid-input", "not-found", "conflict", "too-large", "forbidden", "overloaded"),

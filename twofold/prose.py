@@ -115,12 +115,12 @@ def squeeze(text: str) -> str:
 
 def numbers(text: str) -> frozenset[str]:
     """The numbers in `text`, thousands separators and currency signs taken off."""
-    found = set()
-    for match in _NUMBER.finditer(text):
-        number = match[0].strip("$€£%")
-        number = re.sub(r"(?<=\d),(?=\d{3}\b)", "", number)
-        found.add(re.sub(r"\.0+$", "", number))
-    return frozenset(found)
+    return frozenset(number(match[0]) for match in _NUMBER.finditer(text))
+
+
+def number(written: str) -> str:
+    """A number without thousands separators, signs of currency and percent, and a last `.0`."""
+    return re.sub(r"\.0+$", "", re.sub(r"(?<=\d),(?=\d{3}\b)", "", written.strip("$€£%")))
 
 
 def _kind_of(line: str, current: BlockKind | None) -> BlockKind:

@@ -8,6 +8,7 @@ from models.data.rows import Document
 from twofold.clients.sparse import Bm25Encoder
 from twofold.prose import BlockKind, Span, blocks, numbers, parts
 from twofold.reply import marks, strip_marks
+from twofold.wording import wording
 
 SUPPORT = 0.5
 """Share of a sentence's content terms that must stand in what it cites: the service's bound."""
@@ -96,11 +97,16 @@ class Passages:
         return len(words & self._words[n]) / len(words) if words else 1.0
 
     def hold(self, cited: Iterable[int], sentence: Sentence) -> bool:
-        """Whether the cited documents hold the sentence's words and its numbers."""
+        """Whether the cited documents hold the sentence's words and numbers, and say that."""
         known = [n for n in cited if n in self.documents]
         if not known or max(self.support(n, sentence.text) for n in known) < SUPPORT:
             return False
-        return sentence.figures <= frozenset().union(*(numbers(self.whole(n)) for n in known))
+        if not sentence.figures <= frozenset().union(*(numbers(self.whole(n)) for n in known)):
+            return False
+        source = wording("\n\n".join(map(self.whole, known)))
+        lined = sentence.kind in ("table", "code")
+        pieces = sentence.text.splitlines() if lined else [sentence.text]
+        return not any(map(source.problem, pieces))
 
     def holder(self, sentence: Sentence, among: Iterable[int]) -> int | None:
         """The document, of those, that holds most of a sentence; the earlier one on a tie."""

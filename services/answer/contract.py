@@ -116,7 +116,7 @@ class Verdict:
     sentence: str
     ok: bool
     problem: str = ""
-    """uncited | unsupported | number | promise | banned | link"""
+    """uncited | unsupported | garbled | number | contradicted | promise | banned"""
 
 
 @dataclass(frozen=True, slots=True)

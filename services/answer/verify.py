@@ -1,8 +1,9 @@
 """After generation: only what the sources support is said, and every mark shows where.
 
-Each sentence that claims something must carry a mark of a packed chunk that holds its numbers and
-most of its words. What fails is taken out; the verdicts are kept in the record. A sentence is
-judged alike in a whole draft and in one that is still being written.
+Each sentence that claims something must carry a mark of a packed chunk that holds most of its words
+and says with them what the sentence says (`twofold.wording`). What fails is taken out; the verdicts
+are kept in the record. A sentence is judged alike in a whole draft and in one that is still being
+written.
 """
 
 import re
@@ -15,6 +16,7 @@ from services.answer.pack import Terms
 from twofold.house import HousePolicy
 from twofold.prose import blocks, numbers, parts, plain
 from twofold.reply import Citation, marks, strip_marks
+from twofold.wording import wording
 
 SUPPORT = 0.5
 """Share of a sentence's content terms that must stand in what it cites."""
@@ -81,6 +83,8 @@ class Verifier:
         own = claim.exempt and self._sources.hold(claim.text)
         text = claim.text if own else _safe(claim.text, self._house)
         bare = strip_marks(text)
+        if not bare.strip() and (self._lead or not self.text):
+            return ""  # marks of a table or code block that was taken out
         cited = {n for n in marks(text) if n in self._sources}
         judged = self._judge(bare, cited, claim.exempt)
         self._verdicts.append(Verdict(bare.strip(), not judged.problem, judged.problem))
@@ -121,7 +125,10 @@ class Verifier:
         elif sources.claims_nothing(bare) and not (cited and sources.checkable(bare)):
             return _Judged("" if sources.numbers_known(bare) else "number")
         holder = None if cited else sources.holder(bare)
-        problem = sources.problem(bare, cited or ({holder} if holder else set()))
+        holders = cited or ({holder} if holder else set())
+        problem = sources.problem(bare, holders) or (
+            "" if self._literal else sources.misread(bare, holders)
+        )
         return _Judged(problem, holder, checked=True)
 
     def _keep(self, lead: str, text: str) -> str:
@@ -204,6 +211,7 @@ class Sources:
         for n in self._texts:
             self._words(n)
             self._figures(n)
+            wording(self._texts[n])
 
     def claims_nothing(self, sentence: str) -> bool:
         return len(self._terms.of(sentence)) < MIN_TERMS or sentence.rstrip().endswith((":", "?"))
@@ -233,6 +241,10 @@ class Sources:
         held = frozenset().union(*(self._figures(n) for n in cited))
         return "" if _figures_of(sentence) <= held else "number"
 
+    def misread(self, sentence: str, cited: Set[int]) -> str:
+        """What the sentence makes of words and numbers that the cited chunks do hold."""
+        return wording("\n\n".join(self._texts[n] for n in sorted(cited))).problem(sentence)
+
     def numbers_known(self, sentence: str) -> bool:
         """Whether any chunk holds every number of the sentence."""
         figures = _figures_of(sentence)
@@ -241,8 +253,14 @@ class Sources:
     def stray_line(self, block: str) -> str:
         """The problem of a table's or code block's first line that no chunk supports."""
         for line in block.splitlines():
-            if not _RULE.match(line) and all(self.problem(line, {n}) for n in self._texts):
+            if _RULE.match(line):
+                continue
+            holders = [n for n in self._texts if not self.problem(line, {n})]
+            if not holders:
                 return "unsupported" if self.numbers_known(line) else "number"
+            misread = [self.misread(line, {n}) for n in holders]
+            if all(misread):
+                return misread[0]
         return ""
 
     def best_span(self, n: int, sentence: str) -> str:
