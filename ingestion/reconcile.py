@@ -12,9 +12,10 @@ from ingestion import lease as leases
 from ingestion.expected import Expected, Replayer, Standing, standings
 from ingestion.lease import Lease
 from ingestion.remove import discard_drafts
+from ingestion.write import embedded
 from twofold import metrics
 from twofold.errors import Conflict
-from twofold.index import Chunk, Embedded
+from twofold.index import Chunk
 from twofold.ledger.models import Document, Source, Version
 from twofold.stack import Stack
 
@@ -171,15 +172,6 @@ class Matcher:
     def _beat(self) -> None:
         if self._heartbeat is not None:
             self._heartbeat()
-
-
-def embedded(stack: Stack, chunks: Sequence[Chunk]) -> list[Embedded]:
-    texts = [chunk.embedded_text for chunk in chunks]
-    vectors = stack.embedder.embed(texts)
-    return [
-        Embedded(chunk, vector, stack.sparse.document(text, chunk.locale))
-        for chunk, text, vector in zip(chunks, texts, vectors, strict=True)
-    ]
 
 
 def adopt(stack: Stack, points: Mapping[int, list[str]]) -> None:

@@ -65,15 +65,20 @@ def embed(stack: Stack, plans: Sequence[Plan], heartbeat: Heartbeat) -> list[Emb
     chunks = [chunk for plan in plans for chunk in plan.fresh]
     points: list[Embedded] = []
     for some in _slices(chunks, EMBED_TEXTS):
-        texts = [chunk.embedded_text for chunk in some]
-        started = time.perf_counter()
-        vectors = stack.embedder.embed(texts)
-        metrics.INGESTION_EMBED_SECONDS.inc(time.perf_counter() - started)
-        for chunk, text, vector in zip(some, texts, vectors, strict=True):
-            sparse = stack.sparse.document(text, chunk.locale)
-            points.append(Embedded(chunk, vector, sparse))
+        points += embedded(stack, some)
         heartbeat()
     return points
+
+
+def embedded(stack: Stack, chunks: Sequence[Chunk]) -> list[Embedded]:
+    """Chunks with both vectors."""
+    started = time.perf_counter()
+    vectors = stack.embedder.embed([chunk.embedded_text for chunk in chunks])
+    metrics.INGESTION_EMBED_SECONDS.inc(time.perf_counter() - started)
+    return [
+        Embedded(chunk, vector, stack.sparse.document(chunk.embedded_text, chunk.locale))
+        for chunk, vector in zip(chunks, vectors, strict=True)
+    ]
 
 
 def draft(stack: Stack, plans: Sequence[Plan]) -> None:

@@ -1,19 +1,21 @@
 """From seeds to rows: ask the service what it packs for each question, and say what is due."""
 
+import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from models.data.plan import Plan
 from models.data.rows import Document, Row
 from models.data.seeds import Cite, Seed
 from models.data.sentences import Passages
-from models.data.target import Answered, target
+from models.data.target import GOLD_NOT_PACKED, NOT_HELD, Answered, cited_anew, target
 from models.evaluate.client import AnswerClient
 from models.evaluate.suite import Turn
 from twofold.house import HousePolicy
 from twofold.prompt import prompt_digest
+from twofold.reply import strip_marks
 from twofold.security import redact
 
 NOT_WHOLE: Final = "a packed passage may not be shown any more"
@@ -34,7 +36,12 @@ async def collect(
     client: AnswerClient, seeds: Iterable[Seed | str], plan: Plan, progress: Callable[[int], None]
 ) -> Built:
     """Ask the service each seed's question, and make a row of what it packed. What was asked is
-    deleted again. Raises UpstreamError."""
+    deleted again. Raises UpstreamError.
+
+    Where the packed passages do not hold a reply that people wrote, those that do take the place of
+    the last: what to write for the right passages is a matter of behaviour, also where retrieval
+    does not find them yet.
+    """
     built = Built()
     seen: set[tuple[str, str, str]] = set()
     for done, seed in enumerate(seeds, start=1):
@@ -42,21 +49,24 @@ async def collect(
         if isinstance(seed, str):
             built.left_out[seed] += 1
             continue
-        answer = await client.chat(seed.body())
-        record = await client.record(answer["answer_id"])
-        packed = await client.packed(answer["answer_id"])
-        await client.forget(answer["conversation_id"])
-        built.fingerprint = record["fingerprint"]
-        key = (seed.question.strip().lower(), repr(seed.history), record["locale"])
+        asked = await _ask(client, seed.body())
+        built.fingerprint, locale = asked.record["fingerprint"], asked.record["locale"]
+        key = (seed.question.strip().lower(), repr(seed.history), locale)
         if key in seen:
             built.left_out[AGAIN] += 1
             continue
-        if len(packed["passages"]) < packed["packed"]:
+        if not asked.whole:
             built.left_out[NOT_WHOLE] += 1
             continue
-        documents = tuple(Document(**passage) for passage in packed["passages"])
-        passages = Passages(documents, record["locale"])
-        made = target(seed, _answered(answer), passages, plan.house, record["locale"])
+        documents = asked.documents
+        answered = _answered(asked.answer)
+        made = target(seed, answered, Passages(documents, locale), plan.house, locale)
+        if made in (GOLD_NOT_PACKED, NOT_HELD) and seed.text:
+            body = {"message": strip_marks(seed.text), "audience": list(seed.audience)}
+            held = await _ask(client, body | ({"locale": seed.locale} if seed.locale else {}))
+            rng = random.Random(f"{plan.seed}:{seed.ref}")  # noqa: S311  not a secret
+            documents = _with_what_holds(seed, documents, held.documents, locale, rng)
+            made = target(seed, answered, Passages(documents, locale), plan.house, locale)
         if isinstance(made, str):
             built.left_out[made] += 1
             continue
@@ -70,7 +80,7 @@ async def collect(
             documents=documents,
             history=seed.history,
             question=seed.question,
-            locale=record["locale"],
+            locale=locale,
             audience=",".join(seed.audience),
             profile=plan.profile,
             prompt=prompt_digest(plan.house, plan.profile),
@@ -81,6 +91,42 @@ async def collect(
         built.rows.append(masked := _masked(row, plan.house))
         built.masked += masked != row
     return built
+
+
+class _Asked(NamedTuple):
+    answer: Mapping[str, Any]
+    record: Mapping[str, Any]
+    documents: tuple[Document, ...]
+    whole: bool
+    """Whether these are all the passages that were packed."""
+
+
+async def _ask(client: AnswerClient, body: dict[str, Any]) -> _Asked:
+    answer = await client.chat(body)
+    record = await client.record(answer["answer_id"])
+    packed = await client.packed(answer["answer_id"])
+    await client.forget(answer["conversation_id"])
+    documents = tuple(Document(**passage) for passage in packed["passages"])
+    return _Asked(answer, record, documents, len(documents) == packed["packed"])
+
+
+def _with_what_holds(
+    seed: Seed,
+    packed: Sequence[Document],
+    found: Sequence[Document],
+    locale: str,
+    rng: random.Random,
+) -> tuple[Document, ...]:
+    """Those of `found` that hold the reply, and as many of `packed` as then have room, in any
+    order."""
+    said = cited_anew(seed.text, seed.cites, Passages(found, locale))
+    marks = set() if isinstance(said, str) else {mark for _, mark in said}
+    needed = [document for document in found if document.n in marks]
+    known = {document.chunk for document in needed}
+    others = [document for document in packed if document.chunk not in known]
+    chosen = [*needed, *others[: max(0, len(packed) - len(needed))]]
+    rng.shuffle(chosen)
+    return tuple(document.model_copy(update={"n": n}) for n, document in enumerate(chosen, 1))
 
 
 def _answered(answer: Mapping[str, Any]) -> Answered:

@@ -53,7 +53,7 @@ def target(
     if not gold:
         return GOLD_NOT_PACKED
     said = (
-        _cited_anew(seed.text, seed.cites, passages)
+        cited_anew(seed.text, seed.cites, passages)
         if seed.text
         else _of_sources(seed, answered, passages, gold)
     )
@@ -87,7 +87,7 @@ def _of_house(seed: Seed, house: HousePolicy, locale: str) -> str:
     return render("ESCALATE", text, Escalation(seed.team, seed.reason))
 
 
-def _cited_anew(text: str, cites: Mapping[int, Cite], passages: Passages) -> list[Marked] | str:
+def cited_anew(text: str, cites: Mapping[int, Cite], passages: Passages) -> list[Marked] | str:
     """A cited reply with each sentence marked by the packed passage that holds it."""
     said: list[Marked] = []
     for sentence in sentences(text):
@@ -118,7 +118,7 @@ def _of_sources(
     """The sentences that carry the key facts: of the service's own verified reply where it has
     them all, else of the gold passages."""
     if answered.action == "ANSWER":
-        said = _cited_anew(answered.text, answered.cites, passages)
+        said = cited_anew(answered.text, answered.cites, passages)
         if not isinstance(said, str):
             own = [(sentence, mark) for sentence, mark in said if mark in gold]
             if chosen := _carrying(own, seed, passages) if seed.facts else own:

@@ -8,6 +8,7 @@ from models.tiny.corpus import invented
 
 _UNITS = ("seconds", "minutes", "hours", "days", "weeks", "months")
 _THINGS = ("messages", "users", "files", "requests", "projects", "keys", "seats", "copies", "rows")
+_ROLES = ("owner", "admin", "member", "billing admin", "viewer", "founder", "developer")
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
@@ -45,12 +46,16 @@ def _duration(rng: random.Random) -> str:
 
 
 def _amount(rng: random.Random) -> str:
-    return f"{rng.choice((rng.randint(2, 99), rng.randint(100, 9999)))} {rng.choice(_THINGS)}"
+    count = rng.choice((rng.randint(2, 99), rng.randint(100, 9999), rng.randint(1, 99) * 10_000))
+    written = f"{count:,}" if rng.random() < 0.5 else str(count)
+    return f"{written} {rng.choice(_THINGS)}" if rng.random() < 0.8 else written
 
 
 def _price(rng: random.Random) -> str:
     cents = rng.choice(("", "", f".{rng.randint(10, 99)}"))
-    return f"${rng.randint(1, 999)}{cents}"
+    whole = rng.choice((rng.randint(1, 99), rng.randint(100, 9999)))
+    price = f"{rng.choice('$$€')}{whole:,}{cents}"
+    return f"up to {price}" if rng.random() < 0.1 else price
 
 
 def _date(rng: random.Random) -> str:
@@ -73,6 +78,33 @@ def _size(rng: random.Random) -> str:
 
 def _place(rng: random.Random) -> str:
     return f"{invented(rng).capitalize()} > {invented(rng).capitalize()}"
+
+
+def _role(rng: random.Random) -> str:
+    return f"{rng.choice(('an', 'the', 'every'))} {rng.choice(_ROLES)}"
+
+
+def _opening(rng: random.Random) -> str:
+    first, last = sorted(rng.sample(range(24), 2))
+    joint = rng.choice((" to ", " - ", " bis "))
+    return f"{first:02d}:{rng.choice((0, 15, 30)):02d}{joint}{last:02d}:00"
+
+
+def _percent(rng: random.Random) -> str:
+    share = rng.choice((str(rng.randint(2, 99)), f"{rng.randint(1, 99)}.{rng.randint(1, 99)}"))
+    return f"{share}{rng.choice(('%', ' %', ' percent'))}"
+
+
+def _dauer(rng: random.Random) -> str:
+    return f"{rng.randint(2, 99)} {rng.choice(('Tage', 'Stunden', 'Minuten', 'Wochen', 'Monate'))}"
+
+
+def _betrag(rng: random.Random) -> str:
+    return f"{rng.choice((rng.randint(1, 99), rng.randint(100, 9999))):,} {rng.choice(('€', '$'))}"
+
+
+def _menge(rng: random.Random) -> str:
+    return f"{rng.randint(2, 999)} {rng.choice(('Nachrichten', 'Personen', 'Dateien', 'Plätze'))}"
 
 
 _KINDS = (
@@ -164,6 +196,95 @@ _KINDS = (
             "where can I see the {a} of {e}",
         ),
     ),
+    _Kind(
+        ("name", "owner", "region", "address", "contact", "password", "schedule"),
+        _role,
+        (
+            "Only {v} can change the {a} of {e}.",
+            "The {a} of {e} is changed by {v}.",
+            "On {e}, {v} may edit the {a}, and nobody else.",
+        ),
+        (
+            "Who can change the {a} of {e}?",
+            "Which role may edit the {a} of {e}?",
+            "am I allowed to change the {a} of {e}",
+            "I want to edit the {a} on {e}, who can do that?",
+        ),
+    ),
+    _Kind(
+        ("chat", "phone line", "desk", "office", "window", "hotline"),
+        _opening,
+        (
+            "The {a} of {e} is open from {v}.",
+            "You reach the {a} of {e} from {v} on working days.",
+            "{e} runs its {a} on weekdays, {v}.",
+        ),
+        (
+            "When is the {a} of {e} open?",
+            "At what time can I reach the {a} of {e}?",
+            "opening hours of the {a}, {e}",
+        ),
+    ),
+    _Kind(
+        ("uptime", "tax", "credit", "share", "saving", "sampling"),
+        _percent,
+        (
+            "The {a} of {e} is {v}.",
+            "We promise {e} a {a} of {v}.",
+            "With {e} you get {v} {a}.",
+        ),
+        (
+            "What {a} does {e} have?",
+            "How high is the {a} of {e}?",
+            "what {a} do you promise for {e}",
+            "{e}: which {a} do we get?",
+        ),
+    ),
+    _Kind(
+        ("Frist", "Sperre", "Testphase", "Sitzung", "Wartezeit", "Aufbewahrung", "Einladung"),
+        _dauer,
+        (
+            "Die {a} von {e} dauert {v}.",
+            "Bei {e} beträgt die {a} {v}.",
+            "Nach {v} endet die {a} bei {e}.",
+            "Die {a} bei {e} gilt {v}.",
+        ),
+        (
+            "Wie lange dauert die {a} von {e}?",
+            "Wie lange gilt die {a} bei {e}?",
+            "Wann endet die {a} bei {e}?",
+            "Wie lang ist bei {e} die {a}?",
+        ),
+    ),
+    _Kind(
+        ("Preis", "Beitrag", "Zuschlag", "Rabatt", "Mindestbetrag"),
+        _betrag,
+        (
+            "Der {a} von {e} ist {v}.",
+            "Für {e} gilt ein {a} von {v}.",
+            "{e} hat einen {a} von {v} im Monat.",
+        ),
+        (
+            "Wie hoch ist der {a} von {e}?",
+            "Was ist der {a} für {e}?",
+            "welchen {a} hat {e}",
+            "Wie viel ist der {a} bei {e} im Monat?",
+        ),
+    ),
+    _Kind(
+        ("Tarif", "Bereich", "Schlüssel", "Zugang", "Kanal"),
+        _menge,
+        (
+            "Der {a} von {e} umfasst {v}.",
+            "Jeder {a} bei {e} erlaubt höchstens {v}.",
+            "Im {a} von {e} sind {v} enthalten.",
+        ),
+        (
+            "Wie viel umfasst der {a} von {e}?",
+            "Was ist im {a} von {e} enthalten?",
+            "Wie viele erlaubt der {a} bei {e}?",
+        ),
+    ),
 )
 
 
@@ -185,16 +306,15 @@ def facts(rng: random.Random, names: Sequence[str], count: int) -> list[Fact]:
 
 def table(rng: random.Random, names: Sequence[str], title: str, count: int) -> Table:
     """At most `count` rows: one for each name, or one for each attribute of the thing `title`."""
-    kinds = rng.sample(_KINDS, rng.randint(1, 3))
-    columns = [(kind, rng.choice(kind.attributes)) for kind in kinds]
+    every = [(kind, attribute) for kind in _KINDS for attribute in kind.attributes]
+    columns = rng.sample(every, rng.randint(1, 4))
     if rng.random() < 0.5:
         things = rng.sample(names, min(len(names), count))
         rows = [_row(rng, name, name, columns) for name in things]
-        return Table(_head((rng.choice(_COLUMNS), *(a for _, a in columns))), rows)
-    every = [(kind, attribute) for kind in _KINDS for attribute in kind.attributes]
+        return Table(_head(rng, (rng.choice(_COLUMNS), *(a for _, a in columns))), rows)
     settings = {a: kind for kind, a in rng.sample(every, min(len(every), count))}
     rows = [_row(rng, a, title, [(kind, a)]) for a, kind in settings.items()]
-    return Table(_head((rng.choice(_COLUMNS), rng.choice(_VALUES))), rows)
+    return Table(_head(rng, (rng.choice(_COLUMNS), rng.choice(_VALUES))), rows)
 
 
 def _row(rng: random.Random, first: str, thing: str, columns: Sequence[tuple[_Kind, str]]) -> Fact:
@@ -206,8 +326,9 @@ def _row(rng: random.Random, first: str, thing: str, columns: Sequence[tuple[_Ki
     return Fact(_line((first[0].upper() + first[1:], *values)), question, values[asked])
 
 
-def _head(cells: Sequence[str]) -> str:
-    return f"{_line([cell[:1].upper() + cell[1:] for cell in cells])}\n|{'---|' * len(cells)}"
+def _head(rng: random.Random, cells: Sequence[str]) -> str:
+    rule = rng.choice(("---|", " --- |")) * len(cells)
+    return f"{_line([cell[:1].upper() + cell[1:] for cell in cells])}\n|{rule}"
 
 
 def _line(cells: Sequence[str]) -> str:

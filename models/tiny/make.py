@@ -40,9 +40,13 @@ STAGES = (
     (0.10, Level(160, documents=1, pieces=2, absent=0.0, facts=0.3)),
     (0.25, Level(288, documents=2, pieces=4, absent=0.1, facts=0.3)),
     (0.55, Level(448, documents=3, pieces=6, absent=0.15, facts=0.25)),
-    (1.00, Level(640, documents=4, pieces=8, absent=0.15, facts=0.2)),
+    (0.85, Level(640, documents=4, pieces=8, absent=0.15, facts=0.3)),
+    (1.00, Level(1024, documents=4, pieces=14, absent=0.15, facts=0.3)),
 )
-"""Up to this share of the tokens, rows of this level; a fifth of them of any easier one."""
+"""Up to this share of the tokens, rows of this level; some of any easier one."""
+NAMES = ("one", "two", "three", "four documents", "long ones")
+EASIER = 0.4
+"""Share of rows from an easier level."""
 BLOCKED = "blocked"
 BLOCK = 128
 """Queries that attention takes at a time."""
@@ -62,6 +66,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="a base to go on with, in the last stage")
+    parser.add_argument("--layers", type=int, help="how many the base to go on with shall have")
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
@@ -72,6 +77,8 @@ def main() -> None:
     if args.start:
         tokenizer = Tokenizer.from_file(str(args.start / "tokenizer.json"))
         model = LlamaForCausalLM.from_pretrained(args.start, dtype=torch.bfloat16)
+        if args.layers:
+            model = _deeper(model, args.layers)
     else:
         tokenizer = tokens.make_tokenizer(_tokenizer_texts(corpus, args.seed), VOCABULARY)
         model = LlamaForCausalLM(_config()).to(torch.bfloat16)
@@ -100,7 +107,7 @@ def train(
     while (share := seen / budget) < 1:
         reached = (i for i, (until, _) in enumerate(STAGES) if share < until)
         stage = len(STAGES) - 1 if args.start else next(reached)
-        if stage and rng.random() < 0.2:
+        if stage and rng.random() < EASIER:
             stage = rng.randrange(stage)
         batch = next(streams[stage])
         loss = _loss(model, body, batch)
@@ -128,7 +135,7 @@ def train(
         "steps": steps,
         "seconds": round(time.monotonic() - start),
         "loss": round(sum(losses[-50:]) / len(losses[-50:]), 4),
-        "replies_right": dict(zip(("one", "two", "three", "four documents"), right, strict=True)),
+        "replies_right": dict(zip(NAMES, right, strict=True)),
     }
 
 
@@ -181,6 +188,27 @@ class _Optimizer:
         with torch.no_grad():
             for used, kept in zip(self._used, self._kept, strict=True):
                 used.copy_(kept)
+
+
+def _deeper(model: LlamaForCausalLM, layers: int) -> LlamaForCausalLM:
+    """The same function with more layers: the new ones, spread evenly, are copies of those before
+    them that add nothing yet (Gong et al. 2019, "Efficient Training of BERT by Progressively
+    Stacking", here with outputs of nought)."""
+    old = model.config.num_hidden_layers
+    config = LlamaConfig(**{**model.config.to_dict(), "num_hidden_layers": layers})
+    deep = LlamaForCausalLM(config).to(torch.bfloat16)
+    deep.model.embed_tokens.load_state_dict(model.model.embed_tokens.state_dict())
+    deep.model.norm.load_state_dict(model.model.norm.state_dict())
+    deep.tie_weights()
+    known = -1
+    for at, layer in enumerate(deep.model.layers):
+        source = at * old // layers
+        layer.load_state_dict(model.model.layers[source].state_dict())
+        if source == known:
+            torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+            torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+        known = source
+    return deep
 
 
 def _loss(model: LlamaForCausalLM, body: Any, batch: Batch) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from models.tiny import facts
 from models.tiny.corpus import COMMON, WORD, Corpus, Mapping, Quotable, Section, invented
+from models.tiny.synonyms import SYNONYMS
 from twofold.clients.sparse import Bm25Encoder
 from twofold.index import Chunk
 from twofold.prompt import Message, documents_block
@@ -48,6 +49,8 @@ TABLES = 0.35
 """Share of documents of invented facts that are a table."""
 MISTYPED = 0.12
 """Share of a question's words that are written otherwise than in the document."""
+REWORDED = 0.3
+"""Share of a question's words with synonyms that are one of these."""
 AGAIN = 3
 """How often each piece may be asked for in one row, in other words each time."""
 BESIDE = 0.3
@@ -182,13 +185,23 @@ def _of_facts(corpus: Corpus, level: Level, rng: random.Random) -> _Made:
 
 
 def _question(piece: _Piece, others: list[str], corpus: Corpus, rng: random.Random) -> str:
-    """As people ask: some words mistyped, now and then with something beside the matter."""
+    """As people ask: in other words, some mistyped, at times with something beside the matter."""
     text = piece.question or _singling_out(piece, others, rng)
+    elsewhere = {word.lower() for other in others for word in WORD.findall(other)}
+    text = WORD.sub(lambda w: _reworded(w[0], elsewhere, rng), text)
     text = WORD.sub(lambda w: _mistyped(w[0], rng) if rng.random() < MISTYPED else w[0], text)
     while rng.random() < BESIDE:
         aside = rng.choice(_ASIDES).format(w=rng.choice(corpus.words), n=facts.figure(rng))
         text = f"{aside} {text}" if rng.random() < 0.7 else f"{text} {aside}"
     return text
+
+
+def _reworded(word: str, elsewhere: set[str], rng: random.Random) -> str:
+    """A synonym, unless it could mean something else that stands in the documents."""
+    others = SYNONYMS.get(word.lower(), frozenset())
+    if not others or others & elsewhere or rng.random() >= REWORDED:
+        return word
+    return rng.choice(sorted(others))
 
 
 def _mistyped(word: str, rng: random.Random) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from models.evaluate.client import AnswerClient
 from services.answer.app import create_app
 from services.answer.pipeline import Parts
 from tests.models.data.shop import collected, ignored, shop
-from tests.services.answer.asking import QUESTION, counted
+from tests.services.answer.asking import QUESTION, counted, with_settings
 from twofold.ledger.models import Conversation
 from twofold.reply import marks, strip_marks
 
@@ -58,6 +59,20 @@ def only(parts: Parts, each: Seed) -> Row:
     assert not built.left_out
     (row,) = built.rows
     return row
+
+
+def test_what_a_reply_that_people_wrote_needs_is_shown_with_it(parts: Parts) -> None:
+    asked = "Where do I find last year's invoices?"
+    said = "Rolling a signing secret keeps both secrets valid for 12 hours. [1]"
+    cites = {1: Cite("secrets.md")}
+    parts = with_settings(parts, context_chunks=1)
+    wrote = Seed("dialogue", "d", asked, "ANSWER", text=said, cites=cites, gold=(cites[1],))
+    row = only(parts, wrote)
+    assert [d.document for d in row.documents] == ["help/secrets.md"]
+    assert (row.text, row.gold) == (said, (1,))
+    invented = replace(wrote, text="Rolling keeps every secret for 90 days. [1]")
+    assert build(parts, invented).left_out == {GOLD_NOT_PACKED: 1}
+    assert counted(parts.stack) == (0, 0)
 
 
 def test_what_was_asked_leaves_nothing_behind(parts: Parts) -> None:
