@@ -62,7 +62,7 @@ def only(parts: Parts, each: Seed) -> Row:
 
 
 def test_what_a_reply_that_people_wrote_needs_is_shown_with_it(parts: Parts) -> None:
-    asked = "Where do I find last year's invoices?"
+    asked = "On which day of every month are invoices issued?"
     said = "Rolling a signing secret keeps both secrets valid for 12 hours. [1]"
     cites = {1: Cite("secrets.md")}
     parts = with_settings(parts, context_chunks=1)
