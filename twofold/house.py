@@ -91,6 +91,8 @@ class Templates(_Model):
     not_in_sources: str
     decline: str
     escalate: str
+    escalate_again: str = ""
+    """For what belongs to what `{team}` has already; empty says `escalate`."""
     unavailable: str = ""
     """Hands over to `{team}` while the help center cannot be searched; empty says `escalate`."""
     consent: str

@@ -17,6 +17,7 @@ class Turn(NamedTuple):
     role: Literal["user", "assistant"]
     text: str
     action: Action | None = None
+    escalation: Escalation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,9 @@ class Decider:
         if best.outcome == "ANSWER":
             why = f"the sources cover it (P={kinds[ANSWERABLE]:.2f})"
             return Decision("ANSWER", None, why, signals)
+        if best.outcome == "CLARIFY" and (to := rules.handed_to(question)) is not None:
+            why = f"too vague to answer (P={kinds[VAGUE]:.2f}): about what was handed over"
+            return Decision("ESCALATE", to, why, signals)
         if best.outcome == "CLARIFY":
             signals["between"] = between(found, evidence)
             why = f"too vague to answer (P={kinds[VAGUE]:.2f}), and the sources do not settle it"
@@ -119,9 +122,9 @@ class Decider:
             decision = self._escalate(GAP, "the sources cannot be searched", {})
         return replace(decision, signals=decision.signals | {"failed": failed})
 
-    def wording(self, decision: Decision, locale: str, now: float) -> str:
+    def wording(self, decision: Decision, question: Question, now: float) -> str:
         """The house's sentences for a decision at `now` (epoch seconds); empty for ANSWER."""
-        say = self._house.say(locale)
+        say = self._house.say(question.locale)
         if decision.action == "ANSWER":
             return ""
         if decision.action == "DECLINE":
@@ -140,10 +143,14 @@ class Decider:
         if decision.escalation is None:
             raise ValueError("an ESCALATE decision carries its team and reason")
         team, reason = decision.escalation
-        template = say.not_in_sources if reason == GAP else say.escalate
+        topic = decision.signals.get("topic")
+        template = say.escalate
         if reason == GAP and "failed" in decision.signals:
-            template = say.unavailable or say.escalate
-        topic = decision.signals.get("topic") or "…"
+            template = say.unavailable or template
+        elif reason == GAP and topic:
+            template = say.not_in_sources
+        elif rules.has_team(question, team):
+            template = say.escalate_again or template
         text = template.format(team=say.teams[team], topic=topic).strip()
         if self._house.hours.open_at(now, team):
             return text

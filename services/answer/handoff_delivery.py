@@ -142,10 +142,20 @@ class Courier:
         with self._ledger.session() as session:
             handoff = session.get(Handoff, due.handoff_id)
             content = handoff.packet if handoff else None
+            earlier = None
+            if content is not None and content.get("follows"):
+                earlier = session.get(Delivery, (content["follows"], due.target))
         if content is None:
             return  # deleted since: there is nothing to tell any more
+        if earlier is not None and earlier.state == "pending":
+            # Nothing was tried: it waits for what it follows.
+            self._note(
+                due, attempts=due.attempts - 1, next_attempt_at=self._clock() + FIRST_PAUSE_S
+            )
+            return
         try:
-            receipt = target.send(self._http, content, due.attempts > 1)
+            thread = earlier.receipt if earlier is not None else ""
+            receipt = target.send(self._http, content, due.attempts > 1, thread)
         except TwofoldError as error:
             self._failed(due, target.kind, error)
             return

@@ -42,13 +42,14 @@ class _Target(BaseModel):
 
 
 class Webhook(_Target):
-    """POSTs the packet, signed as `twofold.security.sign` says, in `Twofold-Signature`."""
+    """POSTs the packet, signed as `twofold.security.sign` says, in `Twofold-Signature`. Where it
+    follows another handoff, `follows` is that one's id."""
 
     kind: Literal["webhook"]
     url: HttpUrl
     secret_env: str
 
-    def send(self, http: httpx.Client, packet: dict[str, Any], again: bool) -> str:
+    def send(self, http: httpx.Client, packet: dict[str, Any], again: bool, thread: str) -> str:  # noqa: ARG002
         body = orjson.dumps({"type": "handoff", "attempted_before": again, "handoff": packet})
         headers = {
             "Content-Type": "application/json",
@@ -60,7 +61,8 @@ class Webhook(_Target):
 
 
 class Zendesk(_Target):
-    """Creates a ticket whose `external_id` is the handoff's id. `url`: https://you.zendesk.com."""
+    """Creates a ticket whose `external_id` is the handoff's id; what follows one becomes an
+    internal note of its ticket. `url`: https://you.zendesk.com."""
 
     kind: Literal["zendesk"]
     url: HttpUrl
@@ -68,9 +70,12 @@ class Zendesk(_Target):
     token_env: str
     tags: tuple[str, ...] = ("twofold",)
 
-    def send(self, http: httpx.Client, packet: dict[str, Any], again: bool) -> str:
+    def send(self, http: httpx.Client, packet: dict[str, Any], again: bool, thread: str) -> str:
         tickets = str(self.url).rstrip("/") + "/api/v2/tickets"
         login = httpx.BasicAuth(f"{self.email}/token", _secret(self.token_env))
+        if thread:
+            self._note(http, f"{tickets}/{thread}", packet, again, login)
+            return thread
         if again and (known := self._known(http, tickets, packet["handoff_id"], login)):
             return known
         ticket = {
@@ -88,6 +93,24 @@ class Zendesk(_Target):
         made = _post(http, tickets + ".json", body, headers, login)
         return _id(lambda: made.json()["ticket"]["id"])
 
+    def _note(
+        self,
+        http: httpx.Client,
+        ticket: str,
+        packet: dict[str, Any],
+        again: bool,
+        login: httpx.Auth,
+    ) -> None:
+        note = as_text(packet)
+        if again:
+            said = _checked(lambda: http.get(f"{ticket}/comments.json", auth=login))
+            held = _read(lambda: [each["body"] for each in said.json()["comments"]])
+            if any(packet["handoff_id"] in body for body in held):
+                return
+        body = orjson.dumps({"ticket": {"comment": {"body": note, "public": False}}})
+        headers = {"Content-Type": "application/json"}
+        _checked(lambda: http.put(f"{ticket}.json", content=body, headers=headers, auth=login))
+
     def _known(self, http: httpx.Client, tickets: str, id: str, login: httpx.Auth) -> str:
         params = {"external_id": id}
         found = _checked(lambda: http.get(tickets + ".json", params=params, auth=login))
@@ -95,14 +118,15 @@ class Zendesk(_Target):
 
 
 class Slack(_Target):
-    """Posts a message to a channel, as a bot with the scope `chat:write`."""
+    """Posts a message to a channel, as a bot with the scope `chat:write`; what follows one, as a
+    reply to it."""
 
     kind: Literal["slack"]
     channel: str
     token_env: str
     url: HttpUrl = HttpUrl(SLACK)
 
-    def send(self, http: httpx.Client, packet: dict[str, Any], again: bool) -> str:
+    def send(self, http: httpx.Client, packet: dict[str, Any], again: bool, thread: str) -> str:
         # Slack has no key against duplicates: a lost reply may post twice, and says so.
         lead = "(sent again) " if again else ""
         blocks = [
@@ -115,6 +139,7 @@ class Slack(_Target):
         body = orjson.dumps(
             {
                 "channel": self.channel,
+                **({"thread_ts": thread} if thread else {}),
                 "text": escape(lead + subject(packet)),
                 "blocks": blocks,
                 "unfurl_links": False,
@@ -143,9 +168,10 @@ class Target(Protocol):
     @property
     def name(self) -> str: ...
     def wants(self, workspace: str, team: str) -> bool: ...
-    def send(self, http: httpx.Client, packet: dict[str, Any], again: bool) -> str:
-        """Deliver; what the target calls it. `again`: it may have arrived before. Raises Refused,
-        or SetupError where a credential is missing."""
+    def send(self, http: httpx.Client, packet: dict[str, Any], again: bool, thread: str) -> str:
+        """Deliver; what the target calls it. `again`: it may have arrived before. `thread`: what
+        the target calls the handoff that this one follows, or "". Raises Refused, or SetupError
+        where a credential is missing."""
         ...
 
 
@@ -227,7 +253,11 @@ def _checked(ask: Any) -> httpx.Response:
 
 
 def _id(read: Any) -> str:
+    return str(_read(read))
+
+
+def _read(read: Any) -> Any:
     try:
-        return str(read())
+        return read()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused("The target answered what is not its documented shape.") from error

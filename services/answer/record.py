@@ -25,7 +25,7 @@ from twofold.errors import NotFound, Unavailable
 from twofold.index import PUBLIC
 from twofold.ledger import Ledger, versions_at
 from twofold.ledger.models import Answer, Citation, Conversation, Handoff
-from twofold.reply import ACTIONS
+from twofold.reply import ACTIONS, Escalation
 
 SLOW = "The ledger took too long. Ask again in a moment."
 REMEMBERED = 20
@@ -45,19 +45,27 @@ def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
                 " start one."
             )
         rows = session.execute(
-            select(Answer.question, Answer.text, Answer.action, Answer.audience)
+            select(
+                Answer.question,
+                Answer.text,
+                Answer.action,
+                Answer.team,
+                Answer.reason,
+                Answer.audience,
+            )
             .where(Answer.conversation_id == conversation.id)
             .order_by(Answer.created_at.desc())
             .limit(REMEMBERED)
         ).all()
     visible = ask.audiences | {PUBLIC}
     turns: list[Turn] = []
-    for question, text, action, audience in reversed(rows):
+    for question, text, action, team, reason, audience in reversed(rows):
         if not visible.issuperset(audience):
             continue
         turns.append(Turn("user", question))
         known = next(name for name in ACTIONS if name == action)
-        turns.append(Turn("assistant", text, known))
+        to = Escalation(team, reason) if team and reason else None
+        turns.append(Turn("assistant", text, known, to))
     return tuple(turns)
 
 
@@ -136,6 +144,7 @@ def record(
                         "question": question.asked,
                         "why": decision.why,
                         "locale": question.locale,
+                        "follows": _followed(session, conversation.id, decision.escalation.team),
                     },
                     created_at=now,
                 )
@@ -144,6 +153,16 @@ def record(
         if time.monotonic() > until:
             raise Unavailable(SLOW)
     metrics.KNOWLEDGE_SUPERSEDED.inc(superseded)
+
+
+def _followed(session: Session, conversation: str, team: str) -> str | None:
+    """The handoff by which the team has the conversation already."""
+    return session.scalar(
+        select(Handoff.id)
+        .where(Handoff.conversation_id == conversation, Handoff.team == team)
+        .order_by(Handoff.created_at)
+        .limit(1)
+    )
 
 
 def _superseded(session: Session, answered: Answered) -> bool:

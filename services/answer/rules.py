@@ -8,6 +8,7 @@ from typing import NamedTuple
 from services.answer.contract import Question, Turn
 from services.answer.costs import GRAVE
 from twofold.house import HousePolicy
+from twofold.reply import Escalation
 
 FIRM = GRAVE | {"person_requested"}
 """Reasons whose rules the classifier cannot overrule."""
@@ -110,6 +111,18 @@ def only_courteous(question: Question) -> bool:
     return _COURTESY.fullmatch(text) is not None
 
 
+def handed_to(question: Question) -> Escalation | None:
+    """Where our last message handed the conversation, if it did."""
+    last = question.history[-1] if question.history else None
+    return last.escalation if last is not None and last.action == "ESCALATE" else None
+
+
+def has_team(question: Question, team: str) -> bool:
+    """Whether the team has the conversation already."""
+    given = (turn.escalation for turn in question.history if turn.action == "ESCALATE")
+    return any(to is not None and to.team == team for to in given)
+
+
 def consent_asked(house: HousePolicy, history: Sequence[Turn]) -> str | None:
     """The reason that our last message asked consent for."""
     last = next((turn for turn in reversed(history) if turn.role == "assistant"), None)
@@ -144,7 +157,7 @@ def _failed(house: HousePolicy, turn: Turn) -> bool:
     handed_over = tuple(
         template.partition("{")[0]
         for say in house.templates.values()
-        for template in (say.escalate, say.unavailable)
+        for template in (say.escalate, say.escalate_again, say.unavailable)
         if template
     )
     return turn.action == "ESCALATE" and not turn.text.startswith(handed_over)

@@ -121,7 +121,7 @@ class Ladder:
         return Told(decision, self._wording(decision, seen), step, draft, verified)
 
     def _wording(self, decision: Decision, seen: Seen) -> str:
-        return self.decider.wording(decision, seen.question.locale, self.clock())
+        return self.decider.wording(decision, seen.question, self.clock())
 
     def _times(self, until: float) -> dict[str, float]:
         left = until - time.monotonic()

@@ -86,7 +86,7 @@ class Telling:
         """The model fell silent after the customer read a part of it: a person takes over."""
         verified = self._verifier.verified()
         decision = gap(self._seen, why, self._house, self._decider)
-        closing = self._decider.wording(decision, self._seen.question.locale, now)
+        closing = self._wording(decision, now)
         return self._as_told(decision, f"{verified.text}\n\n{closing}", verified)
 
     def tried(self, outcome: Outcome) -> list[Tried]:
@@ -147,4 +147,4 @@ class Telling:
         return decision.action == "CLARIFY" and "consent" not in decision.signals and "?" in text
 
     def _wording(self, decision: Decision, now: float) -> str:
-        return self._decider.wording(decision, self._seen.question.locale, now)
+        return self._decider.wording(decision, self._seen.question, now)

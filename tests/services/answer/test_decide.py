@@ -16,7 +16,7 @@ from services.answer.rules import amounts
 from twofold.clients.embedder import Embedder, MiniLM
 from twofold.house import load_house
 from twofold.index import Chunk, Scope, SparseVector
-from twofold.reply import Action
+from twofold.reply import Action, Escalation
 
 HOUSE = load_house(Path(__file__).parents[3] / "examples" / "brackwater" / "house.yaml")
 STRONG = Evidence(0.72, fused=1.9, keywords=2.2, coverage=0.9, passage=0.8, agreement=True)
@@ -45,6 +45,9 @@ def decider(embedder: Embedder) -> Decider:
 def asking(text: str, *history: Turn, standalone: str = "", locale: str = "en") -> Question:
     scope = Scope("default", int(MONDAY_NOON), frozenset())
     return Question(text, standalone or text, locale, scope, None, history)
+
+
+HERE = asking("whatever it was")
 
 
 def decide(
@@ -199,7 +202,7 @@ def test_a_vague_question_may_name_what_it_could_mean(decider: Decider, embedder
     evidence = Evidence(0.2, fused=0.9, keywords=0.6, coverage=0.6, passage=0.6)
     decision = decide(decider, embedder, asking("the limit"), evidence)
     assert decision.action == "CLARIFY"
-    assert "“Limits of each plan”" in decider.wording(decision, "en", MONDAY_NOON)
+    assert "“Limits of each plan”" in decider.wording(decision, HERE, MONDAY_NOON)
 
 
 ASKED_BACK = Turn("assistant", HOUSE.templates["en"].clarify, "CLARIFY")
@@ -259,7 +262,7 @@ def test_thanks_get_no_answer_and_call_nobody(
     for history in ((), (ANSWERED,), (ASKED_BACK, MORE, NOT_FOUND)):
         decision = decide(decider, embedder, asking(text, *history), STRONG)
         assert (decision.action, decision.escalation) == ("CLARIFY", None)
-        said = decider.wording(decision, "en", MONDAY_NOON)
+        said = decider.wording(decision, HERE, MONDAY_NOON)
         assert said == HOUSE.templates["en"].courtesy
         # It is no failure of ours, so it makes no row of failures longer.
         talk = (*history, Turn("user", text), Turn("assistant", said, "CLARIFY"))
@@ -290,6 +293,37 @@ def test_a_yes_to_a_hand_over_that_asked_nothing_calls_nobody_again(
     assert decide(decider, embedder, asking("yes please", TAKEN), WEAK).action == "CLARIFY"
 
 
+BILLED = Escalation("billing", "billing_dispute")
+HANDED = (
+    Turn("user", "I was charged twice this month"),
+    Turn("assistant", "This needs a person.", "ESCALATE", BILLED),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "to", "again"),
+    [
+        ("Your invoice charged us for a plan we do not have", BILLED, True),
+        ("any news?", BILLED, True),
+        ("and our account was hacked", Escalation("security", "account_takeover"), False),
+    ],
+)
+def test_what_belongs_to_a_hand_over_is_added_to_it(
+    text: str, to: Escalation, again: bool, decider: Decider, embedder: Embedder
+) -> None:
+    question = asking(text, *HANDED)
+    decision = decide(decider, embedder, question, WEAK)
+    assert (decision.action, decision.escalation) == ("ESCALATE", to)
+    say = HOUSE.templates["en"]
+    template = say.escalate_again if again else say.escalate
+    said = decider.wording(decision, question, MONDAY_NOON)
+    assert said == template.strip().format(team=say.teams[to.team])
+    # It is no failure either.
+    talk = (*question.history, Turn("user", text), Turn("assistant", said, "ESCALATE", to))
+    plain = asking("How do I replay a delivery?", *talk)
+    assert decide(decider, embedder, plain, STRONG).action == "ANSWER"
+
+
 @pytest.fixture(scope="module")
 def asking_first(embedder: Embedder) -> Decider:
     angry = HOUSE.reasons["angry_customer"].model_copy(update={"consent": True})
@@ -302,7 +336,7 @@ ANGRY = "Your support is a complete joke"
 
 def test_consent_is_asked_once(asking_first: Decider, embedder: Embedder) -> None:
     first = decide(asking_first, embedder, asking(ANGRY), STRONG)
-    asked = asking_first.wording(first, "en", MONDAY_NOON)
+    asked = asking_first.wording(first, HERE, MONDAY_NOON)
     assert (first.action, first.escalation) == ("CLARIFY", None)
     assert "our support team" in asked
     history = (Turn("user", ANGRY), Turn("assistant", asked, "CLARIFY"))
@@ -317,14 +351,14 @@ def test_wording_follows_the_clock_and_the_language(decider: Decider, embedder: 
     legal = decide(decider, embedder, asking("we will sue you"), STRONG)
     outage = decide(decider, embedder, asking("Your API is down"), STRONG)
     en, de = HOUSE.templates["en"], HOUSE.templates["de"]
-    assert en.off_hours in decider.wording(legal, "en", SUNDAY_NOON)
-    assert en.off_hours not in decider.wording(legal, "en", MONDAY_NOON)
-    assert en.off_hours not in decider.wording(outage, "en", SUNDAY_NOON)
-    german = decider.wording(legal, "de", SUNDAY_NOON)
+    assert en.off_hours in decider.wording(legal, HERE, SUNDAY_NOON)
+    assert en.off_hours not in decider.wording(legal, HERE, MONDAY_NOON)
+    assert en.off_hours not in decider.wording(outage, HERE, SUNDAY_NOON)
+    german = decider.wording(legal, asking("Hallo", locale="de"), SUNDAY_NOON)
     assert "unser Rechtsteam" in german
     assert german.endswith(de.off_hours)
     answer = decide(decider, embedder, asking("How do I roll a signing secret?"), STRONG)
-    assert decider.wording(answer, "en", MONDAY_NOON) == ""
+    assert decider.wording(answer, HERE, MONDAY_NOON) == ""
 
 
 def test_a_gap_says_what_was_looked_for(decider: Decider, embedder: Embedder) -> None:
@@ -335,7 +369,7 @@ def test_a_gap_says_what_was_looked_for(decider: Decider, embedder: Embedder) ->
         question,
         Evidence(0.42, fused=1.2, keywords=0.8, coverage=0.3, passage=0.2),
     )
-    text = decider.wording(decision, "en", MONDAY_NOON)
+    text = decider.wording(decision, HERE, MONDAY_NOON)
     assert "Kafka" in text
     assert "<" not in text
     assert "//" not in text

@@ -256,6 +256,70 @@ def test_a_slack_message_has_the_documented_shape(call: Client, parts: Parts) ->
     assert only(call)["deliveries"][0]["receipt"] == reply["ts"]
 
 
+MORE = "They hacked my account again and my account was hacked twice"
+
+
+def escalate_twice(call: Client) -> list[Any]:
+    """One conversation, handed to one team twice; what is listed, oldest first."""
+    first = escalate(call)
+    escalate(call, message=MORE, conversation_id=first["conversation_id"])
+    listed: list[Any] = call("GET", "/v1/handoffs").json()["handoffs"]
+    return listed[::-1]
+
+
+def test_what_follows_a_handoff_waits_for_it_and_goes_to_its_ticket(
+    call: Client, parts: Parts
+) -> None:
+    first, second = escalate_twice(call)
+    assert (first["packet"]["follows"], second["packet"]["follows"]) == (None, first["id"])
+    nothing = httpx.Response(200, json={"tickets": []})
+    made = httpx.Response(201, json={"ticket": {"id": 7}})
+    receiver = Receiver(httpx.ConnectError("down"), nothing, made)
+    post = Post(parts, receiver, ZENDESK)
+    for _ in range(3):
+        post.round(later=3600)
+    assert [r.method for r in receiver.got] == ["POST", "GET", "POST", "PUT"]
+    assert receiver.got[-1].url.path == "/api/v2/tickets/7.json"
+    comment = receiver.body()["ticket"]["comment"]
+    assert comment["public"] is False
+    assert MORE in comment["body"]
+    assert {each["receipt"] for h in escalated(call) for each in h["deliveries"]} == {"7"}
+
+
+def test_a_note_that_has_arrived_is_not_written_twice(call: Client, parts: Parts) -> None:
+    _, second = escalate_twice(call)
+    held = httpx.Response(200, json={"comments": [{"body": f"x {second['id']}"}]})
+    made = httpx.Response(201, json={"ticket": {"id": 7}})
+    receiver = Receiver(made, httpx.ReadTimeout("slow"), held)
+    post = Post(parts, receiver, ZENDESK)
+    for _ in range(3):
+        post.round(later=3600)
+    assert [r.method for r in receiver.got] == ["POST", "PUT", "GET"]
+    assert {h["state"] for h in escalated(call)} == {"delivered"}
+
+
+def test_what_follows_a_slack_message_is_a_reply_to_it(call: Client, parts: Parts) -> None:
+    escalate_twice(call)
+    receiver = Receiver(httpx.Response(200, json={"ok": True, "ts": "15.02"}))
+    post = Post(parts, receiver, SLACK)
+    for _ in range(2):
+        post.round(later=3600)
+    threads = [json.loads(r.content).get("thread_ts") for r in receiver.got]
+    assert threads == [None, "15.02"]
+
+
+def test_another_team_gets_a_handoff_of_its_own(call: Client) -> None:
+    first = escalate(call)
+    other = escalate(call, message="We will sue you", conversation_id=first["conversation_id"])
+    assert other["escalation"]["team"] == "legal"
+    assert [h["packet"]["follows"] for h in escalated(call)] == [None, None]
+
+
+def escalated(call: Client) -> list[Any]:
+    found: list[Any] = call("GET", "/v1/handoffs").json()["handoffs"]
+    return found
+
+
 REFUSALS = [
     pytest.param(SLACK, httpx.Response(200, json={"ok": False, "error": "no_such"}), id="slack ok"),
     pytest.param(SLACK, httpx.Response(200, text="<html>"), id="slack not JSON"),
