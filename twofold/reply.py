@@ -1,11 +1,14 @@
 """The reply contract: what a reply is, how it stands on the wire, and how it is read back.
 
-On the wire a reply is one header line, then Markdown:
+On the wire a reply is one header line, and after ANSWER and CLARIFY its text in Markdown:
+
+    ANSWER
+    Refunds up to the limit arrive within 5 business days. [1]
 
     ESCALATE [team=billing reason=refund_over_limit]
-    A person in billing decides refunds above the limit. [1]
 
-The action is known before the first word, so routing never depends on prose. `grammar()` gives the
+The house policy has the words for ESCALATE and DECLINE, so that nobody has to trust a model's. The
+action is known before the first word, so routing never depends on prose. `grammar()` gives the
 grammar that a model server constrains decoding with; `ReplyParser` survives a reply that was not.
 """
 
@@ -17,6 +20,8 @@ from typing import Literal, NamedTuple
 Action = Literal["ANSWER", "CLARIFY", "ESCALATE", "DECLINE"]
 ACTIONS: tuple[Action, ...] = ("ANSWER", "CLARIFY", "ESCALATE", "DECLINE")
 
+SILENT: frozenset[Action] = frozenset(("ESCALATE", "DECLINE"))
+"""Actions whose words are the house's: what a model writes after them is read by nobody."""
 MAX_HEADER = 200
 """Characters after which a first line cannot be a header any more."""
 
@@ -137,11 +142,10 @@ def parse(wire: str, reasons: Mapping[str, str], fallback: str) -> tuple[Header,
     return parser.header, text.strip(), parser.repairs
 
 
-def render(action: Action, text: str, escalation: Escalation | None = None) -> str:
+def render(action: Action, text: str = "", escalation: Escalation | None = None) -> str:
     """The wire form: what training rows hold and what `parse` reads back."""
-    if escalation is None:
-        return f"{action}\n{text}"
-    return f"{action} [team={escalation.team} reason={escalation.reason}]\n{text}"
+    who = f" [team={escalation.team} reason={escalation.reason}]" if escalation else ""
+    return f"{action}{who}\n{text}" if text else f"{action}{who}"
 
 
 def split(wire: str) -> tuple[Header | None, str]:
@@ -156,21 +160,22 @@ def split(wire: str) -> tuple[Header | None, str]:
 
 
 def strict(wire: str, reasons: Mapping[str, str]) -> tuple[Header | None, str]:
-    """As `split`, but None also for a team or reason that is not the house's, or without a text.
-    `reasons`: reason -> team."""
+    """As `split`, but None also for a team or reason that is not the house's, or where a text is
+    missing. `reasons`: reason -> team."""
     header, text = split(wire)
-    who = header.escalation if header else None
-    known = bool(text) and (who is None or reasons.get(who.reason) == who.team)
-    return (header if known else None), text
+    if header is None or not (text or header.action in SILENT):
+        return None, text
+    who = header.escalation
+    return (header if who is None or reasons.get(who.reason) == who.team else None), text
 
 
 def grammar(reasons: Mapping[str, str]) -> str:
     """GBNF of every valid reply under a house policy with these reasons (reason -> team)."""
     pairs = " | ".join(f'"team={team} reason={reason}"' for reason, team in reasons.items())
     return (
-        "root ::= header text\n"
-        'header ::= plain "\\n" | "ESCALATE [" who "]\\n"\n'
-        'plain ::= "ANSWER" | "CLARIFY" | "DECLINE"\n'
+        "root ::= spoken | silent\n"
+        'spoken ::= ("ANSWER" | "CLARIFY") "\\n" text\n'
+        'silent ::= "DECLINE" | "ESCALATE [" who "]"\n'
         f"who ::= {pairs}\n"
         "text ::= [^\\x00]+\n"
     )

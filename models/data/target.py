@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 from models.data.seeds import Cite, Seed
-from models.data.sentences import ENCODER, Passages, Sentence, joined, sentences
+from models.data.sentences import Passages, Sentence, joined, sentences
 from models.evaluate.facts import says
 from twofold import prose
-from twofold.house import NOT_IN_SOURCES, HousePolicy
+from twofold.house import NOT_IN_SOURCES as GAP
+from twofold.house import HousePolicy
 from twofold.prose import Span, blocks, items, parts, plain, squeeze
 from twofold.reply import Escalation, render
 
@@ -65,26 +66,19 @@ def target(
     return Target(render("ANSWER", text), tuple(sorted(gold & {mark for _, mark in said})))
 
 
-def gap(question: str, house: HousePolicy, locale: str) -> str:
-    """The wire reply where nothing that is shown answers: in the house's words."""
-    team = house.reasons[NOT_IN_SOURCES].team
-    say = house.say(locale)
-    topic = ENCODER.topic(question, locale)
-    text = say.not_in_sources.format(team=say.teams[team], topic=topic).strip()
-    return render("ESCALATE", text, Escalation(team, NOT_IN_SOURCES))
+def gap(house: HousePolicy) -> str:
+    """The wire reply where nothing that is shown answers."""
+    return render("ESCALATE", escalation=Escalation(house.reasons[GAP].team, GAP))
 
 
 def _of_house(seed: Seed, house: HousePolicy, locale: str) -> str:
-    """The house's sentence, as the service says it; only what to ask back may be others' words."""
-    say = house.say(locale)
-    if seed.action == "DECLINE":
-        return render("DECLINE", say.decline.strip())
+    """The header alone where the house has the words; what to ask back is its sentence, or what
+    people asked."""
     if seed.action == "CLARIFY":
-        return render("CLARIFY", (seed.text if "?" in seed.text else say.clarify).strip())
-    if seed.reason == NOT_IN_SOURCES:
-        return gap(seed.question, house, locale)
-    text = say.escalate.format(team=say.teams[seed.team]).strip()
-    return render("ESCALATE", text, Escalation(seed.team, seed.reason))
+        asked = seed.text if "?" in seed.text else house.say(locale).clarify
+        return render("CLARIFY", asked.strip())
+    who = Escalation(seed.team, seed.reason) if seed.action == "ESCALATE" else None
+    return render(seed.action, escalation=who)
 
 
 def cited_anew(text: str, cites: Mapping[int, Cite], passages: Passages) -> list[Marked] | str:

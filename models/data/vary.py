@@ -126,7 +126,7 @@ def _made(row: Row, how: str, documents: Sequence[Document], house: HousePolicy)
             "documents": tuple(
                 d.model_copy(update={"n": n}) for n, d in enumerate(documents, start=1)
             ),
-            "target": gap(row.question, house, row.locale),
+            "target": gap(house),
             "gold": (),
             "facts": (),
         }

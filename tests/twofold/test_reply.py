@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.reply import Action, Escalation, ReplyParser, grammar, marks, parse, render
+from twofold.reply import Action, Escalation, ReplyParser, grammar, marks, parse, render, strict
 
 REASONS = {"not_in_sources": "support", "legal_threat": "legal", "data_request": "privacy"}
 
@@ -14,7 +14,8 @@ texts = st.text(st.characters(exclude_categories=["C"], include_characters="\n")
 escalations = st.sampled_from([Escalation(team, reason) for reason, team in REASONS.items()])
 replies = st.one_of(
     st.tuples(st.sampled_from(["ANSWER", "CLARIFY", "DECLINE"]), texts, st.none()),
-    st.tuples(st.just("ESCALATE"), texts, escalations),
+    st.tuples(st.just("ESCALATE"), st.one_of(texts, st.just("")), escalations),
+    st.just(("DECLINE", "", None)),
 )
 
 
@@ -94,6 +95,22 @@ def test_the_grammar_names_every_pair_and_no_other() -> None:
     rules = grammar(REASONS)
     assert '"team=legal reason=legal_threat"' in rules
     assert rules.count("reason=") == len(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("wire", "kept"),
+    [
+        ("ANSWER\nYes. [1]", True),
+        ("ANSWER", False),
+        ("CLARIFY\n", False),
+        ("DECLINE", True),
+        ("ESCALATE [team=legal reason=legal_threat]", True),
+        ("ESCALATE [team=support reason=legal_threat]", False),
+        ("ESCALATE", False),
+    ],
+)
+def test_only_what_the_model_has_the_words_for_needs_a_text(wire: str, kept: bool) -> None:
+    assert (strict(wire, REASONS)[0] is not None) == kept
 
 
 def test_marks_are_read_in_order() -> None:

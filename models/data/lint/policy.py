@@ -8,7 +8,7 @@ from models.data.lint.findings import Finding, Place
 from models.data.rows import Row
 from models.data.sentences import Passages, sentences
 from twofold.house import HousePolicy
-from twofold.reply import marks
+from twofold.reply import SILENT, marks
 
 _URL = re.compile(r"https?://[^\s<>)\]`]*[^\s<>)\]`.,;:!?]")
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -32,7 +32,7 @@ def _broken(row: Row, house: HousePolicy) -> Iterator[str]:
             yield f"the house has no reason {reason!r}"
         elif house.reasons[reason].team != team:
             yield f"{reason} is for {house.reasons[reason].team}, not for {team}"
-    if not text:
+    if not text and header.action not in SILENT:
         yield "it says nothing after its header"
     yield from unstylish(text, house, "\n".join(document.text for document in row.documents))
     stray = sorted({n for n in marks(text) if not 1 <= n <= len(row.documents)})

@@ -139,7 +139,7 @@ def test_german_nouns_are_no_names_and_german_numbers_are_numbers() -> None:
         ("ESCALATE\nA person takes over.", "is no header"),
         ("ESCALATE [team=legal reason=bad_mood]\nA person takes over.", "no reason 'bad_mood'"),
         ("ESCALATE [team=sales reason=legal_threat]\nA person.", "is for legal, not for sales"),
-        ("DECLINE\n", "says nothing"),
+        ("CLARIFY\n", "says nothing"),
         ("ANSWER\nGreat question: logs are kept for 30 days. [1]", "house bans"),
         ("ANSWER\nI have refunded your plan within 30 days. [1]", "promises"),
         ("ANSWER\nThe plan keeps logs for days. [1]" + " [1]" * 130, "the house allows 120"),
@@ -152,6 +152,11 @@ def test_german_nouns_are_no_names_and_german_numbers_are_numbers() -> None:
 def test_a_broken_reply_is_found(target: str, reason: str) -> None:
     reasons = [each.reason for each in found(case(target)) if each.concern == "policy"]
     assert any(re.search(reason, each) for each in reasons), reasons
+
+
+@pytest.mark.parametrize("target", ["DECLINE", "ESCALATE [team=legal reason=legal_threat]"])
+def test_a_reply_that_the_house_has_the_words_for_needs_none(target: str) -> None:
+    assert found(case(target)) == []
 
 
 def test_a_good_reply_is_left_alone() -> None:
