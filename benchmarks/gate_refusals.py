@@ -32,7 +32,7 @@ from twofold.prompt import prompt_digest
 from twofold.reply import strip_marks
 
 WORK = demo.HOME / "refusals"
-EPOCHS = 3
+EPOCHS = 1
 """Fewer than the demo's: what is bad about these adapters is learnt soon."""
 HOUSE = demo.EXAMPLE / "house.yaml"
 
@@ -59,7 +59,7 @@ def over_escalating(row: Row, house: HousePolicy) -> list[Row]:
     """Four answers in five become hand-overs."""
     if row.expected.action != "ANSWER" or crc32(row.parent.encode()) % 5 == 0:
         return [row]
-    return [row.model_copy(update={"target": gap(row.question, house, row.locale), "gold": ()})]
+    return [row.model_copy(update={"target": gap(house), "gold": ()})]
 
 
 def uncited(row: Row, _: HousePolicy) -> list[Row]:

@@ -103,7 +103,10 @@ def _changed(row: Row, alone: bool) -> tuple[Row, Row] | None:
 
 
 def _alone(row: Row) -> Row | None:
-    """The row with one document of one sentence, the one that states its facts."""
+    """The row with one document of one sentence, the one that states its facts; None for a
+    follow-up, which asks nothing without the turns before it."""
+    if row.history:
+        return None
     for sentence in sentences(row.text):
         stated = tuple(fact for fact in row.facts if says(sentence.text, fact))
         holder = Passages(row.documents, row.locale).holder(sentence, sentence.marks)
@@ -113,7 +116,6 @@ def _alone(row: Row) -> Row | None:
                 update={
                     "ref": f"{row.ref}{MADE}alone",
                     "documents": (document,),
-                    "history": (),
                     "target": f"ANSWER\n{sentence.rendered(1)}",
                     "gold": (1,),
                     "facts": stated,
