@@ -64,7 +64,7 @@ def build_command(
     ] = False,
     perturb: Annotated[
         int, typer.Option(min=0, help="Copies of each answer with other numbers.")
-    ] = 3,
+    ] = 2,
     seed: Annotated[int, typer.Option(help="Splits and copies follow from it.")] = 7,
     as_json: AsJson = False,
 ) -> None:

@@ -8,11 +8,11 @@ from twofold.house import HousePolicy
 from twofold.prompt import Profile
 
 WANTED: Final[Mapping[str, float]] = {
-    "escalate": 0.15,
-    "not_in_sources": 0.12,
-    "closed": 0.05,
+    "escalate": 0.2,
+    "not_in_sources": 0.08,
+    "closed": 0.04,
     "clarify": 0.06,
-    "decline": 0.06,
+    "decline": 0.08,
 }
 """Kind of row -> the share of a split that it should have; the rest answers."""
 EVAL_SHARE: Final = 0.12
@@ -24,7 +24,7 @@ class Plan:
 
     house: HousePolicy
     profile: Profile = "tuned"
-    copies: int = 3
+    copies: int = 2
     seed: int = 7
     wanted: Mapping[str, float] = field(default_factory=lambda: dict(WANTED))
     eval_share: float = EVAL_SHARE

@@ -133,5 +133,5 @@ def _made(row: Row, how: str, documents: Sequence[Document], house: HousePolicy)
     )
 
 
-FORMS: Sequence[Callable[[Row], Row]] = (_quoted_alone, lambda row: row, _gold_alone)
-"""How much of the context a changed copy keeps, in turn."""
+FORMS: Sequence[Callable[[Row], Row]] = (lambda row: row, _quoted_alone, _gold_alone)
+"""How much of the context a row keeps, and its first, second, ... changed copy, in turn."""

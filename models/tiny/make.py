@@ -78,7 +78,7 @@ def main() -> None:
         tokenizer = Tokenizer.from_file(str(args.start / "tokenizer.json"))
         model = LlamaForCausalLM.from_pretrained(args.start, dtype=torch.bfloat16)
         if args.layers:
-            model = _deeper(model, args.layers)
+            model = deeper(model, args.layers)
     else:
         tokenizer = tokens.make_tokenizer(_tokenizer_texts(corpus, args.seed), VOCABULARY)
         model = LlamaForCausalLM(_config()).to(torch.bfloat16)
@@ -190,16 +190,14 @@ class _Optimizer:
                 used.copy_(kept)
 
 
-def _deeper(model: LlamaForCausalLM, layers: int) -> LlamaForCausalLM:
+def deeper(model: LlamaForCausalLM, layers: int) -> LlamaForCausalLM:
     """The same function with more layers: the new ones, spread evenly, are copies of those before
     them that add nothing yet (Gong et al. 2019, "Efficient Training of BERT by Progressively
     Stacking", here with outputs of nought)."""
     old = model.config.num_hidden_layers
     config = LlamaConfig(**{**model.config.to_dict(), "num_hidden_layers": layers})
     deep = LlamaForCausalLM(config).to(torch.bfloat16)
-    deep.model.embed_tokens.load_state_dict(model.model.embed_tokens.state_dict())
-    deep.model.norm.load_state_dict(model.model.norm.state_dict())
-    deep.tie_weights()
+    deep.load_state_dict(model.state_dict(), strict=False)  # all but the layers stands as it did
     known = -1
     for at, layer in enumerate(deep.model.layers):
         source = at * old // layers
