@@ -115,7 +115,7 @@ def published(bad: Bad, recipe: Path) -> str:
     os.environ["TWOFOLD_HOUSE"] = str(bad.house)
     demo.step(
         "train", "train", folder, "--base", BASE, "--recipe", recipe, "--out", adapter,
-        python=demo.TRAIN,
+        python=demo.TRAIN, more=demo.ONE_THREAD,
     )  # fmt: skip
     os.environ["TWOFOLD_HOUSE"] = str(HOUSE)
     return demo.step("publish", "model", "publish", adapter).strip().splitlines()[-1]

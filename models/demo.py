@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,20 @@ QUIET = {
     "DO_NOT_TRACK": "1",
 }
 """One GiB of cache, no core of its own, nobody called."""
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+"""For training in small matrices: a second thread waits more than it works, and memory that is
+given back to the system has to be fetched again at the next step. 1.5 times as fast."""
 QUESTIONS = (
     "How many endpoints do I get on Creek?",
     "Somebody else logged into our account, please help!",
     "What is the capital of Peru?",
 )
+NOTHING: Mapping[str, str] = {}
 minutes: dict[str, float] = {}
 """How long each step took."""
 
@@ -56,7 +65,7 @@ def main() -> None:
     folder = ADAPTERS / time.strftime("brackwater-%Y%m%d-%H%M%S")
     step(
         "train", "train", DATASET, "--base", BASE, "--recipe", "tiny-cpu", "--out", folder,
-        python=TRAIN,
+        python=TRAIN, more=ONE_THREAD,
     )  # fmt: skip
     name = step("publish", "model", "publish", folder).strip().splitlines()[-1]
     with vllm():
@@ -87,7 +96,11 @@ def environment() -> dict[str, str]:
 
 
 def step(
-    name: str, *command: str | Path, python: str | Path = sys.executable, fine: int = 0
+    name: str,
+    *command: str | Path,
+    python: str | Path = sys.executable,
+    fine: int = 0,
+    more: Mapping[str, str] = NOTHING,
 ) -> str:
     """Run `twofold COMMAND`, note how long it took, and give its standard output; the rest is seen
     as it comes. Another exit code than 0 or `fine` ends the demo with that code."""
@@ -95,7 +108,7 @@ def step(
     print(f"\n==> {name}: twofold {' '.join(map(str, command))}", file=sys.stderr, flush=True)
     done = subprocess.run(  # noqa: S603
         [python, "-m", "twofold", *map(str, command)],
-        stdout=subprocess.PIPE, text=True, check=False,
+        stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, **more},
     )  # fmt: skip
     minutes[name] = minutes.get(name, 0.0) + (time.monotonic() - begun) / 60
     if done.returncode not in (0, fine):
