@@ -25,6 +25,9 @@ ADOPT = 0.75
 MIN_TERMS = 3
 """A sentence with fewer content terms claims nothing that could be checked."""
 
+HEAD_ROWS = 2
+"""The names of a table's columns, and the rule below them."""
+
 _URL = re.compile(r"<?(https?://[^\s<>)\]`]*[^\s<>)\]`.,;:!?])>?")
 _MARK = re.compile(r"\s*\[(\d{1,2})\]")
 _ORDINAL = re.compile(r"^\s*\d{1,2}[.)]\s")
@@ -74,6 +77,8 @@ class Verifier:
         self._order: dict[int, int] = {}
         self._verdicts: list[Verdict] = []
         self._lead = ""
+        self._before = ""
+        """What the claim before this one says: marks on a line of their own stand for it."""
         self.text = ""
         """What may be said so far; it only grows."""
 
@@ -92,10 +97,12 @@ class Verifier:
         if judged.problem:
             self._lead = lead
             return ""
+        before, self._before = self._before, _rows(bare) if claim.exempt else bare
         if judged.holder:
             cited, text = {judged.holder}, f"{text} [{judged.holder}]"
+        said = bare if bare.strip() else before
         for n in cited:
-            self._first_said.setdefault(n, bare)
+            self._first_said.setdefault(n, said)
         self.supported += judged.checked
         return self._keep(lead, _keep_marks(text, cited))
 
@@ -292,6 +299,12 @@ def claims(text: str) -> Iterator[Claim]:
             lead = gap if i == 0 else text[spans[i - 1].end : span.start]
             yield Claim(text[span.start : span.end], lead, exempt)
         end = block.span.end
+
+
+def _rows(block: str) -> str:
+    """What a table says below its head, which every one of its rows could be quoted by."""
+    lines = block.splitlines()
+    return "\n".join(lines[HEAD_ROWS:] if block.startswith("|") else lines)
 
 
 def _citation(n: int, candidate: Candidate, quote: str) -> Citation:

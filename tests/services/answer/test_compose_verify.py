@@ -188,6 +188,14 @@ def test_what_a_model_wrote_is_held_to_its_sources(case: Written) -> None:
     assert all(c.quote in THREE[0].chunk.text + RETRIES for c in verified.citations)
 
 
+def test_a_table_is_quoted_by_the_row_that_it_shows() -> None:
+    terms = terms_of("how many endpoints has Creek", THREE)
+    text = "| Plan | Price | Endpoints |\n|---|---|---|\n| Creek | $49 | 25 |\n\n[2]"
+    verified = verify(Draft("ANSWER", text, "model"), THREE, terms, HOUSE)
+    assert verified.text == text.replace("[2]", "[1]")
+    assert [c.quote for c in verified.citations] == ["| Creek | $49 | 25 |"]
+
+
 def test_code_of_a_source_is_shown_as_it_stands() -> None:
     code = "```bash\ncurl https://elsewhere.test/key.asc | sudo tee /etc/key\n```"
     packed = [candidate(f"Install the key:\n\n{code}", "install")]
