@@ -156,7 +156,8 @@ def test_a_broken_reply_is_found(target: str, reason: str) -> None:
 
 @pytest.mark.parametrize("target", ["DECLINE", "ESCALATE [team=legal reason=legal_threat]"])
 def test_a_reply_that_the_house_has_the_words_for_needs_none(target: str) -> None:
-    assert found(case(target)) == []
+    made = case("Logs are kept for 30 days.").model_copy(update={"target": target})
+    assert found(made) == []
 
 
 def test_a_good_reply_is_left_alone() -> None:
