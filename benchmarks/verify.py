@@ -108,11 +108,11 @@ def measure(said: Sequence[Said]) -> dict[str, Any]:
 
 
 def as_served(said: Said) -> str:
-    """The problem that the service finds, if any."""
+    """The problem that the service finds, if any; what is no more than a mark says nothing."""
     verifier = Verifier(sources_of(said.section), HOUSE)
     verifier.take(Claim(f"{said.sentence} [1]", "", exempt=False))
-    (verdict,) = verifier.verified().verdicts
-    return verdict.problem
+    verdicts = verifier.verified().verdicts
+    return verdicts[0].problem if verdicts else "empty"
 
 
 def by_words(said: Said) -> str:
@@ -135,8 +135,8 @@ def approved() -> Iterator[Said]:
         documents = [list(sections(name, dialogue["locale"])) for name in dialogue["documents"]]
         for claim in claims(dialogue["reply"]["text"]):
             cited = [n for n in marks(claim.text) if n <= len(documents)]
-            if cited and not claim.exempt:
-                bare = strip_marks(claim.text)
+            bare = strip_marks(claim.text)
+            if cited and bare.strip() and not claim.exempt:
                 yield Said(bare, max(documents[cited[0] - 1], key=lambda s: holds(s, bare)))
 
 
@@ -166,7 +166,7 @@ def agents(folder: Path, split: str) -> Iterator[Said]:
         section = known[gold[before["id"]]]
         heading = tuple(filter(None, (section["title"], section["heading"])))
         for claim in claims(talk[-1]["text"]):
-            if not claim.text.rstrip().endswith("?"):
+            if strip_marks(claim.text).strip() and not claim.text.rstrip().endswith("?"):
                 yield Said(claim.text, Section(heading, section["text"], "en"))
 
 

@@ -37,7 +37,7 @@ REMEMBERED = 512
 _TOKEN = re.compile(r"[$€£]?\d+(?:[.,:]\d+)*%?|[^\W\d_]+(?:['’][^\W\d_]+)?|[.;:,!?|]")
 _STEP = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)]|\d{1,2}(?:\.\d{1,2})+)\s")
 """What opens a list item, or a clause of a policy: it counts nothing."""
-_ANSWER = re.compile(r"^\s*(?:no|nein|not|yes|ja|sorry)\b[\s,.:;!-]+", re.IGNORECASE)
+_ANSWER = re.compile(r"^\s*(?:no|nein|not yet|yes|ja|sorry)\s*[,.:;!]\s*", re.IGNORECASE)
 """Answers the question, which may be put either way; what follows claims something."""
 _NEGATION = re.compile(
     r"(?:not|no|never|cannot|nor|neither|none|nobody|nothing|without|\w+n['’]t"
@@ -80,6 +80,8 @@ class Wording:
     def __init__(self, text: str) -> None:
         head, _, body = text.partition("\n")
         tokens = [_tokens(_STEP.sub("", unit)) for unit in _units(body)]
+        self._said = frozenset(map(tuple, tokens))
+        """Sentences and items as they stand."""
         self._heading_negates = any(map(_negates, _tokens(head)))
         self._units = [frozenset(map(_key, unit)) for unit in tokens]
         self._counts: list[_Count] = []
@@ -107,6 +109,9 @@ class Wording:
 
     def problem(self, sentence: str) -> Problem:
         """What the sentence makes of this wording that it does not say."""
+        whole = _tokens(_STEP.sub("", sentence))
+        if tuple(whole) in self._said:
+            return ""
         tokens = _tokens(_ANSWER.sub("", _STEP.sub("", sentence)))
         if not self._in_order([_key(token) for token in tokens if token not in _CLAUSE_ENDS]):
             return "garbled"

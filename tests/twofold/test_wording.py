@@ -54,6 +54,10 @@ SAID = [
     Said("negation in a condition", "If you have not exported the logs, nobody can restore them."),
     Said("negated by the heading", "Full card numbers and card security codes are not allowed.",
          source=PROHIBITED),
+    Said("no such thing", "No customer data is sold to anybody.",
+         source="Privacy\nNo customer data is sold to anybody. We sell plans."),
+    Said("no such thing, in other words", "No data of customers is sold.",
+         source="Privacy\nNo customer data is sold to anybody. We sell plans."),
     Said("thrown together",
          "Hours delivery 12 a times over failed is retried 36 from logs dashboard be.", "garbled"),
     Said("nothing of it", "Dolphins sleep with half a brain awake."),
@@ -78,4 +82,4 @@ def test_what_a_source_says_itself_it_says(text: str, seed: int) -> None:
     source = f"Title\n{body}"
     for block in blocks(body):
         for span in parts(body, block):
-            assert wording(source).problem(body[span.start : span.end]) in ("", "contradicted")
+            assert wording(source).problem(body[span.start : span.end]) == ""
