@@ -46,12 +46,18 @@ SETTLED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """What the message says of itself, before any source is looked at."""
+class Reading:
+    """What the message says of itself, before any source is looked at.
 
-    intent: dict[str, float]
-    rules: tuple[rules.Rule, ...]
-    signals: dict[str, Any] = field(default_factory=dict)
+    `settled` is what no source could change: hand over, decline, or a courtesy. None means look for
+    an answer.
+    """
+
+    question: Question
+    settled: Decision | None
+    intent: Mapping[str, float] = field(default_factory=dict)
+    matched: tuple[rules.Rule, ...] = ()
+    signals: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Decider:
@@ -65,40 +71,47 @@ class Decider:
         self._topics = _any_of(house.topics)
         self._vector_of = lru_cache(maxsize=64)(lambda text: embedder.embed([text])[0])
 
-    def before(self, question: Question, vector: npt.NDArray[np.float32] | None) -> Decision | None:
-        """What no source could change: hand over, or decline. None means look for an answer.
+    def read(self, question: Question, vector: npt.NDArray[np.float32] | None) -> Reading:
+        """Rules and classifier on the message.
 
         `vector` is that of `question.standalone`, (d,); without one only the rules are heard.
         """
-        return self._by_words(question) or self._by_intent(question, self._read(question, vector))
+        settled = self._by_words(question)
+        if settled is not None:
+            return Reading(question, settled)
+        intent = {PLAIN: 1.0} if vector is None else self._intent(question, vector)
+        matched = rules.matching(self._house, question)
+        signals: dict[str, Any] = {"intent": _rounded(intent)}
+        if matched:
+            signals["rules"] = {rule.reason: rule.on for rule in matched}
+        amount = max(rules.amounts(question.asked), default=None)
+        if amount is not None:
+            signals["amount"] = amount
+        weighed = self._weighed(question, intent, matched, amount)
+        reading = Reading(question, None, weighed, matched, signals)
+        return replace(reading, settled=self._by_intent(reading))
 
-    def after(
-        self,
-        question: Question,
-        found: Found,
-        evidence: Evidence,
-        before: Decision | None,
-    ) -> Decision:
+    def after(self, reading: Reading, found: Found, evidence: Evidence) -> Decision:
         """The final word, for a reply maker that cannot judge for itself."""
-        if before is not None:
-            return before
-        reading = self._read(question, found.vector)
+        if reading.settled is not None:
+            return reading.settled
+        question = reading.question
         seen = clues(question, found, evidence)
         fits = likelihoods(seen)
         kinds = _weigh(reading.intent, fits)
         best, second, *_ = choices(kinds, self._house.reasons)
-        reading.signals.update(
-            evidence={name: round(value, 4) for name, value in zip(CLUES, seen, strict=True)},
-            fits=_rounded(fits),
-            kinds=_rounded(kinds),
-        )
+        read: dict[str, Any] = {
+            **reading.signals,
+            "evidence": {name: round(value, 4) for name, value in zip(CLUES, seen, strict=True)},
+            "fits": _rounded(fits),
+            "kinds": _rounded(kinds),
+        }
+        if best.outcome in self._house.reasons and best.outcome != GAP:
+            return self._hand_over(best, second, replace(reading, signals=read))
+        signals = _with_costs(read, best, second)
         if best.outcome == GAP:
-            reading.signals["topic"] = self.topic(question)
             why = f"about us, but the sources do not cover it (P={kinds[GAP]:.2f})"
-            return self._escalate(GAP, why, _with_costs(reading.signals, best, second))
-        if best.outcome in self._house.reasons:
-            return self._hand_over(best, second, question, reading)
-        signals = _with_costs(reading.signals, best, second)
+            return self._escalate(GAP, why, signals | {"topic": self.topic(question)})
         if best.outcome == "ANSWER":
             why = f"the sources cover it (P={kinds[ANSWERABLE]:.2f})"
             return Decision("ANSWER", None, why, signals)
@@ -117,7 +130,7 @@ class Decider:
 
         `failed` names what does not answer; it may be the embedder, so no text is embedded.
         """
-        decision = self.before(question, None)
+        decision = self.read(question, None).settled
         if decision is None:
             decision = self._escalate(GAP, "the sources cannot be searched", {})
         return replace(decision, signals=decision.signals | {"failed": failed})
@@ -178,43 +191,42 @@ class Decider:
             return self._escalate(limits.failures_reason, why, {"failures": failures})
         return None
 
-    def _by_intent(self, question: Question, reading: _Reading) -> Decision | None:
+    def _by_intent(self, reading: Reading) -> Decision | None:
         """A reason of the house, where that costs least even if the sources held an answer."""
-        kinds = {ANSWERABLE: 0.0} | reading.intent
+        kinds = {ANSWERABLE: 0.0, **reading.intent}
         kinds[ANSWERABLE] = kinds.pop(PLAIN, 0.0)
         best, second, *_ = choices(kinds, self._house.reasons)
         if best.outcome not in self._house.reasons or best.outcome == GAP:
             return None
-        return self._hand_over(best, second, question, reading)
+        return self._hand_over(best, second, reading)
 
-    def _read(self, question: Question, vector: npt.NDArray[np.float32] | None) -> _Reading:
-        intent = {PLAIN: 1.0} if vector is None else self._intent(question, vector)
-        known = frozenset(intent)
-        matched = rules.matching(self._house, question)
-        signals: dict[str, Any] = {"intent": _rounded(intent)}
-        if matched:
-            signals["rules"] = {rule.reason: rule.on for rule in matched}
-        amount = max(rules.amounts(question.asked), default=None)
-        if amount is not None:
-            signals["amount"] = amount
-            limits = self._house.limits
-            if amount <= limits.money and limits.money_reason in intent:
-                intent[limits.money_reason] = 0.0
-        elif self._house.limits.money_reason in intent:
-            intent[self._house.limits.money_reason] *= NO_AMOUNT
+    def _weighed(
+        self,
+        question: Question,
+        intent: Mapping[str, float],
+        matched: Sequence[rules.Rule],
+        amount: float | None,
+    ) -> dict[str, float]:
+        """What the classifier says, corrected by what the words say."""
+        limits, weighed = self._house.limits, dict(intent)
+        if limits.money_reason in weighed:
+            if amount is None:
+                weighed[limits.money_reason] *= NO_AMOUNT
+            elif amount <= limits.money:
+                weighed[limits.money_reason] = 0.0
         for rule in matched:
             # A reason that the classifier never learned has none to overrule its rules.
-            firm = rule.firm or rule.reason not in known
-            least = max(intent.get(rule.reason, 0.0), RULE_FLOOR[firm])
-            intent[rule.reason] = least * (STRONG_RULE if firm else WEAK_RULE)
+            firm = rule.firm or rule.reason not in intent
+            least = max(weighed.get(rule.reason, 0.0), RULE_FLOOR[firm])
+            weighed[rule.reason] = least * (STRONG_RULE if firm else WEAK_RULE)
         refused = rules.consent_refused(self._house, question)
         if refused is not None:
-            intent[refused] = 0.0
+            weighed[refused] = 0.0
         if self._topics is not None and self._topics.search(question.standalone):
-            intent[OFF_TOPIC] = intent.get(OFF_TOPIC, 0.0) * TOPIC_WORD
+            weighed[OFF_TOPIC] = weighed.get(OFF_TOPIC, 0.0) * TOPIC_WORD
         if question.standalone != question.asked:
-            intent[VAGUE] = intent.get(VAGUE, 0.0) * SETTLED
-        return _Reading(_normal(intent), matched, signals)
+            weighed[VAGUE] = weighed.get(VAGUE, 0.0) * SETTLED
+        return _normal(weighed)
 
     def _intent(self, question: Question, vector: npt.NDArray[np.float32]) -> dict[str, float]:
         """Reasons are read off the last message, its subject off the conversation."""
@@ -233,16 +245,14 @@ class Decider:
         found = self._model.of(features([text], vector[np.newaxis])[0])
         return _normal({kind: p * self._shift[kind] for kind, p in found.items()})
 
-    def _hand_over(
-        self, best: Choice, second: Choice, question: Question, reading: _Reading
-    ) -> Decision:
+    def _hand_over(self, best: Choice, second: Choice, reading: Reading) -> Decision:
         reason = best.outcome
         signals = _with_costs(reading.signals, best, second)
-        rule = next((rule for rule in reading.rules if rule.reason == reason), None)
+        rule = next((rule for rule in reading.matched if rule.reason == reason), None)
         why = f"reads as {reason} (P={reading.intent.get(reason, 0.0):.2f})"
         if rule is not None:
             why = f"rule of {reason} on {rule.on!r}"
-        asked = rules.consent_asked(self._house, question.history)
+        asked = rules.consent_asked(self._house, reading.question.history)
         if self._house.reasons[reason].consent and not asked:
             return Decision("CLARIFY", None, f"{why}; consent first", signals | {"consent": reason})
         return self._escalate(reason, why, signals)
@@ -289,5 +299,6 @@ def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
     return {name: round(p, 4) for name, p in numbers.items() if p >= 0.005}
 
 
-def _with_costs(signals: dict[str, Any], best: Choice, second: Choice) -> dict[str, Any]:
-    return signals | {"costs": _rounded({best.outcome: best.cost, second.outcome: second.cost})}
+def _with_costs(signals: Mapping[str, Any], best: Choice, second: Choice) -> dict[str, Any]:
+    costs = _rounded({best.outcome: best.cost, second.outcome: second.cost})
+    return {**signals, "costs": costs}

@@ -172,10 +172,10 @@ def _weigh(question: Question, found: Found, parts: Parts, watch: Watch) -> Seen
         settings = parts.stack.settings
         packed, evidence = pack(found, terms, settings.context_chunks, settings.context_chars)
     with watch.step("decide"):
-        rules = parts.decider.before(question, found.vector)
-        verdict = parts.decider.after(question, found, evidence, rules)
+        reading = parts.decider.read(question, found.vector)
+        verdict = parts.decider.after(reading, found, evidence)
     sources = Sources(packed, terms)
-    seen = Seen(question, found, packed, terms, sources, evidence, rules, verdict)
+    seen = Seen(question, found, packed, terms, sources, evidence, reading.settled, verdict)
     watch.found(seen)
     return seen
 

@@ -6,8 +6,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, insert, select, update
 
 from services.answer.contract import (
     Ask,
@@ -85,79 +84,83 @@ def record(
     """Raises Unavailable past `until` (time.monotonic): the asker has been refused by then, and
     will ask again; what was written is taken back."""
     now = time.time()
-    with ledger.session() as session:
-        conversation = session.get(Conversation, answered.conversation_id)
-        if conversation is None:
-            conversation = Conversation(
-                id=answered.conversation_id,
-                workspace=ask.workspace,
-                customer=ask.customer,
-                created_at=now,
-                last_at=now,
-            )
-            session.add(conversation)
-        conversation.last_at = now
-        session.flush()  # before the answer, which refers to it
-        session.add(
-            Answer(
-                id=answered.answer_id,
-                workspace=ask.workspace,
-                conversation_id=conversation.id,
-                created_at=now,
-                question=question.asked,
-                standalone=question.standalone,
-                audience=sorted(ask.audiences),
-                locale=question.locale,
-                as_of=question.scope.as_of,
-                action=decision.action,
-                team=decision.escalation.team if decision.escalation else None,
-                reason=decision.escalation.reason if decision.escalation else None,
-                text=answered.text,
-                served_by=answered.served_by,
-                profile=draft.profile if draft else "none",
-                prompt_tokens=draft.prompt_tokens if draft else 0,
-                completion_tokens=draft.completion_tokens if draft else 0,
-                fingerprint=fingerprint,
-                retrieved=[_scores(c) for c in found.candidates],
-                packed=[c.chunk.id for c in packed],
-                verdicts=[asdict(v) for v in verified.verdicts],
-                signals=decision.signals | {"why": decision.why, "stale": found.stale},
-                timings={step: round(s * 1000, 3) for step, s in answered.timings.items()},
-                citations=[
-                    Citation(answer_id=answered.answer_id, **_row(c)) for c in answered.citations
-                ],
-            )
+    # Statements of Core: the mapped classes took half of the milliseconds that recording costs.
+    with ledger.engine.begin() as connection:
+        _conversation(connection, ask, answered.conversation_id, now)
+        connection.execute(
+            insert(Answer),
+            {
+                "id": answered.answer_id,
+                "workspace": ask.workspace,
+                "conversation_id": answered.conversation_id,
+                "created_at": now,
+                "question": question.asked,
+                "standalone": question.standalone,
+                "audience": sorted(ask.audiences),
+                "locale": question.locale,
+                "as_of": question.scope.as_of,
+                "action": decision.action,
+                "team": decision.escalation.team if decision.escalation else None,
+                "reason": decision.escalation.reason if decision.escalation else None,
+                "text": answered.text,
+                "served_by": answered.served_by,
+                "profile": draft.profile if draft else "none",
+                "prompt_tokens": draft.prompt_tokens if draft else 0,
+                "completion_tokens": draft.completion_tokens if draft else 0,
+                "fingerprint": fingerprint,
+                "retrieved": [_scores(c) for c in found.candidates],
+                "packed": [c.chunk.id for c in packed],
+                "verdicts": [asdict(v) for v in verified.verdicts],
+                "signals": decision.signals | {"why": decision.why, "stale": found.stale},
+                "timings": {step: round(s * 1000, 3) for step, s in answered.timings.items()},
+            },
         )
-        session.flush()
-        superseded = not ask.evaluation and _superseded(session, answered)
-        if decision.action == "ESCALATE" and decision.escalation and not ask.evaluation:
-            session.add(
-                Handoff(
-                    id=str(uuid4()),
-                    workspace=ask.workspace,
-                    conversation_id=conversation.id,
-                    answer_id=answered.answer_id,
-                    team=decision.escalation.team,
-                    reason=decision.escalation.reason,
-                    state="pending",
-                    packet={
-                        "question": question.asked,
-                        "why": decision.why,
-                        "locale": question.locale,
-                        "follows": _followed(session, conversation.id, decision.escalation.team),
-                    },
-                    created_at=now,
-                )
+        if answered.citations:
+            connection.execute(
+                insert(Citation),
+                [{"answer_id": answered.answer_id, **asdict(c)} for c in answered.citations],
             )
-            session.flush()
+        superseded = not ask.evaluation and _superseded(connection, answered)
+        if decision.action == "ESCALATE" and decision.escalation and not ask.evaluation:
+            team = decision.escalation.team
+            packet = {
+                "question": question.asked,
+                "why": decision.why,
+                "locale": question.locale,
+                "follows": _followed(connection, answered.conversation_id, team),
+            }
+            connection.execute(
+                insert(Handoff),
+                {
+                    "id": str(uuid4()),
+                    "workspace": ask.workspace,
+                    "conversation_id": answered.conversation_id,
+                    "answer_id": answered.answer_id,
+                    "team": team,
+                    "reason": decision.escalation.reason,
+                    "state": "pending",
+                    "packet": packet,
+                    "created_at": now,
+                },
+            )
         if time.monotonic() > until:
             raise Unavailable(SLOW)
     metrics.KNOWLEDGE_SUPERSEDED.inc(superseded)
 
 
-def _followed(session: Session, conversation: str, team: str) -> str | None:
+def _conversation(connection: Connection, ask: Ask, id: str, now: float) -> None:
+    """There from its first answer on; and again, where it was deleted while this one was made."""
+    if ask.conversation_id is not None:
+        known = update(Conversation).where(Conversation.id == id).values(last_at=now)
+        if connection.execute(known).rowcount:
+            return
+    row = {"id": id, "workspace": ask.workspace, "customer": ask.customer}
+    connection.execute(insert(Conversation), {**row, "created_at": now, "last_at": now})
+
+
+def _followed(connection: Connection, conversation: str, team: str) -> str | None:
     """The handoff by which the team has the conversation already."""
-    return session.scalar(
+    return connection.scalar(
         select(Handoff.id)
         .where(Handoff.conversation_id == conversation, Handoff.team == team)
         .order_by(Handoff.created_at)
@@ -165,13 +168,13 @@ def _followed(session: Session, conversation: str, team: str) -> str | None:
     )
 
 
-def _superseded(session: Session, answered: Answered) -> bool:
+def _superseded(connection: Connection, answered: Answered) -> bool:
     """Whether a version that is cited has ceased to apply since it was found."""
     cited = {(each.document_id, each.version) for each in answered.citations}
     documents = list({document for document, _ in cited})
-    applying = set(versions_at(session, documents, None).items()) if documents else set()
+    applying = set(versions_at(connection, documents, None).items()) if documents else set()
     if answered.as_of is not None and not cited <= applying:
-        applying |= set(versions_at(session, documents, answered.as_of).items())
+        applying |= set(versions_at(connection, documents, answered.as_of).items())
     return not cited <= applying
 
 
@@ -185,7 +188,3 @@ def _scores(candidate: Candidate) -> dict[str, Any]:
         "fused": round(candidate.fused, 4),
         "score": round(candidate.score, 4),
     }
-
-
-def _row(citation: Any) -> dict[str, Any]:
-    return asdict(citation)

@@ -56,7 +56,7 @@ def decide(
     vector = embedder.embed([question.standalone])[0]
     texts = ["Limits of each plan.", "Roll a signing secret.", "Replay a delivery."]
     found = Found(tuple(candidate(text) for text in texts), vector, SparseVector([], []))
-    return decider.after(question, found, evidence, decider.before(question, vector))
+    return decider.after(decider.read(question, vector), found, evidence)
 
 
 def candidate(text: str) -> Candidate:
@@ -179,7 +179,7 @@ def test_decision(case: Case, decider: Decider, embedder: Embedder) -> None:
 
 def test_a_hand_over_needs_no_source(decider: Decider, embedder: Embedder) -> None:
     question = asking("we are going to sue you")
-    decision = decider.before(question, embedder.embed([question.asked])[0])
+    decision = decider.read(question, embedder.embed([question.asked])[0]).settled
     assert decision is not None
     assert decision.escalation == ("legal", "legal_threat")
     assert "sue you" in decision.why
@@ -187,7 +187,7 @@ def test_a_hand_over_needs_no_source(decider: Decider, embedder: Embedder) -> No
 
 def test_an_ordinary_question_waits_for_its_sources(decider: Decider, embedder: Embedder) -> None:
     question = asking("How do I roll a signing secret?")
-    assert decider.before(question, embedder.embed([question.asked])[0]) is None
+    assert decider.read(question, embedder.embed([question.asked])[0]).settled is None
 
 
 def test_a_short_follow_up_is_not_vague(decider: Decider, embedder: Embedder) -> None:
