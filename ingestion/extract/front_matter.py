@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
@@ -81,6 +82,8 @@ def read_metadata(values: Mapping[str, Any]) -> Metadata:
             extra[key] = value
         else:
             known[key] = reader(key, value)
+    if "updated_at" not in known:
+        known["updated_at"] = _dated(values)
     meta = Metadata(**known, extra=_plain(extra, [MAX_VALUES]))
     if None not in (meta.effective_from, meta.expires_at) and (
         (meta.effective_from or 0) >= (meta.expires_at or 0)
@@ -192,6 +195,15 @@ def _epoch(key: str, value: Any) -> int:
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _dated(values: Mapping[str, Any]) -> int | None:
+    """The day by which other tools know a page; what is no date there is no mistake of ours."""
+    for key in ("last_updated", "lastmod", "published_at", "published", "date"):
+        if values.get(key) is not None:
+            with suppress(InvalidInput):
+                return _epoch(key, values[key])
+    return None
 
 
 def _end(key: str, value: Any) -> int:

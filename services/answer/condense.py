@@ -55,7 +55,7 @@ _DATES = (
     ),
     re.compile(rf"(?P<name>{_MONTH})\.?,?\s+(?:of\s+)?(?P<y>20\d\d)", re.IGNORECASE),
 )
-_ABOUT_THE_DATE = re.compile(
+_ABOUT_A_CHANGE = re.compile(
     r"\b(chang\w*|new|releas\w*|announc\w*|introduc\w*|happen\w*|fix\w*|since"
     r"|switch\w* off|remov\w*|added|updat\w*|neu\w*|seit|ge?ändert|ändert)\b",
     re.IGNORECASE,
@@ -94,13 +94,18 @@ def _stands_alone(message: str) -> bool:
     return len(words) > MAX_FOLLOW_UP_WORDS and not _DEPENDENT.search(" ".join(words[:6]))
 
 
+def asks_what_changed(text: str) -> bool:
+    """Whether `text` asks what became different, not what holds."""
+    return _ABOUT_A_CHANGE.search(text) is not None
+
+
 def as_of_in(text: str, now: float) -> float | None:
     """The day `text` asks about, as epoch seconds at noon UTC; None unless it names a past date.
 
     A month alone means its middle; "before" a date means the day before it. A question about the
     date itself ("what changed on 1 June 2026?", "since March 2026") is not one as of it.
     """
-    if _ABOUT_THE_DATE.search(text):
+    if asks_what_changed(text):
         return None
     for pattern in _DATES:
         match = pattern.search(text)

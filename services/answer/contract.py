@@ -92,6 +92,8 @@ class Found:
     keywords: SparseVector
     stale: int = 0
     """Hits refused because their version does not apply."""
+    overruled: tuple[Candidate, ...] = ()
+    """Candidates left out because another one says otherwise, and it holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""A question's way: guard, condense, retrieve, rerank, pack, generate, verify, decide, record.
+"""A question's way: guard, condense, retrieve, rerank, overrule, pack, generate, verify, decide,
+record.
 
 Every question ends in one of three ways. It is answered. Or, where index or embedder do not answer,
 it is handed over with the words that search is down. Or, where the ledger does not answer, it is
@@ -31,6 +32,7 @@ from services.answer.generate import Seen, Told
 from services.answer.generate.ladder import Ladder
 from services.answer.guard import clean, detect_locale
 from services.answer.pack import Terms, pack
+from services.answer.precedence import holding
 from services.answer.record import SLOW, recall, record
 from services.answer.rerank import rerank
 from services.answer.retrieve import retrieve
@@ -168,6 +170,7 @@ def _search(ask: Ask, parts: Parts, watch: Watch) -> tuple[Question, Found]:
 
 def _weigh(question: Question, found: Found, parts: Parts, watch: Watch) -> Seen:
     with watch.step("pack"):
+        found = holding(found, question)
         terms = Terms(parts.stack.sparse, question.locale, found)
         settings = parts.stack.settings
         packed, evidence = pack(found, terms, settings.context_chunks, settings.context_chars)

@@ -108,10 +108,10 @@ def record(
                 "prompt_tokens": draft.prompt_tokens if draft else 0,
                 "completion_tokens": draft.completion_tokens if draft else 0,
                 "fingerprint": fingerprint,
-                "retrieved": [_scores(c) for c in found.candidates],
+                "retrieved": [_scores(c) for c in (*found.candidates, *found.overruled)],
                 "packed": [c.chunk.id for c in packed],
                 "verdicts": [asdict(v) for v in verified.verdicts],
-                "signals": decision.signals | {"why": decision.why, "stale": found.stale},
+                "signals": decision.signals | _about(decision, found),
                 "timings": {step: round(s * 1000, 3) for step, s in answered.timings.items()},
             },
         )
@@ -176,6 +176,13 @@ def _superseded(connection: Connection, answered: Answered) -> bool:
     if answered.as_of is not None and not cited <= applying:
         applying |= set(versions_at(connection, documents, answered.as_of).items())
     return not cited <= applying
+
+
+def _about(decision: Decision, found: Found) -> dict[str, Any]:
+    about: dict[str, Any] = {"why": decision.why, "stale": found.stale}
+    if found.overruled:
+        about["overruled"] = [candidate.chunk.id for candidate in found.overruled]
+    return about
 
 
 def _scores(candidate: Candidate) -> dict[str, Any]:

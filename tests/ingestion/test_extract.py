@@ -157,6 +157,14 @@ def test_front_matter_is_typed_and_unknown_keys_are_kept() -> None:
     assert meta.extra == {"review_by": "2027-03-01", "labels": ["a", "b"], "odd": {"x": 1.5}}
 
 
+@pytest.mark.parametrize("key", ["last_updated", "lastmod", "published_at", "published", "date"])
+def test_the_day_that_other_tools_write_is_the_day_of_a_page(key: str) -> None:
+    assert read(f"---\n{key}: 2026-09-14\n---\nBody").meta.updated_at == 1789344000
+    both = read(f"---\n{key}: 2020-01-01\nupdated_at: 2026-09-14\n---\nBody").meta
+    assert both.updated_at == 1789344000
+    assert read(f"---\n{key}: someday\n---\nBody").meta.updated_at is None
+
+
 def test_what_the_source_knows_gives_way_to_front_matter() -> None:
     fetched = Fetched(b"---\ntitle: Mine\n---\nx", MD, meta={"title": "Its", "url": "/a"})
     extracted = extract("a.md", fetched)

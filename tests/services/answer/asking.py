@@ -1,7 +1,7 @@
 """Real parts over a handful of documents, and questions asked of them as a client would."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,12 +64,15 @@ def house() -> HousePolicy:
     )
 
 
+PAGES = {"secrets.md": SECRETS, "invoices.md": INVOICES}
+
+
 @contextmanager
-def knowing(folder: Path) -> Iterator[Parts]:
-    """Parts that have read SECRETS and INVOICES and have no model."""
+def knowing(folder: Path, pages: Mapping[str, str] = PAGES) -> Iterator[Parts]:
+    """Parts that have read the pages and have no model."""
     settings = Settings(home=folder / "home", house=BRACKWATER)
     with make_stack(folder / "home", settings=settings) as stack:
-        write_tree(folder / "tree", {"secrets.md": SECRETS, "invoices.md": INVOICES})
+        write_tree(folder / "tree", dict(pages))
         run_sync(stack, folder / "tree")
         policy = house()
         decider = Decider(policy, stack.embedder)

@@ -1,0 +1,104 @@
+"""What a text states in numbers, and whether two texts state the same with another number.
+
+A claim is a sentence or list item with its quantities taken out: "a run holds 50,000 rows" and "a
+run holds 20,000 rows" are the same claim and disagree on rows.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from twofold.clients.sparse import Bm25Encoder
+
+MIN_WORDS = 4
+ALIKE = 0.55
+"""Share of the words of two claims in common, from which on they are the same claim."""
+
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_DATE = re.compile(
+    rf"\b(?:\d{{1,2}}\.? (?:{_MONTHS})|(?:{_MONTHS}) \d{{1,2}})(?:,? \d{{4}})?\b"
+    r"|\b\d{4}-\d\d-\d\d\b",
+    re.IGNORECASE,
+)
+_QUANTITY = re.compile(
+    r"(?<![\w.#/:-])([$€£])?(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?![\d.]*[\w/:#-]*\d)"
+    r"(?:\s*(%)|[\s-]+(?:(?:business|working|calendar)\s+)?([A-Za-zäöüÄÖÜß]{2,}))?"
+)
+_CODE = re.compile(r"`[^`]*`|https?://\S+|\[([^\]]*)\]\([^)]*\)")
+_STEP = re.compile(r"\s*\d{1,3}[.)]\s")
+"""What a step tells to type is an example, not a claim."""
+_CAPITAL = re.compile(r"(?<=[\w,;:)] )\**_*([A-Z][\w-]+)")
+
+_ENCODER = Bm25Encoder()
+
+
+class Claim(NamedTuple):
+    quantities: Mapping[str, frozenset[str]]
+    """Unit -> values."""
+    words: frozenset[int]
+    names: frozenset[str]
+    """Capitalised words inside the sentence: plans, products, people."""
+    masked: str
+    """The sentence without its quantities."""
+
+
+def claims(parts: Iterable[str], locale: str) -> Iterator[tuple[int, Claim]]:
+    """The claims among sentences or list items, each with the place of its part."""
+    for place, part in enumerate(parts):
+        if _STEP.match(part):
+            continue
+        plain = _CODE.sub(lambda match: match[1] or " ", part)
+        quantities: dict[str, set[str]] = defaultdict(set)
+        for found in _DATE.finditer(plain):
+            quantities["date"].add(found[0].lower())
+        rest = _DATE.sub(" ", plain)
+        for found in _QUANTITY.finditer(rest):
+            unit = found[1] or found[3] or _stem(found[4] or "")
+            if unit:
+                quantities[unit].add(found[2].replace(",", ""))
+        if not quantities:
+            continue
+        masked = " ".join(_QUANTITY.sub(lambda m: f" {m[4] or ''} ", rest).split())
+        words = words_of(masked, locale)
+        if len(words) >= MIN_WORDS:
+            sealed = {unit: frozenset(values) for unit, values in quantities.items()}
+            yield place, Claim(sealed, words, names(rest), masked)
+
+
+def alike(one: Claim, two: Claim, weights: Mapping[int, float] | None = None) -> bool:
+    """Whether they are the same claim: by the words in common, all of one weight or weighed."""
+    both, either = one.words & two.words, one.words | two.words
+    if weights is None:
+        return len(both) >= ALIKE * len(either)
+    whole = sum(weights[word] for word in either)
+    return whole > 0 and sum(weights[word] for word in both) >= ALIKE * whole
+
+
+def differing(one: Claim, two: Claim) -> list[str]:
+    """Units of which both name values, and none in common; none where they speak of others."""
+    if apart(one.names, two.names):
+        return []
+    return [
+        unit
+        for unit in sorted(one.quantities.keys() & two.quantities.keys())
+        if one.quantities[unit].isdisjoint(two.quantities[unit])
+    ]
+
+
+def words_of(text: str, locale: str) -> frozenset[int]:
+    return frozenset(_ENCODER.document(text, locale).indices)
+
+
+def names(text: str) -> frozenset[str]:
+    """Capitalised words inside a sentence."""
+    return frozenset(name.lower() for name in _CAPITAL.findall(text))
+
+
+def apart(one: frozenset[str], two: frozenset[str]) -> bool:
+    """Whether each names something that the other does not."""
+    return bool(one - two and two - one)
+
+
+def _stem(word: str) -> str:
+    return word.lower().removesuffix("s")
