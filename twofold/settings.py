@@ -98,9 +98,12 @@ class Settings(BaseSettings):
     model_queue: Annotated[int, Field(ge=0)] = 16
     model_first_token_s: Annotated[float, Field(gt=0)] = 5.0
     reranker_url: str = ""
-    """Base URL of a `/v1/rerank` server (vLLM, Cohere's shape); empty keeps the fused order."""
+    """Base URL of a `/v1/rerank` server (vLLM, Cohere's shape)."""
     reranker_model: str = ""
     reranker_key: SecretStr = SecretStr("")
+    reranker_folder: Path | None = None
+    """A cross-encoder for this machine's CPU: `model.onnx` and `tokenizer.json`. Without it and
+    without a server the fused order is kept."""
     reranker_s: Annotated[float, Field(gt=0)] = 0.5
     """Seconds a reranker has; after them the fused order is taken."""
     server_secret: SecretStr = SecretStr("")

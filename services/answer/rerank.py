@@ -6,14 +6,21 @@ from dataclasses import replace
 import structlog
 
 from services.answer.contract import Found
-from twofold.clients.rerank import HttpReranker, Reranker
-from twofold.errors import TwofoldError
+from twofold.clients.rerank import HttpReranker, OnnxReranker, Reranker
+from twofold.errors import SetupError, TwofoldError
 from twofold.settings import Settings
 
 _log = structlog.get_logger("twofold.rerank")
 
 
 def open_reranker(settings: Settings) -> Reranker | None:
+    """Raises SetupError where both are set, or the folder holds no cross-encoder."""
+    if settings.reranker_url and settings.reranker_folder:
+        raise SetupError(
+            "TWOFOLD_RERANKER_URL and TWOFOLD_RERANKER_FOLDER are both set. Keep one of them."
+        )
+    if settings.reranker_folder:
+        return OnnxReranker.open(settings.reranker_folder, settings.threads)
     if not settings.reranker_url:
         return None
     key = settings.reranker_key.get_secret_value()
@@ -21,7 +28,10 @@ def open_reranker(settings: Settings) -> Reranker | None:
 
 
 async def rerank(question: str, found: Found, reranker: Reranker, seconds: float) -> Found:
-    """The same candidates, best first by the reranker; in the fused order where it fails."""
+    """The same candidates, best first by the reranker; in the fused order where it fails.
+
+    What retrieval knows beside the words (language, the rule of the day, age) is added again.
+    """
     texts = [candidate.chunk.embedded_text for candidate in found.candidates]
     if len(texts) < 2:
         return found
@@ -30,6 +40,9 @@ async def rerank(question: str, found: Found, reranker: Reranker, seconds: float
     except TwofoldError as error:
         _log.warning("kept the fused order", problem=error.slug)
         return found
-    scored = [replace(c, score=score) for c, score in zip(found.candidates, scores, strict=True)]
+    scored = [
+        replace(c, score=score + c.score - c.fused)
+        for c, score in zip(found.candidates, scores, strict=True)
+    ]
     scored.sort(key=lambda candidate: (-candidate.score, candidate.chunk.id))
     return replace(found, candidates=tuple(scored))

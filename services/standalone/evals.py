@@ -5,6 +5,7 @@ nothing is a copy made for measuring. An index is kept under the home's `cache` 
 corpus, so that a second run only asks.
 """
 
+import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -25,8 +26,10 @@ from services.answer.app import open_parts
 from services.answer.condense import condense
 from services.answer.contract import Question, Turn
 from services.answer.intent import features, fit
+from services.answer.rerank import open_reranker, rerank
 from services.answer.retrieve import DEPTH, retrieve
 from services.standalone.app import create_app
+from twofold.clients.rerank import Reranker
 from twofold.errors import InvalidInput, NotFound, SetupError
 from twofold.index import Chunk, DocumentRef, Scope
 from twofold.ledger.models import Version
@@ -66,12 +69,16 @@ class Local:
     ) -> Rankings:
         home = self._settings.home / "cache" / "retrieval" / labelled.digest[:16]
         runs: dict[str, list[list[str]]] = {"bm25": [], "dense": [], "fusion": [], "full": []}
-        with _open_cached(home, self._settings) as stack:
+        reranker = open_reranker(self._settings)
+        with _open_cached(home, self._settings) as stack, asyncio.Runner() as runner:
             _index(stack, labelled, locale, progress)
             for done, query in enumerate(labelled.queries, start=1):
-                for run, ranking in _ranked(stack, query, rewrite, locale).items():
+                ranked = _ranked(stack, reranker, query, rewrite, locale)
+                for run, ranking in runner.run(ranked).items():
                     runs[run].append(ranking)
                 progress("Searching", done, len(labelled.queries))
+            if reranker is not None:
+                runner.run(reranker.aclose())
         return runs
 
     def scoped(
@@ -159,7 +166,9 @@ def _index(stack: Stack, labelled: Labelled, locale: str, progress: Progress) ->
         )
 
 
-def _ranked(stack: Stack, query: Query, rewrite: Rewrite, locale: str) -> dict[str, list[str]]:
+async def _ranked(
+    stack: Stack, reranker: Reranker | None, query: Query, rewrite: Rewrite, locale: str
+) -> dict[str, list[str]]:
     """Every run's documents, best first."""
     history = tuple(Turn(turn.role, turn.text) for turn in query.history)
     question = Question(
@@ -173,6 +182,8 @@ def _ranked(stack: Stack, query: Query, rewrite: Rewrite, locale: str) -> dict[s
     found = retrieve(question, stack)
     dense, sparse = stack.index.search(found.vector, found.keywords, question.scope, DEPTH)
     fused = sorted(found.candidates, key=lambda candidate: -candidate.fused)
+    if reranker is not None:
+        found = await rerank(question.standalone, found, reranker, stack.settings.reranker_s)
     return {
         "bm25": _documents(hit.chunk for hit in sparse),
         "dense": _documents(hit.chunk for hit in dense),

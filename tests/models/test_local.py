@@ -15,6 +15,7 @@ from models.evaluate.labelled import load_labelled
 from models.evaluate.local import Labels, open_local
 from models.evaluate.retrieval import report
 from models.evaluate.suite import Case
+from tests.cross_encoder import write_cross_encoder
 from tests.services.standalone.serving import needs_weights
 from twofold.errors import InvalidInput, SetupError
 from twofold.ledger.models import Answer, Conversation, Handoff
@@ -58,6 +59,18 @@ def test_every_run_finds_the_document_and_a_second_run_embeds_nothing_new(folder
     before = (home / "ledger.db").stat().st_ino
     assert local.rankings(labelled, "history", "en", _silent) == rankings
     assert (home / "ledger.db").stat().st_ino == before
+
+
+def test_the_full_run_is_in_the_reranker_s_order(folder: Path) -> None:
+    model = write_cross_encoder(folder / "model", "seats ten team key hours")
+    settings = Settings(home=folder / "home", reranker_folder=model, reranker_s=30)
+    (folder / "queries.jsonl").write_text('{"id": "q1", "text": "ten team seats for a key"}\n')
+    labelled = load_labelled(folder)
+    rankings = open_local(settings).rankings(labelled, "none", "en", _silent)
+    assert rankings["full"][0][0] == "seats"
+    assert set(rankings["full"][0]) == set(rankings["fusion"][0])
+    plain = open_local(Settings(home=folder / "home")).rankings(labelled, "none", "en", _silent)
+    assert plain["fusion"] == rankings["fusion"]
 
 
 def test_a_cached_index_that_something_else_made_is_made_again(folder: Path) -> None:

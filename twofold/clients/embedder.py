@@ -74,22 +74,22 @@ class MiniLM:
         # The file asks for exactly 128 tokens; the model takes 256, cut and padded in here.
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        return cls(_session(cache), tokenizer, threads or _cores())
+        return cls(_session(cache), tokenizer, threads or cores())
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         rows = [_cut(each.ids) for each in self._tokenizer.encode_batch_fast(list(texts))]
-        batches = _batches([len(row) for row in rows], self._threads)
+        parts = batches([len(row) for row in rows], self._threads)
         vectors = np.empty((len(rows), self.dimension), np.float32)
 
         def run(batch: Sequence[int]) -> None:
             vectors[batch] = self._run([rows[i] for i in batch])
 
-        if self._threads > 1 and len(batches) > 1:
-            for _ in self._pool.map(run, batches):
+        if self._threads > 1 and len(parts) > 1:
+            for _ in self._pool.map(run, parts):
                 pass
         else:
             # On the caller's own thread, so that a question never queues behind an ingest.
-            for batch in batches:
+            for batch in parts:
                 run(batch)
         return vectors
 
@@ -144,7 +144,7 @@ def _write(path: Path, data: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -159,17 +159,17 @@ _BATCH_TOKENS = 256
 """More is no faster on one thread (its states leave the core's cache), and takes memory."""
 
 
-def _batches(lengths: Sequence[int], threads: int) -> list[list[int]]:
+def batches(lengths: Sequence[int], threads: int) -> list[list[int]]:
     """Indices in batches of like length, longest first so that the threads end together."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     share = -(-len(order) // threads)
-    batches = []
+    made = []
     start = 0
     while start < len(order):
         size = max(1, min(_BATCH, share, _BATCH_TOKENS // lengths[order[start]]))
-        batches.append(order[start : start + size])
+        made.append(order[start : start + size])
         start += size
-    return batches
+    return made
 
 
 class HttpEmbedder:

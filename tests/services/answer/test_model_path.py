@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from services.answer.pipeline import Parts
 from tests.model_server import GOOD, ModelServer, says
 from tests.services.answer.asking import (
     QUESTION,
+    SECRETS,
     Heard,
     check_told_once,
     hear,
@@ -183,3 +185,16 @@ def test_a_reranker_has_the_last_word_on_order(parts: Parts) -> None:
 
 def test_a_failing_reranker_changes_nothing(parts: Parts) -> None:
     assert first_document(replace(parts, reranker=Failing(len))) == "help/secrets.md"
+
+
+def test_what_retrieval_knows_beside_the_words_still_counts(tmp_path: Path) -> None:
+    """Of pages that the reranker likes as well, the one in the customer's language is first."""
+    pages = {
+        "de.md": f"---\nlocale: de\n---\n{SECRETS}",
+        "en.md": SECRETS.replace("12 hours", "24 hours"),
+    }
+    with knowing(tmp_path, pages) as known:
+        even = replace(known, reranker=Ranked(lambda text: 0.5))
+        for locale, first in (("de", "help/de.md"), ("en", "help/en.md")):
+            heard = asyncio.run(hear(even, locale=locale))
+            assert check_told_once(even, heard).retrieved[0]["document"] == first
