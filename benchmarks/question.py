@@ -43,6 +43,7 @@ from services.answer.app import open_parts
 from services.answer.contract import Ask
 from services.answer.pack import Terms, pack
 from services.answer.pipeline import Parts, ask_once, understand
+from services.answer.precedence import holding
 from services.answer.retrieve import DEPTH, retrieve
 from twofold.index import Embedded, Scope
 from twofold.ledger.models import Document
@@ -214,7 +215,7 @@ def assemble(text: str, parts: Parts) -> Sequence[Message]:
     """The prompt that a model would be sent."""
     settings = parts.stack.settings
     question = understand(Ask(text, WORKSPACE), parts)
-    found = retrieve(question, parts.stack)
+    found = holding(retrieve(question, parts.stack), question)
     terms = Terms(parts.stack.sparse, question.locale, found)
     packed, _ = pack(found, terms, settings.context_chunks, settings.context_chars)
     documents = [candidate.chunk for candidate in packed]
