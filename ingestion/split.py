@@ -1,10 +1,10 @@
 """Sections to chunk texts: never across a heading, never over the token budget.
 
 Blocks that fit stay whole and small neighbours share a chunk. A table that does not fit is cut
-between rows and keeps its header, a list between items, code between lines, a paragraph between
-sentences; what still does not fit is cut between words, and a single word over the budget between
-characters. Nothing is rewritten: apart from white space and repeated table headers, the chunks of
-a section in order are the section.
+between rows and keeps its header, code between lines and keeps its fences, a list between items, a
+paragraph between sentences; what still does not fit is cut between words, and a single word over
+the budget between characters. Nothing is rewritten: apart from white space, repeated table headers
+and repeated fences, the chunks of a section in order are the section.
 """
 
 import re
@@ -22,6 +22,7 @@ TINY = 20
 
 _SENTENCE = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]*_]*\s+(?=\S)|\n")
 _ITEM = re.compile(r"(?m)^(?=([ \t]*)(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$))")
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t:|-]*)?")
 
 
@@ -69,14 +70,16 @@ class Budget(NamedTuple):
 class _Unit(NamedTuple):
     """What is never cut any further. `glue` joins it to the unit before, in the same chunk.
 
-    `header` opens every chunk in which the unit follows none of its own table.
+    `header` opens, and `footer` closes, what a chunk holds of the unit's table or code.
     """
 
     text: str
     tokens: int
     glue: str
     header: str = ""
-    header_tokens: int = 0
+    footer: str = ""
+    frame_tokens: int = 0
+    """Of header and footer together."""
 
 
 class _Step(NamedTuple):
@@ -102,10 +105,19 @@ def split(title: str, sections: Sequence[Section], budget: Budget, tokens: Token
 
 
 def _units(block: Block, room: int, tokens: Tokens) -> Iterator[_Unit]:
-    if block.kind == "table" and tokens(block.text) > room:
-        yield from _rows(block.text, room, tokens)
-    else:
-        yield from _cut(block.text, "\n\n", _LADDERS[block.kind], room, tokens)
+    framed = _FRAMES.get(block.kind)
+    lines = block.text.split("\n")
+    if framed and tokens(block.text) > room and (frame := framed(lines)):
+        header, inside, footer = frame
+        cost = tokens(f"{header}\n{footer}")
+        # Repeating more would leave too little for what it frames.
+        if cost <= room // 2:
+            tokens.warm(inside)
+            for at, line in enumerate(inside):
+                for unit in _cut(line, "\n" if at else "\n\n", _WORDS, room - cost, tokens):
+                    yield unit._replace(header=header, footer=footer, frame_tokens=cost)
+            return
+    yield from _cut(block.text, "\n\n", _LADDERS[block.kind], room, tokens)
 
 
 def _cut(
@@ -122,21 +134,23 @@ def _cut(
         yield from _cut(part, step.glue if at else glue, tuple(finer), room, tokens)
 
 
-def _rows(text: str, room: int, tokens: Tokens) -> Iterator[_Unit]:
-    lines = text.split("\n")
+class _Frame(NamedTuple):
+    header: str
+    inside: list[str]
+    footer: str
+
+
+def _table(lines: list[str]) -> _Frame | None:
     if len(lines) < 3 or not _DELIMITER_ROW.fullmatch(lines[1]):
-        yield from _cut(text, "\n\n", _LADDERS["code"], room, tokens)
-        return
-    header = "\n".join(lines[:2])
-    cost = tokens(header)
-    if cost > room // 2:
-        # Repeating it would leave too little for the rows.
-        yield from _cut(text, "\n\n", _LADDERS["code"], room, tokens)
-        return
-    tokens.warm(lines[2:])
-    for at, line in enumerate(lines[2:]):
-        for unit in _cut(line, "\n" if at else "\n\n", _WORDS, room - cost, tokens):
-            yield unit._replace(header=header, header_tokens=cost)
+        return None
+    return _Frame("\n".join(lines[:2]), lines[2:], "")
+
+
+def _code(lines: list[str]) -> _Frame | None:
+    opening = _FENCE.match(lines[0])
+    if opening is None or len(lines) < 3 or lines[-1].strip() != opening[1]:
+        return None
+    return _Frame(lines[0], lines[1:-1], lines[-1])
 
 
 def _pack(units: Sequence[_Unit], room: int) -> Iterator[str]:
@@ -162,12 +176,12 @@ def _pairs(units: Sequence[_Unit]) -> Iterator[tuple[_Unit | None, _Unit]]:
     return zip([None, *units], units, strict=False)
 
 
-def _opens_table(unit: _Unit, before: _Unit | None) -> bool:
+def _opens(unit: _Unit, before: _Unit | None) -> bool:
     return bool(unit.header) and (before is None or before.header is not unit.header)
 
 
 def _cost(unit: _Unit, before: _Unit | None) -> int:
-    return unit.tokens + (unit.header_tokens if _opens_table(unit, before) else 0)
+    return unit.tokens + (unit.frame_tokens if _opens(unit, before) else 0)
 
 
 def _size(units: Sequence[_Unit]) -> int:
@@ -186,9 +200,14 @@ def _lead_in(full: list[_Unit], unit: _Unit, room: int) -> list[_Unit]:
 def _text(units: Sequence[_Unit]) -> str:
     parts: list[str] = []
     for before, unit in _pairs(units):
+        opens = _opens(unit, before)
+        if before and before.footer and (opens or not unit.header):
+            parts.append("\n" + before.footer)
         parts.append(unit.glue if before else "")
-        parts.append(unit.header + "\n" if _opens_table(unit, before) else "")
+        parts.append(unit.header + "\n" if opens else "")
         parts.append(unit.text)
+    if units[-1].footer:
+        parts.append("\n" + units[-1].footer)
     return "".join(parts).strip("\n").rstrip()
 
 
@@ -233,3 +252,6 @@ _LADDERS: dict[BlockKind, tuple[_Step, ...]] = {
     "code": (_Step(_lines, "\n"), *_WORDS),
 }
 """How each kind of block is cut, coarse to fine."""
+
+_FRAMES: dict[BlockKind, Callable[[list[str]], _Frame | None]] = {"table": _table, "code": _code}
+"""What of a block's lines stands in each of its chunks; None where it has no such lines."""

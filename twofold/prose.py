@@ -95,12 +95,21 @@ def items(text: str, within: Span) -> list[Span]:
 
 
 def parts(text: str, block: Block) -> list[Span]:
-    """The pieces of a block that can be quoted alone: sentences, items, rows; code is one piece."""
+    """The pieces of a block that can be quoted alone: sentences, items, rows, or the code between
+    its fences: a fence may be the splitter's, and not stand in the document."""
     if block.kind == "paragraph":
         return sentences(text, block.span)
     if block.kind == "code":
-        return [block.span]
+        return [_inside(text, block.span)]
     return items(text, block.span)
+
+
+def _inside(text: str, code: Span) -> Span:
+    lines = [Span(code.start + at, code.start + at + len(line.rstrip("\n")))
+             for at, line in _lines(text[code.start : code.end])]  # fmt: skip
+    first, last = (_FENCE.match(text[span.start : span.end]) for span in (lines[0], lines[-1]))
+    inner = lines[1 if first else 0 : -1 if last and len(lines) > 1 else None]
+    return Span(inner[0].start, inner[-1].end) if inner else code
 
 
 def plain(text: str) -> str:

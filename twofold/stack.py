@@ -13,7 +13,7 @@ from twofold.stores import Stores, open_stores
 
 EXTRACTOR = "1"
 """Raise it when the same bytes come to give other sections."""
-SPLITTER = "1"
+SPLITTER = "2"
 """Raise it when the same sections come to give other chunks."""
 
 

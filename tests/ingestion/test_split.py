@@ -10,6 +10,7 @@ from ingestion.extract import Block, Section, extract
 from ingestion.sources import Fetched
 from ingestion.split import MIN_ROOM, Budget, Piece, Tokens, split
 from tests.fakes import HashingEmbedder
+from twofold import prose
 
 count = HashingEmbedder().count_tokens
 
@@ -21,9 +22,9 @@ paragraphs = st.lists(lines, min_size=1, max_size=8).map(
 lists = st.lists(lines, min_size=1, max_size=12).map(
     lambda items: Block("list", "\n".join(f"{n}. {item}" for n, item in enumerate(items, 1)))
 )
-codes = st.lists(lines, min_size=1, max_size=20).map(
-    lambda rows: Block("code", "```\n" + "\n".join(rows) + "\n```")
-)
+codes = st.lists(
+    lines.filter(lambda line: not line.startswith("```")), min_size=1, max_size=20
+).map(lambda rows: Block("code", "```\n" + "\n".join(rows) + "\n```"))
 quotes = st.lists(lines, min_size=1, max_size=8).map(
     lambda rows: Block("quote", "\n".join(f"> {row}" for row in rows))
 )
@@ -52,6 +53,11 @@ def cut(sections: list[Section], budget: Budget) -> list[Piece]:
     return split("Title", sections, budget, Tokens(count))
 
 
+def unfenced(text: str) -> str:
+    """Without the lines of fences, which the pieces of code repeat."""
+    return re.sub(r"(?m)^```$", "", text)
+
+
 def letters(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
@@ -62,9 +68,8 @@ def test_chunks_in_order_are_the_section(sections: list[Section], budget: Budget
     pieces = cut(sections, budget)
     for section in sections:
         own = [piece.text for piece in pieces if piece.heading_path == section.heading_path]
-        assert letters("".join(own)) == letters(section.text)
         # Whole words too: these are all shorter than the budget.
-        assert " ".join(own).split() == section.text.split()
+        assert unfenced("\n".join(own)).split() == unfenced(section.text).split()
 
 
 @settings(max_examples=150, deadline=None)
@@ -98,6 +103,16 @@ def test_every_row_of_a_table_stays_under_its_header(
                 holders = [text for text in own if row in text.split("\n")]
                 assert holders
                 assert any(f"{header}\n{rule}" in text for text in holders)
+
+
+@settings(max_examples=100, deadline=None)
+@given(documents(codes), budgets)
+def test_every_piece_of_code_stands_between_fences(sections: list[Section], budget: Budget) -> None:
+    for piece in cut(sections, budget):
+        found = prose.blocks(piece.text)
+        assert {block.kind for block in found} == {"code"}
+        assert piece.text.startswith("```\n")
+        assert piece.text.endswith("\n```")
 
 
 @settings(max_examples=60, deadline=None)
@@ -183,3 +198,13 @@ def test_a_table_cut_in_a_document_repeats_its_header(kind: str) -> None:
     pieces = split("a", extracted.sections, Budget(100, 256), Tokens(count))
     assert len(pieces) > 3
     assert all(piece.text.startswith("| No | What |\n|") for piece in pieces)
+
+
+def test_code_cut_in_a_document_keeps_its_language() -> None:
+    rows = "\n".join(f"step_{n}(word, word)" for n in range(60))
+    text = f"Run this:\n\n```python\n{rows}\n```\n\nThen wait.\n"
+    extracted = extract("a", Fetched(text.encode(), "text/markdown"))
+    first, *rest = split("a", extracted.sections, Budget(100, 256), Tokens(count))
+    assert first.text.startswith("Run this:\n\n```python\nstep_0(")
+    assert all(piece.text.startswith("```python\nstep_") for piece in rest)
+    assert rest[-1].text.endswith(")\n```\n\nThen wait.")

@@ -169,7 +169,7 @@ def _units(text: str, block: Block, wanted: Wanted, terms: Terms) -> list[Unit]:
         words = text[span.start : span.end]
         if gives_orders(words):
             continue
-        show = words if block.kind == "code" else plain(words)
+        show = text[slice(*block.span)] if block.kind == "code" else plain(words)
         stale = squeeze(show) in wanted.said and not terms.of(words) & wanted.new
         worth = STALE if stale else _worth(words, wanted.question, terms)
         units.append(Unit(block.kind, span, show, worth))
