@@ -85,7 +85,7 @@ KNOWLEDGE_EVIDENCE = Counter(
     "twofold_knowledge_evidence_total", "Questions by whether sources cover them.", ["found"]
 )
 KNOWLEDGE_CHUNKS = Counter(
-    "twofold_knowledge_chunks_total", "Chunks packed for the reply, or cut.", ["fate"]
+    "twofold_knowledge_chunks_total", "Chunks packed for the reply, cut, or overruled.", ["fate"]
 )
 KNOWLEDGE_STALE = Counter(
     "twofold_knowledge_stale_refused_total", "Hits refused: their version does not apply."

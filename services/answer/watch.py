@@ -47,6 +47,7 @@ class Watch:
         metrics.KNOWLEDGE_TOP_SCORE.observe(seen.evidence.cosine)
         metrics.KNOWLEDGE_CHUNKS.labels("packed").inc(len(seen.packed))
         metrics.KNOWLEDGE_CHUNKS.labels("cut").inc(len(seen.found.candidates) - len(seen.packed))
+        metrics.KNOWLEDGE_CHUNKS.labels("overruled").inc(len(seen.found.overruled))
         metrics.KNOWLEDGE_STALE.inc(seen.found.stale)
 
     def ended(self, told: Told) -> None:
