@@ -34,7 +34,7 @@ def open_parts(stack: Stack) -> Parts:
         stack=stack,
         house=house,
         decider=decider,
-        ladder=open_ladder(settings, house, decider, stack.ledger),
+        ladder=open_ladder(stack, house, decider),
         reranker=open_reranker(settings),
         searches=Crowd(settings.searches, settings.search_queue, BUSY),
         searchers=ThreadPoolExecutor(settings.searches, "search"),

@@ -1,34 +1,43 @@
 """The extractive composer: a reply out of the sources' own sentences. It needs no model.
 
-It takes a passage of the best chunk, then adds passages of other chunks while they cover words
-of the question that are still uncovered. Every line is a literal span, so it cannot invent. What
-was said earlier in the conversation is said again only where it holds a word of the new message.
+Every sentence, item, list of steps, table and block of code of the packed chunks is weighed: how
+well its chunk was found, how like the question it is, how many of the question's words it holds.
+The best are said, chunk by chunk, with what they cannot be understood without. Every line is a
+literal span, so it cannot invent. What was said earlier in the conversation is said again only
+where it holds a word of the new message.
 """
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from services.answer.contract import Candidate, Draft, Question
+from services.answer.generate.sentences import Sentences
 from services.answer.pack import Terms
 from twofold.prose import Block, Span, blocks, items, parts, plain, squeeze
 from twofold.reply import strip_marks
 from twofold.security import gives_orders
 
 SERVED_BY = "composer"
-LEAD_WORDS = 70
-"""Length the first passage grows to."""
-MORE_WORDS = 45
+CLUES = ("score", "likeness", "coverage", "number", "steps", "table", "short")
+WEIGHTS = (4.12, 4.97, 2.29, 0.51, 1.2, 2.12, -1.46)
+"""What each of CLUES adds to the log odds that a unit holds what was asked for. Made by
+benchmarks/fit_composer.py, but for steps (.37 there): the suite's key facts are mostly numbers, and
+who asks how to do something is helped by its steps. That costs .012 of the facts (tune half)."""
+GAP = 2.0
+"""Log odds below the best unit's at which there is nothing more to say."""
 MAX_SOURCES = 3
-NEW_COVERAGE = 0.12
-"""Share of the question's weight that a further passage must newly cover, or"""
-CLOSE_SCORE = 0.8
-"""the share of the best chunk's score above which a second opinion is worth its words."""
-RIGHT_KIND = 0.2
-"""What a sentence of the kind asked for (a number, a step) is worth, in coverage."""
+STEPS_WORDS = 90
+"""A numbered list of no more is said whole or not at all."""
+SAME = 0.6
+"""A unit that shares so much of its terms (Jaccard) with one that is said already adds nothing."""
+SHORT = 5
+"""Words; a unit of fewer is a label rather than a statement."""
 HEADER_ROWS = 2
-STALE = -1.0
-"""The worth of what was said before."""
 MAX_ROWS = 6
 """Rows of a table that are shown whole; of a longer one only those that match."""
 
@@ -48,181 +57,222 @@ _NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|zwei|drei)\b"
 )
 _STEP = re.compile(r"\d{1,2}[.)]\s")
+_LEANS = re.compile(
+    r"(it|its|they|them|their|this|that|these|those|he|she|then|after that|otherwise|both|so|but"
+    r"|er|sie|es|dies\w*|das|danach|dann|sonst|beide|dabei|damit|dafür)\b",
+    re.IGNORECASE,
+)
+"""A sentence that begins so says little without the one before it."""
+
+
+class Unit(NamedTuple):
+    """The smallest thing to quote. `mark` is its chunk's place among the packed, from 1; `block`
+    and `place` are its places in the chunk."""
+
+    mark: int
+    block: int
+    place: int
+    kind: str
+    span: Span
+    lines: tuple[str, ...]
+    """As they are shown; each gets its mark."""
+    terms: frozenset[int]
+    clues: tuple[float, ...]
+    said: bool
+    """Said earlier in the conversation, and not asked for again."""
+
+    @property
+    def worth(self) -> float:
+        return sum(weight * clue for weight, clue in zip(WEIGHTS, self.clues, strict=True))
+
+    @property
+    def words(self) -> int:
+        return sum(len(line.split()) for line in self.lines)
 
 
 class Wanted(NamedTuple):
     """What the reply is to be about."""
 
-    question: str
-    said: str
-    """Our earlier messages of the conversation, white space folded."""
-    new: frozenset[int]
-    """Terms of the last message."""
+    question: Question
+    vector: npt.NDArray[np.float32]
+    terms: Terms
+    sentences: Sentences
 
 
-class Unit(NamedTuple):
-    """The smallest thing to quote: a sentence, a list item, a table, a code block."""
-
-    kind: str
-    span: Span
-    show: str
-    worth: float
-
-    @property
-    def words(self) -> int:
-        return len(self.show.split())
-
-
-class Passage(NamedTuple):
-    """Consecutive units of one chunk; `mark` is its place among the packed, from 1."""
-
-    mark: int
-    units: tuple[Unit, ...]
-    terms: frozenset[int]
-
-    @property
-    def words(self) -> int:
-        return sum(unit.words for unit in self.units)
-
-
-def compose(packed: Sequence[Candidate], question: Question, terms: Terms, max_words: int) -> Draft:
-    """A cited draft of about `max_words`. `packed` must not be empty."""
-    said = " ".join(turn.text for turn in question.history if turn.role == "assistant")
-    wanted = Wanted(question.standalone, squeeze(strip_marks(said)), terms.of(question.asked))
-    passages = _passages(packed, wanted, terms, max_words)
-    if not passages and said:
-        passages = _passages(packed, wanted._replace(said=""), terms, max_words)
+def compose(packed: Sequence[Candidate], wanted: Wanted, max_words: int) -> Draft:
+    """A cited draft of about `max_words` at most. `packed` must not be empty."""
+    found = units(packed, wanted)
+    new = [unit for unit in found if not unit.said]
+    groups = _choose(new or found, max_words)
     return Draft(
         action="ANSWER",
-        text="\n\n".join(_show(passage) for passage in passages),
+        text="\n\n".join(_show(group) for group in groups),
         served_by=SERVED_BY,
-        quotes={p.mark: _quote(p, packed[p.mark - 1].chunk.text) for p in passages},
+        quotes={
+            group[0].mark: _quote(group, packed[group[0].mark - 1].chunk.text) for group in groups
+        },
     )
 
 
-def _passages(
-    packed: Sequence[Candidate], wanted: Wanted, terms: Terms, max_words: int
-) -> list[Passage]:
-    passages: list[Passage] = []
-    covered: frozenset[int] = frozenset()
-    budget = max_words
-    for mark, candidate in enumerate(packed, start=1):
-        if len(passages) == MAX_SOURCES or budget < MORE_WORDS // 2:
+def units(packed: Sequence[Candidate], wanted: Wanted) -> list[Unit]:
+    """Everything that could be said, weighed; in the order of the chunks."""
+    terms, question = wanted.terms, wanted.question
+    said = " ".join(turn.text for turn in question.history if turn.role == "assistant")
+    said, new = squeeze(strip_marks(said)), terms.of(question.asked)
+    asks_number = _ASKS_NUMBER.search(question.standalone) is not None
+    asks_steps = _ASKS_STEPS.search(question.standalone) is not None
+    best = max(abs(candidate.score) for candidate in packed) or 1.0
+    pieces = [list(_pieces(candidate.chunk.text, terms)) for candidate in packed]
+    heads = [" > ".join((c.chunk.title, *c.chunk.heading_path)) for c in packed]
+    likeness = wanted.sentences.cosines(
+        [
+            tuple(f"{head}\n{piece.shown}" for piece in each)
+            for head, each in zip(heads, pieces, strict=True)
+        ],
+        wanted.vector,
+    )
+    found = []
+    for mark, (candidate, head, each, alike) in enumerate(
+        zip(packed, heads, pieces, likeness, strict=True), start=1
+    ):
+        headed = terms.of(head)
+        for place, (piece, cosine) in enumerate(zip(each, alike, strict=True)):
+            held = terms.of(piece.text)
+            clues = (
+                candidate.score / best,
+                float(cosine),
+                terms.coverage(held | headed),
+                float(asks_number and _NUMBER.search(piece.text) is not None),
+                float(asks_steps and piece.kind == "steps"),
+                float(piece.kind == "table"),
+                float(len(piece.shown.split()) < SHORT),
+            )
+            stale = squeeze(piece.shown) in said and not held & new
+            found.append(
+                Unit(
+                    mark,
+                    piece.block,
+                    place,
+                    piece.kind,
+                    piece.span,
+                    piece.lines,
+                    held,
+                    clues,
+                    stale,
+                )
+            )
+    return found
+
+
+def _choose(found: Sequence[Unit], most: int) -> list[list[Unit]]:
+    """The units to say, those of one chunk together and in its order; best chunk first."""
+    ranked = sorted(found, key=lambda unit: -unit.worth)
+    chunks: dict[int, list[Unit]] = defaultdict(list)
+    for unit in found:
+        chunks[unit.mark].append(unit)
+    chosen: dict[int, set[Unit]] = {}
+    left = most
+    for unit in ranked:
+        if unit.worth < ranked[0].worth - GAP:
             break
-        room = min(MORE_WORDS if passages else LEAD_WORDS, budget)
-        passage = _passage(mark, candidate, wanted, terms, room)
-        gain = terms.coverage(covered | passage.terms) - terms.coverage(covered)
-        close = candidate.score >= CLOSE_SCORE * packed[0].score
-        if passage.units and (close or gain >= NEW_COVERAGE):
-            passages.append(passage)
-            covered |= passage.terms
-            budget -= passage.words
-    return passages
-
-
-def _passage(mark: int, candidate: Candidate, wanted: Wanted, terms: Terms, budget: int) -> Passage:
-    """The run of units around the best one, grown towards the worthier side while words last."""
-    text = candidate.chunk.text
-    units = [unit for block in blocks(text) for unit in _units(text, block, wanted, terms)]
-    if all(unit.worth == STALE for unit in units):
-        return Passage(mark, (), frozenset())
-    low = high = max(range(len(units)), key=lambda i: (units[i].worth, -i))
-    words = units[low].words
-    while True:
-        before = units[low - 1] if low > 0 else None
-        after = units[high + 1] if high + 1 < len(units) else None
-        # On a tie text is read on, not back; but a step needs the ones above it.
-        back = before is not None and (
-            after is None or before.worth > after.worth or units[low].kind == "list"
-        )
-        for unit, backwards in ((before, True), (after, False)) if back else (
-            (after, False), (before, True)
-        ):  # fmt: skip
-            if unit is not None and unit.worth != STALE and words + unit.words <= budget:
-                words += unit.words
-                low, high = (low - 1, high) if backwards else (low, high + 1)
-                break
-        else:
-            break
-    chosen = tuple(units[_first_step(units, low, high) : high + 1])
-    return Passage(mark, chosen, terms.of(text[chosen[0].span.start : chosen[-1].span.end]))
-
-
-def _first_step(units: Sequence[Unit], low: int, high: int) -> int:
-    """Where to begin so that steps come from the first on, if so many words may be said."""
-    first = low
-    while _STEP.match(units[first].show) and first > 0 and _is_step(units[first - 1]):
-        first -= 1
-    words = sum(unit.words for unit in units[first : high + 1])
-    return first if words <= LEAD_WORDS else low
-
-
-def _is_step(unit: Unit) -> bool:
-    return unit.kind == "list" and unit.worth != STALE and _STEP.match(unit.show) is not None
-
-
-def _units(text: str, block: Block, wanted: Wanted, terms: Terms) -> list[Unit]:
-    if block.kind == "table":
-        return [_table(text, block.span, wanted.question, terms)]
-    units = []
-    for span in parts(text, block):
-        words = text[span.start : span.end]
-        if gives_orders(words):
+        if unit.mark not in chosen and len(chosen) == MAX_SOURCES:
             continue
-        show = text[slice(*block.span)] if block.kind == "code" else plain(words)
-        stale = squeeze(show) in wanted.said and not terms.of(words) & wanted.new
-        worth = STALE if stale else _worth(words, wanted.question, terms)
-        units.append(Unit(block.kind, span, show, worth))
-    return units
+        told = set().union(*chosen.values())
+        new = {unit, *_context(unit, chunks[unit.mark])} - told
+        words = sum(each.words for each in new)
+        if chosen and (words > left or any(_same(unit, each) for each in told)):
+            continue
+        chosen.setdefault(unit.mark, set()).update(new)
+        left -= words
+    return [sorted(group, key=lambda unit: unit.place) for group in chosen.values()]
 
 
-def _table(text: str, span: Span, question: str, terms: Terms) -> Unit:
-    """A table as one unit: whole when small, else its header and the rows that match."""
-    rows = [plain(text[row.start : row.end]) for row in items(text, span)]
+def _same(one: Unit, two: Unit) -> bool:
+    return len(one.terms & two.terms) >= SAME * len(one.terms | two.terms)
+
+
+def _context(unit: Unit, chunk: Sequence[Unit]) -> list[Unit]:
+    """What a reader needs beside the unit: the step before it, what introduces a list, table or
+    code, or what a sentence leans on."""
+    before = chunk[: unit.place]
+    if unit.kind == "paragraph":
+        leans = before and before[-1].block == unit.block and _LEANS.match(unit.lines[0])
+        return [before[-1]] if leans else []
+    own = [each for each in before if each.block == unit.block]
+    lead = before[len(before) - len(own) - 1 :][:1] if len(before) > len(own) else []
+    lead = [each for each in lead if each.lines[-1].endswith(":")]
+    return [*lead, *own] if unit.kind == "list" and _STEP.match(unit.lines[0]) else lead
+
+
+class _Piece(NamedTuple):
+    block: int
+    kind: str
+    span: Span
+    lines: tuple[str, ...]
+    text: str
+
+    @property
+    def shown(self) -> str:
+        return "\n".join(self.lines)
+
+
+def _pieces(text: str, terms: Terms) -> Iterator[_Piece]:
+    for number, block in enumerate(blocks(text)):
+        whole = text[slice(*block.span)]
+        cut = [(span, text[slice(*span)]) for span in parts(text, block)]
+        cut = [(span, words) for span, words in cut if not gives_orders(words)]
+        lines = tuple(plain(words) for _, words in cut)
+        if block.kind == "table":
+            yield _Piece(number, "table", block.span, (_table(text, block, terms),), whole)
+        elif block.kind == "code" and cut:
+            yield _Piece(number, "code", cut[0][0], (whole,), whole)
+        elif block.kind == "list" and cut and _are_steps(lines):
+            span = Span(cut[0][0].start, cut[-1][0].end)
+            yield _Piece(number, "steps", span, lines, text[slice(*span)])
+        else:
+            for (span, words), line in zip(cut, lines, strict=True):
+                yield _Piece(number, block.kind, span, (line,), words)
+
+
+def _are_steps(lines: Sequence[str]) -> bool:
+    few = sum(len(line.split()) for line in lines) <= STEPS_WORDS
+    return few and len(lines) > 1 and all(_STEP.match(line) for line in lines)
+
+
+def _table(text: str, block: Block, terms: Terms) -> str:
+    """A small table whole, else its header and the rows that match."""
+    rows = [plain(text[slice(*row)]) for row in items(text, block.span)]
     head, body = rows[:HEADER_ROWS], rows[HEADER_ROWS:]
     if len(body) > MAX_ROWS:
         ranked = sorted(range(len(body)), key=lambda i: -terms.weight(terms.of(body[i])))
         body = [body[i] for i in sorted(ranked[:MAX_ROWS])]
-    words = text[span.start : span.end]
-    return Unit("table", span, "\n".join([*head, *body]), _worth(words, question, terms))
+    return "\n".join([*head, *body])
 
 
-def _worth(words: str, question: str, terms: Terms) -> float:
-    """Coverage of the question (0..1), and whether it is the kind of thing that was asked for."""
-    worth = terms.coverage(terms.of(words))
-    if _ASKS_NUMBER.search(question) and _NUMBER.search(words):
-        worth += RIGHT_KIND
-    if _STEP.match(words):
-        worth += RIGHT_KIND if _ASKS_STEPS.search(question) else -RIGHT_KIND
-    return worth
-
-
-def _quote(passage: Passage, text: str) -> str:
+def _quote(group: Sequence[Unit], text: str) -> str:
     """The literal span. A later piece of a split table opens with a repeated header, which does not
     stand there in the document: it is left out."""
-    first = passage.units[0]
+    first = group[0]
     start = first.span.start
     rows = items(text, first.span)
     if first.kind == "table" and start == 0 and len(rows) > HEADER_ROWS:
         start = rows[HEADER_ROWS].start
-    return text[start : passage.units[-1].span.end]
+    return text[start : group[-1].span.end]
 
 
-def _show(passage: Passage) -> str:
-    """The passage as reply Markdown: a mark after each sentence, item, table and code block."""
-    mark = f"[{passage.mark}]"
+def _show(group: Sequence[Unit]) -> str:
+    """Reply Markdown: a mark after each sentence, item, table and code block."""
     shown = ""
-    previous = ""
-    for unit in passage.units:
-        if unit.kind == "paragraph":
-            line = unit.show if unit.show.endswith(":") else f"{unit.show} {mark}"
-        elif unit.kind == "list":
-            line = f"{unit.show} {mark}"
-        else:
-            line = f"{unit.show}\n\n{mark}"
-        if previous == unit.kind == "paragraph":
-            shown += f" {line}"
-        else:
-            shown += ("\n" if previous == unit.kind == "list" else "\n\n") + line
-        previous = unit.kind
+    previous: Unit | None = None
+    for unit in group:
+        same = previous is not None and previous.block == unit.block
+        shown += "\n\n" if not same else " " if unit.kind == "paragraph" else "\n"
+        shown += "\n".join(_marked(line, unit) for line in unit.lines)
+        previous = unit
     return shown.strip()
+
+
+def _marked(line: str, unit: Unit) -> str:
+    if unit.kind in ("table", "code"):
+        return f"{line}\n\n[{unit.mark}]"
+    return line if unit.kind == "paragraph" and line.endswith(":") else f"{line} [{unit.mark}]"

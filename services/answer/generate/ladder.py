@@ -15,17 +15,17 @@ from services.answer.crowd import Crowd
 from services.answer.decide import Decider
 from services.answer.events import Acted, Delta
 from services.answer.generate import Lane, Seen, Told, Tried
-from services.answer.generate.compose import SERVED_BY, compose
+from services.answer.generate.compose import SERVED_BY, Wanted, compose
 from services.answer.generate.header import gap
 from services.answer.generate.model import ModelMaker, Step
 from services.answer.generate.releases import Releases
+from services.answer.generate.sentences import Sentences
 from services.answer.generate.telling import Telling
 from services.answer.verify import verify
 from twofold.clients.chat import ChatModel, ModelServer
 from twofold.errors import SetupError, TwofoldError
 from twofold.house import HousePolicy
-from twofold.ledger import Ledger
-from twofold.settings import Settings
+from twofold.stack import Stack
 
 ESCALATION = "escalation"
 """`served_by` of a reply that nobody could make."""
@@ -49,6 +49,7 @@ class Ladder:
     clock: Callable[[], float] = time.time
     releases: Releases | None = None
     """What the registry has in service stands above `models`."""
+    sentences: Sentences = field(default_factory=Sentences)
 
     async def tell(
         self, seen: Seen, until: float, conversation: str
@@ -110,7 +111,8 @@ class Ladder:
         decision, draft, verified = seen.verdict, None, Verified("", (), ())
         if decision.action == "ANSWER" and seen.packed:
             terms = seen.terms
-            draft = compose(seen.packed, seen.question, terms, self.house.style.max_words)
+            wanted = Wanted(seen.question, seen.found.vector, terms, self.sentences)
+            draft = compose(seen.packed, wanted, self.house.style.max_words)
             verified = verify(draft, seen.packed, terms, self.house)
         if verified.citations:
             return Told(decision, verified.text, SERVED_BY, draft, verified)
@@ -133,12 +135,13 @@ class Ladder:
         return now + FIRST_TOKEN_SHARE * (until - now)
 
 
-def open_ladder(settings: Settings, house: HousePolicy, decider: Decider, ledger: Ledger) -> Ladder:
+def open_ladder(stack: Stack, house: HousePolicy, decider: Decider) -> Ladder:
     """The steps that `settings` and the registry name. Raises SetupError where a server has no
     model to ask for."""
+    settings, sentences = stack.settings, Sentences(stack.embedder)
     calls = Crowd(settings.model_calls, settings.model_queue, "The models have all they can do.")
     if not settings.model_url:
-        return Ladder(house, decider, calls=calls)
+        return Ladder(house, decider, calls=calls, sentences=sentences)
     if not (settings.model_name or settings.model_adapter):
         raise SetupError("TWOFOLD_MODEL_URL needs TWOFOLD_MODEL_NAME: which model to ask there.")
     # Callers write the address as their tool wants it, with and without the version.
@@ -153,9 +156,10 @@ def open_ladder(settings: Settings, house: HousePolicy, decider: Decider, ledger
 
     base = (make("base", settings.model_name),) if settings.model_name else ()
     if settings.model_adapter:
-        return Ladder(house, decider, (make("tuned", settings.model_adapter), *base), calls)
-    releases = Releases(ledger, house, partial(make, "tuned"))
-    return Ladder(house, decider, base, calls, releases=releases)
+        models = (make("tuned", settings.model_adapter), *base)
+        return Ladder(house, decider, models, calls, sentences=sentences)
+    releases = Releases(stack.ledger, house, partial(make, "tuned"))
+    return Ladder(house, decider, base, calls, releases=releases, sentences=sentences)
 
 
 def _noting(told: Told, down: list[str], tried: list[Tried]) -> Told:

@@ -119,8 +119,7 @@ def with_model(
 def as_opened(parts: Parts, url: str, **settings: Any) -> Parts:
     """The parts as a process opens them that asks the server at `url`, its releases included."""
     named = with_settings(parts, model_url=url, model_name="base", **settings)
-    stack = named.stack
-    ladder = open_ladder(stack.settings, parts.house, parts.decider, stack.ledger)
+    ladder = open_ladder(named.stack, parts.house, parts.decider)
     return replace(named, ladder=ladder)
 
 

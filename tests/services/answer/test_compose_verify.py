@@ -1,17 +1,23 @@
 """The composer quotes, verification refuses: nothing is said that its source does not hold."""
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.answer.contract import Candidate, Draft, Found, Question, Turn
-from services.answer.generate.compose import compose
+from services.answer.generate.compose import Wanted
+from services.answer.generate.compose import compose as compose_wanted
+from services.answer.generate.sentences import Sentences
 from services.answer.pack import Terms, pack
 from services.answer.verify import verify
+from tests.fakes import HashingEmbedder
 from twofold.clients.sparse import Bm25Encoder
 from twofold.house import load_house
 from twofold.index import Chunk, Scope
@@ -55,6 +61,17 @@ def found_of(question: str, candidates: list[Candidate]) -> Found:
 
 def asking(text: str, *history: Turn) -> Question:
     return Question(text, text, "en", Scope("w", 0), None, history)
+
+
+def compose(
+    packed: Sequence[Candidate],
+    question: Question,
+    terms: Terms,
+    max_words: int,
+    sentences: Sentences = Sentences(),
+) -> Draft:
+    vector = HashingEmbedder().embed([question.asked])[0]
+    return compose_wanted(packed, Wanted(question, vector, terms, sentences), max_words)
 
 
 THREE = [
@@ -119,6 +136,78 @@ def test_a_table_comes_with_its_header() -> None:
     )
     assert "| Plan | Price | Endpoints |" in verified.text
     assert "| Creek | $49 | 25 |" in verified.text
+
+
+def test_the_sentence_most_like_the_question_is_said_without_its_words() -> None:
+    text = (
+        "Colleagues join by a link. The plan has ten seats. Invoices come monthly by mail. "
+        "Logs are kept for a week. Keys can be rotated."
+    )
+    found = [candidate(text, "page")]
+    asked = "invoices come monthly by"
+    terms = terms_of("something else", found)
+    by_words = compose(found, asking(asked), terms, 5).text
+    alike = compose(found, asking(asked), terms, 5, Sentences(HashingEmbedder())).text
+    assert "Invoices come monthly by mail. [1]" in alike
+    assert "Invoices come monthly" not in by_words
+
+
+def test_what_two_sources_say_alike_is_said_once() -> None:
+    first = candidate("The old secret stays valid for 12 hours.", "a", 1.0)
+    other = candidate("The old secret stays valid for 12 hours more.", "b", 0.9)
+    asked = "how long is the old secret valid"
+    terms = terms_of(asked, [first, other])
+    assert compose([first, other], asking(asked), terms, 120).text.count("12 hours") == 1
+
+
+def test_a_sentence_that_leans_on_the_one_before_brings_it_along() -> None:
+    text = "Nothing else counts. Roll the secret first. It then stays valid for 12 hours."
+    found = [candidate(text, "a")]
+    asked = "stays valid hours"
+    said = compose(found, asking(asked), terms_of(asked, found), 16).text
+    assert said == "Roll the secret first. [1] It then stays valid for 12 hours. [1]"
+
+
+@pytest.mark.parametrize(
+    "many", ["- Seats: ten\n- Logs: a week", "| a | b |\n|---|---|\n| 1 | 2 |"]
+)
+def test_what_introduces_a_list_or_table_comes_along(many: str) -> None:
+    found = [candidate(f"Something apart.\n\nEach plan has:\n\n{many}", "a")]
+    asked = "how many seats and logs, a and b"
+    assert "Each plan has:\n\n" in compose(found, asking(asked), terms_of(asked, found), 12).text
+
+
+class Stuck(HashingEmbedder):
+    """An embedder that answers once it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.free.wait()
+        return super().embed(texts)
+
+
+def test_an_embedder_that_is_late_leaves_the_choice_to_words() -> None:
+    asked = "how long do both secrets stay valid"
+    terms, stuck = terms_of(asked, THREE), Stuck()
+    try:
+        late = compose(THREE, asking(asked), terms, 120, Sentences(stuck))
+    finally:
+        stuck.free.set()
+    assert late == compose(THREE, asking(asked), terms, 120)
+
+
+def test_sentences_are_embedded_once() -> None:
+    embedder = HashingEmbedder()
+    sentences = Sentences(embedder)
+    asked = "how long do both secrets stay valid"
+    terms = terms_of(asked, THREE)
+    once = compose(THREE, asking(asked), terms, 120, sentences)
+    embedded = len(embedder.embedded)
+    assert compose(THREE, asking(asked), terms, 120, sentences) == once
+    assert len(embedder.embedded) == embedded > 0
 
 
 words = st.sampled_from(

@@ -76,7 +76,7 @@ def test_without_any_reply_maker_a_person_takes_over(
 def test_settings_name_the_steps(parts: Parts) -> None:
     def steps(**settings: Any) -> list[tuple[str, str, str]]:
         named = Settings(_env_file=None, **settings)  # type: ignore[call-arg]
-        ladder = open_ladder(named, parts.house, parts.decider, parts.stack.ledger)
+        ladder = open_ladder(replace(parts.stack, settings=named), parts.house, parts.decider)
         return [(m.step, m.model.model, m.model.server.base_url) for m in ladder.models]
 
     assert steps() == []
@@ -89,7 +89,8 @@ def test_settings_name_the_steps(parts: Parts) -> None:
 
 def test_models_of_one_server_share_its_breaker(parts: Parts) -> None:
     settings = Settings(model_url="http://v", model_name="b", model_adapter="a")
-    tuned, base = open_ladder(settings, parts.house, parts.decider, parts.stack.ledger).models
+    stack = replace(parts.stack, settings=settings)
+    tuned, base = open_ladder(stack, parts.house, parts.decider).models
     assert tuned.model.server is base.model.server
 
 
