@@ -28,7 +28,7 @@ WEIGHTS = (4.12, 4.97, 2.29, 0.51, 1.2, 2.12, -1.46)
 """What each of CLUES adds to the log odds that a unit holds what was asked for. Made by
 benchmarks/fit_composer.py, but for steps (.37 there): the suite's key facts are mostly numbers, and
 who asks how to do something is helped by its steps. That costs .012 of the facts (tune half)."""
-GAP = 2.0
+GAP = 2.5
 """Log odds below the best unit's at which there is nothing more to say."""
 MAX_SOURCES = 3
 STEPS_WORDS = 90
