@@ -12,7 +12,7 @@ _SENTENCE_END = re.compile(
     r"(?<=[.!?…])[\"'”’)\]*_`]*(?:\s*\[\d{1,2}\])*\s+(?!\[\d{1,2}\])(?=[\"'“‘(\[*_`]*[A-Z0-9ÄÖÜ])"
 )
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|nr|st|dr|mr|ms|inc|z\.\s?B|d\.\s?h|bzw|ca|usw|ggf|inkl)"
+    r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|nr|st|dr|mr|mrs|inc|z\.\s?B|d\.\s?h|bzw|ca|usw|ggf|inkl)"
     r"|\b[A-Z]|\b\d{1,2})\.$",
     re.IGNORECASE,
 )

@@ -46,6 +46,10 @@ def test_sentences_keep_their_marks_and_respect_abbreviations() -> None:
     ]
 
 
+def test_milliseconds_end_a_sentence() -> None:
+    assert len(sentences("It answers in 50 ms. A lane holds 10,000 events.")) == 2
+
+
 def test_a_day_before_its_month_ends_no_sentence() -> None:
     assert len(sentences("Codes per SMS gibt es seit dem 1. Februar 2026 nicht mehr.")) == 1
 
