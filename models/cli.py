@@ -20,6 +20,7 @@ from models.evaluate.labelled import load_labelled
 from models.evaluate.local import Progress as Report
 from models.evaluate.local import open_local
 from models.evaluate.suite import Case, load_suite
+from models.jsonl import read_jsonl
 from twofold.errors import InvalidInput, NotFound
 from twofold.settings import Settings
 
@@ -185,20 +186,15 @@ async def _ask(
 
 
 def _failures(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
+    if not path.is_file():
         raise NotFound(
             f"There is no {path}. Write it with: twofold eval answers SUITE --failures {path}"
-        ) from None
+        )
     rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, row in read_jsonl(path):
         try:
-            row = json.loads(line)
             rows.append({"finding": Finding(**row["finding"])._asdict(), **row})
-        except (ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             raise InvalidInput(
                 f"{path}: line {number} is no failed answer of `twofold eval answers --failures`."
             ) from None

@@ -1,12 +1,12 @@
 """Labelled retrieval data in a folder: a corpus, queries, and which document answers which."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from models.jsonl import read_jsonl
 from twofold.errors import InvalidInput, NotFound
 from twofold.index import content_hash
 
@@ -73,7 +73,7 @@ def load_labelled(
     groups = {text.id: text.group for text in texts}
     kept, unlabelled = [], 0
     path = _file(folder, queries or QUERIES, "--queries")
-    rows = [row for row in _jsonl(path) if split is None or row.value.get("split") == split]
+    rows = [row for row in _rows(path) if split is None or row.value.get("split") == split]
     if not rows:
         where = f" of split {split!r}" if split else ""
         raise InvalidInput(f"{path} holds no queries{where}.")
@@ -131,7 +131,7 @@ def _only_qrels(folder: Path) -> str:
 def _corpus(path: Path) -> list[Text]:
     texts: list[Text] = []
     seen: set[str] = set()
-    for row in _jsonl(path):
+    for row in _rows(path):
         id = row.string("id")
         if id in seen:
             raise InvalidInput(f"{path}: line {row.line}: id {id!r} is there twice.")
@@ -160,6 +160,10 @@ def _qrels(path: Path) -> dict[str, dict[str, int]]:
     return judged
 
 
+def _rows(path: Path) -> Iterator[_Row]:
+    return (_Row(path, number, value) for number, value in read_jsonl(path))
+
+
 def _history(row: _Row) -> tuple[Said, ...]:
     turns: Sequence[Any] = row.value.get("history") or ()
     try:
@@ -170,16 +174,3 @@ def _history(row: _Row) -> tuple[Said, ...]:
         raise InvalidInput(
             f"{row.path}: line {row.line}: each turn of `history` needs `role` and `text`."
         ) from None
-
-
-def _jsonl(path: Path) -> Iterator[_Row]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InvalidInput(f"{path}: line {number} is not JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise InvalidInput(f"{path}: line {number} is not a JSON object.")
-        yield _Row(path, number, value)

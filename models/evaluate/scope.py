@@ -1,6 +1,5 @@
 """The scope eval: does the classifier know what is none of its business (CLINC150's format)?"""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from models.evaluate.local import Labels, Scoped
 from models.evaluate.stats import Estimate, estimate
+from models.jsonl import read_jsonl
 from twofold.errors import InvalidInput, NotFound
 
 OUTSIDE = "oos"
@@ -129,13 +129,10 @@ def _rows(path: Path) -> list[Labels]:
     if not path.is_file():
         raise NotFound(f"There is no {path}. The folder needs the files of CLINC150.")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, row in read_jsonl(path):
         try:
-            row = json.loads(line)
             rows.append(Labels(row["text"], row["intent"] if row["in_scope"] else OUTSIDE))
-        except (ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             raise InvalidInput(
                 f"{path}: line {number} is not an object with text, intent and in_scope."
             ) from None

@@ -1,7 +1,6 @@
 """An eval suite: questions, and what a right answer to each must do."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
 
+from models.jsonl import read_jsonl
 from twofold.errors import InvalidInput, NotFound
 from twofold.reply import Action
 
@@ -115,11 +115,10 @@ def load_suite(path: Path, split: Split = "all") -> list[Case]:
 
 def _rows(path: Path) -> Iterator[_Row]:
     for file in _files(path):
-        try:
-            text = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from error
-        yield from _jsonl(file, text) if file.suffix == ".jsonl" else _yaml(file, text)
+        if file.suffix == ".jsonl":
+            yield from (_Row(file, f"line {number}", row) for number, row in read_jsonl(file))
+        else:
+            yield from _yaml(file)
 
 
 def _files(path: Path) -> Sequence[Path]:
@@ -135,25 +134,17 @@ def _files(path: Path) -> Sequence[Path]:
     return files
 
 
-def _yaml(file: Path, text: str) -> Iterator[_Row]:
+def _yaml(file: Path) -> Iterator[_Row]:
     try:
-        data = yaml.safe_load(text)
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file} is not UTF-8 ({error}). Save it as UTF-8.") from error
     except yaml.YAMLError as error:
         raise InvalidInput(f"{file} is not valid YAML: {error}") from error
     if not isinstance(data, list):
         raise InvalidInput(f"{file} must be a list of cases, each starting with `- id:`.")
     for number, value in enumerate(data, start=1):
         yield _Row(file, f"case {number}", value)
-
-
-def _jsonl(file: Path, text: str) -> Iterator[_Row]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield _Row(file, f"line {number}", json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InvalidInput(f"{file}: line {number} is not JSON: {error}") from error
 
 
 def _case(row: _Row) -> Case:
