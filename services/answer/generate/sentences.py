@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
 from itertools import accumulate
+from threading import BoundedSemaphore, Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -13,53 +14,68 @@ from twofold.clients.embedder import Embedder
 from twofold.errors import TwofoldError
 
 KEPT = 4096
-"""Chunks whose sentences' vectors are kept: some 3 KB each."""
+"""Chunks whose sentences' vectors are kept: some 5 KB each."""
 LATE_S = 0.25
 """Who composes is the last step before a person, and must be quick: after so long words decide."""
+AT_ONCE = 8
+"""Questions whose sentences are being embedded; for the next one words decide at once."""
 
 _log = structlog.get_logger("twofold.sentences")
+
+Chunk = tuple[str, ...]
+"""Its sentences, each with the headings that it stands under."""
+Vectors = npt.NDArray[np.float16]
 
 
 class Sentences:
     """Cosines of sentences with a question. Safe to call from many threads.
 
     Questions find the same chunks again, so vectors are kept. Without an embedder, or where it is
-    late or down, every cosine is 0.
+    late, busy or down, every cosine is 0.
     """
 
     def __init__(self, embedder: Embedder | None = None) -> None:
         self._embedder = embedder
-        self._pool = ThreadPoolExecutor(4, "sentences")
-        self._kept: dict[tuple[str, ...], npt.NDArray[np.float16]] = {}
+        self._pool = ThreadPoolExecutor(AT_ONCE, "sentences")
+        self._room = BoundedSemaphore(AT_ONCE)
+        self._kept: dict[Chunk, Vectors] = {}
+        self._lock = Lock()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def cosines(
-        self, chunks: Sequence[tuple[str, ...]], vector: npt.NDArray[np.float32]
+        self, chunks: Sequence[Chunk], vector: npt.NDArray[np.float32]
     ) -> list[npt.NDArray[np.float32]]:
         """For each chunk's sentences their cosines with `vector` (d,)."""
-        known = {chunk: self._kept[chunk] for chunk in chunks if chunk in self._kept}
-        new = [chunk for chunk in dict.fromkeys(chunks) if chunk and chunk not in known]
-        if new:
-            known |= self._embed(new)
-        if any(chunk and chunk not in known for chunk in chunks):
+        wanted = [chunk for chunk in dict.fromkeys(chunks) if chunk]
+        known = {chunk: kept for chunk in wanted if (kept := self._kept.get(chunk)) is not None}
+        if self._embedder is not None and len(known) < len(wanted):
+            known |= self._learnt(self._embedder, [each for each in wanted if each not in known])
+        if len(known) < len(wanted):
             # Some cosines beside none would rank the sentences by who is remembered.
             return [np.zeros(len(chunk), np.float32) for chunk in chunks]
         nothing = np.zeros((0, len(vector)), np.float16)
         return [known.get(chunk, nothing).astype(np.float32) @ vector for chunk in chunks]
 
-    def _embed(
-        self, chunks: Sequence[tuple[str, ...]]
-    ) -> dict[tuple[str, ...], npt.NDArray[np.float16]]:
-        if self._embedder is None:
+    def _learnt(self, embedder: Embedder, chunks: Sequence[Chunk]) -> dict[Chunk, Vectors]:
+        if not self._room.acquire(blocking=False):
             return {}
-        texts = [text for chunk in chunks for text in chunk]
+        learning = self._pool.submit(self._learn, embedder, chunks)
+        learning.add_done_callback(lambda _: self._room.release())
         try:
-            vectors = self._pool.submit(self._embedder.embed, texts).result(LATE_S)
+            return learning.result(LATE_S)
         except (TooLate, TwofoldError) as error:
             _log.warning("composed by words alone", why=type(error).__name__)
             return {}
+
+    def _learn(self, embedder: Embedder, chunks: Sequence[Chunk]) -> dict[Chunk, Vectors]:
+        """Kept also where nobody waits any more: the next question finds them."""
+        vectors = embedder.embed([text for chunk in chunks for text in chunk]).astype(np.float16)
         ends = list(accumulate(map(len, chunks)))
-        found = dict(zip(chunks, np.split(vectors.astype(np.float16), ends[:-1]), strict=True))
-        while len(self._kept) + len(found) > KEPT and self._kept:
-            self._kept.pop(next(iter(self._kept)), None)
-        self._kept.update(found)
+        found = dict(zip(chunks, np.split(vectors, ends[:-1]), strict=True))
+        with self._lock:
+            self._kept |= found
+            while len(self._kept) > KEPT:
+                del self._kept[next(iter(self._kept))]
         return found

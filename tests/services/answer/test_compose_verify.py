@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.answer.contract import Candidate, Draft, Found, Question, Turn
-from services.answer.generate.compose import Wanted
+from services.answer.generate.compose import Wanted, units
 from services.answer.generate.compose import compose as compose_wanted
 from services.answer.generate.sentences import Sentences
 from services.answer.pack import Terms, pack
 from services.answer.verify import verify
 from tests.fakes import HashingEmbedder
 from twofold.clients.sparse import Bm25Encoder
+from twofold.errors import UpstreamError
 from twofold.house import load_house
 from twofold.index import Chunk, Scope
 from twofold.prose import squeeze
@@ -70,8 +71,14 @@ def compose(
     max_words: int,
     sentences: Sentences = Sentences(),
 ) -> Draft:
-    vector = HashingEmbedder().embed([question.asked])[0]
-    return compose_wanted(packed, Wanted(question, vector, terms, sentences), max_words)
+    return compose_wanted(packed, wanted(question.asked, terms, sentences, question), max_words)
+
+
+def wanted(
+    asked: str, terms: Terms, sentences: Sentences, question: Question | None = None
+) -> Wanted:
+    vector = HashingEmbedder().embed([asked])[0]
+    return Wanted(question or asking(asked), vector, terms, sentences)
 
 
 THREE = [
@@ -182,21 +189,39 @@ class Stuck(HashingEmbedder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.free = threading.Event()
+        self.free, self.answered = threading.Event(), threading.Event()
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         self.free.wait()
-        return super().embed(texts)
+        try:
+            return super().embed(texts)
+        finally:
+            self.answered.set()
 
 
-def test_an_embedder_that_is_late_leaves_the_choice_to_words() -> None:
+class Down(HashingEmbedder):
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        raise UpstreamError("The embedding server does not answer.")
+
+
+def test_an_embedder_that_is_late_leaves_the_choice_to_words_and_is_heard_next_time() -> None:
     asked = "how long do both secrets stay valid"
     terms, stuck = terms_of(asked, THREE), Stuck()
+    sentences = Sentences(stuck)
     try:
-        late = compose(THREE, asking(asked), terms, 120, Sentences(stuck))
+        late = compose(THREE, asking(asked), terms, 120, sentences)
     finally:
         stuck.free.set()
     assert late == compose(THREE, asking(asked), terms, 120)
+    stuck.answered.wait(10)
+    assert units(THREE, wanted(asked, terms, sentences))[0].clues[1] > 0
+
+
+def test_an_embedder_that_is_down_leaves_the_choice_to_words() -> None:
+    asked = "how long do both secrets stay valid"
+    terms = terms_of(asked, THREE)
+    by_words = compose(THREE, asking(asked), terms, 120)
+    assert compose(THREE, asking(asked), terms, 120, Sentences(Down())) == by_words
 
 
 def test_sentences_are_embedded_once() -> None:
