@@ -196,7 +196,7 @@ def _same(one: Unit, two: Unit) -> bool:
 def _context(unit: Unit, chunk: Sequence[Unit]) -> list[Unit]:
     """What a reader needs beside the unit: the step before it, what introduces a list, table or
     code, or what a sentence leans on."""
-    before = chunk[: unit.place]
+    before = [each for each in chunk if each.place < unit.place]
     if unit.kind == "paragraph":
         leans = before and before[-1].block == unit.block and _LEANS.match(unit.lines[0])
         return [before[-1]] if leans else []

@@ -175,6 +175,15 @@ def test_a_sentence_that_leans_on_the_one_before_brings_it_along() -> None:
     assert said == "Roll the secret first. [1] It then stays valid for 12 hours. [1]"
 
 
+def test_what_leans_on_a_sentence_said_before_is_said_alone() -> None:
+    text = "Roll the secret first. It then stays valid for 12 hours. The rest expires."
+    found = [candidate(text, "a")]
+    talk = (Turn("user", "what first?"), Turn("assistant", "Roll the secret first.", "ANSWER"))
+    asked = "how many hours is it valid"
+    said = compose(found, asking(asked, *talk), terms_of(asked, found), 9).text
+    assert said == "It then stays valid for 12 hours. [1]"
+
+
 @pytest.mark.parametrize(
     "many", ["- Seats: ten\n- Logs: a week", "| a | b |\n|---|---|\n| 1 | 2 |"]
 )
