@@ -22,7 +22,7 @@ from twofold.errors import Conflict, NotFound, Outdated, SetupError, UpstreamErr
 from twofold.index import Chunk, Fingerprint
 from twofold.ledger.models import Version
 from twofold.settings import Settings
-from twofold.stack import Stack, open_stack
+from twofold.stack import SPLITTER, Stack, open_stack
 from twofold.stores import EdgeStores, QdrantStores, open_stores
 
 LONG = " ".join(f"Sentence number {n} tells of the orchard and its many trees." for n in range(30))
@@ -106,8 +106,8 @@ def test_another_splitter_builds_a_store_beside_the_old_one(
     live = {id: c.text for id, c in new.items() if c.key != "help/p.md"}
     assert live == {id: c.text for id, c in clean(scratch).items() if c.key != "help/p.md"}
     stores = {store.made_by["splitter"]: store for store in open_stores(smaller).all()}
-    assert stores["1/60"].live
-    assert stores["1/200"].retired_at is not None
+    assert stores[f"{SPLITTER}/60"].live
+    assert stores[f"{SPLITTER}/200"].retired_at is not None
     assert ingest(smaller, filled) == []
 
 
@@ -278,5 +278,5 @@ def test_settings_say_how_a_collection_is_laid_out(monkeypatch: pytest.MonkeyPat
 
 def test_the_folder_of_a_store_tells_what_made_it(settings: Settings, filled: Path) -> None:
     (store,) = EdgeStores(settings.home / "index").all()
-    assert store.fingerprint.splitter == "1/200"
+    assert store.fingerprint.splitter == f"{SPLITTER}/200"
     assert replace(store.fingerprint, extractor="2").digest != store.digest
