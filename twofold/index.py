@@ -90,9 +90,14 @@ class Chunk:
     quarantined: bool = False
 
     @property
+    def heading(self) -> str:
+        """Title and heading path, in one line."""
+        return " > ".join((self.title, *self.heading_path))
+
+    @property
     def embedded_text(self) -> str:
         """What the embedder and the keyword encoder see: heading path, then text."""
-        return " > ".join((self.title, *self.heading_path)) + "\n" + self.text
+        return f"{self.heading}\n{self.text}"
 
     def payload(self) -> dict[str, Any]:
         """The point's payload: plain JSON values, without the id."""

@@ -104,7 +104,7 @@ def documents_block(documents: Sequence[Chunk]) -> str:
     return _environment.get_template("documents.j2").render(
         documents=[
             {
-                "title": _attribute(" > ".join((chunk.title, *chunk.heading_path))),
+                "title": _attribute(chunk.heading),
                 "kind": chunk.kind,
                 "text": _fenced(chunk.text),
             }

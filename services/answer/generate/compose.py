@@ -125,7 +125,7 @@ def units(packed: Sequence[Candidate], wanted: Wanted) -> list[Unit]:
     asks_steps = _ASKS_STEPS.search(question.standalone) is not None
     best = max(abs(candidate.score) for candidate in packed) or 1.0
     pieces = [list(_pieces(candidate.chunk.text, terms)) for candidate in packed]
-    heads = [" > ".join((c.chunk.title, *c.chunk.heading_path)) for c in packed]
+    heads = [candidate.chunk.heading for candidate in packed]
     likeness = wanted.sentences.cosines(
         [
             tuple(f"{head}\n{piece.shown}" for piece in each)

@@ -94,7 +94,6 @@ class Ladder:
         return (*await self.releases.makers(conversation), *self.models)
 
     async def aclose(self) -> None:
-        self.sentences.close()
         for server in {
             id(maker.model.server): maker.model.server for maker in self.models
         }.values():

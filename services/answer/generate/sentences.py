@@ -41,9 +41,6 @@ class Sentences:
         self._kept: dict[Chunk, Vectors] = {}
         self._lock = Lock()
 
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
     def cosines(
         self, chunks: Sequence[Chunk], vector: npt.NDArray[np.float32]
     ) -> list[npt.NDArray[np.float32]]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.answer.contract import Candidate, Draft, Found, Question, Turn
+from services.answer.generate import sentences as sentences_module
 from services.answer.generate.compose import Wanted, units
 from services.answer.generate.compose import compose as compose_wanted
 from services.answer.generate.sentences import Sentences
@@ -135,6 +136,14 @@ def test_steps_come_from_the_first_on() -> None:
     assert text.index("1. Open") < text.index("2. Open") < text.index("4. Copy")
 
 
+def test_a_list_of_steps_is_said_to_its_end() -> None:
+    asked = "how do I open endpoints"
+    found = [candidate(SECRETS, "secrets")]
+    said = compose(found, asking(asked), terms_of(asked, found), 120).text
+    assert "1. Open **Endpoints** and pick the endpoint. [1]\n2. Choose" in said
+    assert "3. Copy the new secret into your receiver. [1]" in said
+
+
 def test_a_table_comes_with_its_header() -> None:
     plans = [THREE[1]]
     terms = terms_of("how many endpoints has Creek", plans)
@@ -199,8 +208,10 @@ class Stuck(HashingEmbedder):
     def __init__(self) -> None:
         super().__init__()
         self.free, self.answered = threading.Event(), threading.Event()
+        self.calls = 0
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.calls += 1
         self.free.wait()
         try:
             return super().embed(texts)
@@ -231,6 +242,20 @@ def test_an_embedder_that_is_down_leaves_the_choice_to_words() -> None:
     terms = terms_of(asked, THREE)
     by_words = compose(THREE, asking(asked), terms, 120)
     assert compose(THREE, asking(asked), terms, 120, Sentences(Down())) == by_words
+
+
+def test_a_stuck_embedder_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentences_module, "LATE_S", 0.01)
+    asked, stuck = "how long do both secrets stay valid", Stuck()
+    terms, sentences = terms_of(asked, THREE), Sentences(stuck)
+    by_words = compose(THREE, asking(asked), terms, 120)
+    try:
+        for _ in range(sentences_module.AT_ONCE + 2):
+            assert compose(THREE, asking(asked), terms, 120, sentences) == by_words
+    finally:
+        stuck.free.set()
+    sentences._pool.shutdown(wait=True)
+    assert stuck.calls == sentences_module.AT_ONCE
 
 
 def test_sentences_are_embedded_once() -> None:

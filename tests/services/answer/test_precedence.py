@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.services.answer.asking import hear, knowing, on_record
 
@@ -91,10 +92,16 @@ BOTH_STAY = (
 )  # fmt: skip
 
 
+def overruled() -> float:
+    return REGISTRY.get_sample_value("twofold_knowledge_chunks_total", {"fate": "overruled"}) or 0
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_what_holds_is_said_alone(case: Case, tmp_path: Path) -> None:
     with knowing(tmp_path, case.pages) as parts:
+        before = overruled()
         heard = asyncio.run(hear(parts, case.question))
+        assert overruled() == before + 1
         assert case.held in heard.done.text
         assert case.gone not in heard.done.text
         record = on_record(parts.stack, heard.done.answer_id)

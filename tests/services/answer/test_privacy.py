@@ -1,5 +1,6 @@
 """What is kept of people: seen, exported, deleted, expired; and never in a log."""
 
+import asyncio
 import json
 import logging
 import sqlite3
@@ -217,3 +218,21 @@ def test_an_error_on_a_customers_page_does_not_log_who(
     logged = log()
     assert "/v1/customers" in logged
     assert "jo@" not in logged
+
+
+def test_an_answer_under_way_outlives_its_conversation_s_deletion(parts: Parts) -> None:
+    """What came before is gone; the new answer is recorded, and may be deleted in its turn."""
+
+    async def run() -> str:
+        first = await pipeline.ask_once(Ask(ROLL, "default"), parts)
+        asked = Ask(ROLL, "default", conversation_id=first.conversation_id)
+        async for event in pipeline.answer(asked, parts):
+            if isinstance(event, Meta):
+                privacy.delete_conversation(parts.stack.ledger, "default", first.conversation_id)
+        return first.conversation_id
+
+    conversation = asyncio.run(run())
+    with parts.stack.ledger.session() as session:
+        assert [row.id for row in session.scalars(select(Conversation))] == [conversation]
+        assert session.scalar(select(func.count()).select_from(Answer)) == 1
+    privacy.delete_conversation(parts.stack.ledger, "default", conversation)
