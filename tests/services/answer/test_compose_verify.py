@@ -139,7 +139,7 @@ def test_steps_come_from_the_first_on() -> None:
 def test_a_list_of_steps_is_said_to_its_end() -> None:
     asked = "how do I open endpoints"
     found = [candidate(SECRETS, "secrets")]
-    said = compose(found, asking(asked), terms_of(asked, found), 120).text
+    said = compose(found, asking(asked), terms_of(asked, found), 10).text
     assert "1. Open **Endpoints** and pick the endpoint. [1]\n2. Choose" in said
     assert "3. Copy the new secret into your receiver. [1]" in said
 
