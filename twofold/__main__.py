@@ -1,6 +1,8 @@
 """The `twofold` command, assembled from what each plane registers in `twofold.commands`."""
 
+import os
 from importlib.metadata import entry_points, version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +32,8 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        # What one plane hands to the commands of another.
+        context_settings={"obj": {}},
     )
     app.callback()(_options)
     for entry in sorted(entry_points(group="twofold.commands"), key=lambda entry: entry.name):
@@ -48,6 +52,11 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _change_folder(folder: Path | None) -> None:
+    if folder is not None:
+        os.chdir(folder)
+
+
 def _options(
     _version: Annotated[
         bool,
@@ -55,12 +64,29 @@ def _options(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    _folder: Annotated[
+        Path | None,
+        typer.Option(
+            "-C",
+            callback=_change_folder,
+            is_eager=True,
+            exists=True,
+            file_okay=False,
+            help="Act as if started in this folder: its house.yaml, its .twofold.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    from twofold import telemetry
+
+    # Whatever is logged goes to stderr: stdout is a command's result alone.
+    telemetry.configure()
 
 
 def main() -> None:
-    build()()
+    try:
+        build()()
+    except KeyboardInterrupt:  # before a command could see to it: while it is imported
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
     ├── NotFound            the thing named does not exist (or is not yours to see)
     ├── Conflict            somebody else holds it: a running sync, a store opened twice
     ├── TooLarge            over a stated limit
+    ├── TooSlow             the request did not arrive in time
     ├── Unauthorized        no key, or none that is known
     ├── Forbidden           the key does not carry the scope or the audience
     ├── Overloaded          try again later; `retry_after` seconds
@@ -49,6 +50,11 @@ class Conflict(TwofoldError):
 class TooLarge(TwofoldError):
     status = 413
     slug = "too-large"
+
+
+class TooSlow(TwofoldError):
+    status = 408
+    slug = "too-slow"
 
 
 class Unauthorized(TwofoldError):

@@ -13,7 +13,7 @@ grammar that a model server constrains decoding with; `ReplyParser` survives a r
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -34,7 +34,10 @@ _LOOSE_HEADER = re.compile(
     r"(?:\W+team\W+(?P<team>[a-z_]+))?(?:\W+reason\W+(?P<reason>[a-z_]+))?\W*$",
     re.IGNORECASE,
 )
-_MARK = re.compile(r"\[(\d{1,2})\]")
+_CODE = r"```+[\s\S]*?(?:```|\Z)|~~~+[\s\S]*?(?:~~~|\Z)|`[^`\n]+`"
+_MARK = re.compile(rf"(?P<code>{_CODE})|(?<!\\)\[(?P<n>\d{{1,2}})\](?!\()")
+_OWN_MARK = re.compile(rf"({_CODE})|(?<!\\)\[(\d{{1,3}})\](?!\()")
+_ESCAPED = re.compile(rf"({_CODE})|\\\[(\d{{1,3}})\\\]")
 
 
 class Escalation(NamedTuple):
@@ -56,16 +59,6 @@ class Citation:
     title: str
     url: str
     quote: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A finished reply. ESCALATE always carries an escalation, no other action does."""
-
-    action: Action
-    text: str
-    citations: tuple[Citation, ...] = ()
-    escalation: Escalation | None = None
 
 
 class Header(NamedTuple):
@@ -182,18 +175,41 @@ def grammar(reasons: Mapping[str, str]) -> str:
 
 
 def marks(text: str) -> Iterator[int]:
-    """The numbers of the citation marks in `text`, in order, repeats included."""
+    """The numbers of the citation marks in `text`, in order, repeats included; code has none."""
     for match in _MARK.finditer(text):
-        yield int(match[1])
+        if match["n"]:
+            yield int(match["n"])
 
 
 def renumbered(text: str, new: Mapping[int, int]) -> str:
     """The text with mark `[n]` as `[new[n]]`; a mark that is not in `new` stays."""
-    return _MARK.sub(lambda match: f"[{new.get(int(match[1]), int(match[1]))}]", text)
+    return _MARK.sub(lambda m: m["code"] or f"[{new.get(int(m['n']), int(m['n']))}]", text)
+
+
+def kept_marks(text: str, kept: Container[int]) -> str:
+    """The text without the marks that are not `kept`, and without the space before those."""
+    pieces: list[str] = []
+    at = 0
+    for match in _MARK.finditer(text):
+        if match["n"] and int(match["n"]) not in kept:
+            pieces.append(text[at : match.start()].rstrip())
+            at = match.end()
+    return "".join([*pieces, text[at:]])
 
 
 def strip_marks(text: str) -> str:
-    return re.sub(r"\s*\[\d{1,2}\]", "", text)
+    """The text without its marks and the space before them."""
+    return kept_marks(text, ())
+
+
+def escaped(text: str) -> str:
+    """A source's Markdown, whose own `[1]` reads the same and is no citation mark; code stays."""
+    return _OWN_MARK.sub(lambda match: match[1] or rf"\[{match[2]}\]", text)
+
+
+def unescaped(text: str) -> str:
+    """What `escaped` was made of, for whom Markdown is not rendered."""
+    return _ESCAPED.sub(lambda match: match[1] or f"[{match[2]}]", text)
 
 
 def _action(name: str) -> Action:

@@ -1,18 +1,23 @@
 """What a process stands on, opened once at its start: the composition root's common part."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from twofold.clients.embedder import Embedder, HttpEmbedder, MiniLM
-from twofold.clients.sparse import Bm25Encoder
-from twofold.index import Fingerprint, Index
+from twofold.clients.embedder import E5, Embedder, HttpEmbedder, MiniLM
+from twofold.clients.matcher import Matcher
+from twofold.index.contract import Fingerprint, Index
+from twofold.index.sparse import Bm25Encoder
+from twofold.index.stores import Stores, open_stores
 from twofold.ledger import Ledger
 from twofold.settings import Settings
-from twofold.stores import Stores, open_stores
+from twofold.text.languages import ENGLISH, base, is_latin
+from twofold.zone import house_languages
 
-EXTRACTOR = "1"
-"""Raise it when the same bytes come to give other sections."""
+EXTRACTOR = "3"
+"""Raise it when the same bytes come to give other sections, or another language."""
 SPLITTER = "2"
 """Raise it when the same sections come to give other chunks."""
 
@@ -27,6 +32,7 @@ class Stack:
     embedder: Embedder
     sparse: Bm25Encoder
     fingerprint: Fingerprint
+    matcher: Matcher | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +54,7 @@ def open_stack(settings: Settings, *, beside: bool = False) -> Stack:
     Outdated where another one is live, SetupError with what to do, and Conflict where another
     process owns the index.
     """
+    make_private(settings.home)
     embedder, stores = open_embedder(settings), open_stores(settings)
     sparse = Bm25Encoder()
     fingerprint = fingerprint_of(settings, embedder, sparse)
@@ -55,7 +62,15 @@ def open_stack(settings: Settings, *, beside: bool = False) -> Stack:
         settings = kept
         fingerprint = fingerprint_of(settings, embedder, sparse)
     index = stores.open(fingerprint, embedder.dimension, beside=beside)
-    return Stack(settings, Ledger(settings.ledger), index, embedder, sparse, fingerprint)
+    matcher = Matcher(settings.home / "models", settings.threads)
+    return Stack(settings, Ledger(settings.ledger), index, embedder, sparse, fingerprint, matcher)
+
+
+def make_private(home: Path) -> None:
+    """Makes the home its owner's alone: what customers wrote lies there."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(PermissionError):
+        home.chmod(0o700)
 
 
 def fingerprint_of(settings: Settings, embedder: Embedder, sparse: Bm25Encoder) -> Fingerprint:
@@ -91,4 +106,13 @@ def open_embedder(settings: Settings) -> Embedder:
             model=settings.embedder_model,
             api_key=settings.embedder_key.get_secret_value(),
         )
-    return MiniLM.open(settings.home / "models", threads=settings.threads)
+    model = E5 if reads_all_languages(settings) else MiniLM
+    return model.open(settings.home / "models", threads=settings.threads)
+
+
+def reads_all_languages(settings: Settings) -> bool:
+    """Whether the packaged model is the multilingual one: docs/adr/0011 says why not always."""
+    if settings.embedder != "auto":
+        return settings.embedder == "multilingual"
+    first, *others = house_languages(settings.house_file)
+    return base(first) != ENGLISH or not all(map(is_latin, others))

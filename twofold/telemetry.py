@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from opentelemetry import trace
 
 UNLOGGED = frozenset(
     {"answer_text", "api_key", "authorization", "body", "comment", "cookie", "history", "message"}
@@ -28,6 +29,7 @@ def configure(json: bool | None = None, level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            name_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             withhold,
@@ -39,6 +41,15 @@ def configure(json: bool | None = None, level: int = logging.INFO) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def name_trace(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+    """The trace under way, so that its log lines are found by it."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = trace.format_trace_id(context.trace_id)
+        event["span_id"] = trace.format_span_id(context.span_id)
+    return event
 
 
 def withhold(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from twofold.house import HousePolicy, load_house
-from twofold.index import Chunk
+from twofold.house_file import load_house
+from twofold.index.contract import Chunk
+from twofold.policy import HousePolicy
 from twofold.prompt import (
     TURNS,
     TURNS_CHARS,

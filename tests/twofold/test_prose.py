@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.prose import blocks, items, numbers, parts, plain, sentences
+from twofold.text.blocks import blocks, items, parts, plain, sentences
 
 lines = st.sampled_from(
     ["A sentence. Another one!", "- item one", "  more of it", "1. Step", "| a | b |", "|---|---|",
@@ -74,9 +74,3 @@ def test_plain_drops_addresses_and_keeps_words() -> None:
     assert plain('> **Note:** See [the guide](../a(b).md "t") and ![shot](x.png).') == (
         "**Note:** See the guide and shot."
     )
-
-
-def test_numbers_ignore_how_they_are_written() -> None:
-    assert numbers("$1,200.00, 99.99% of 2,000,000") == numbers("1200 and 99.99 and 2000000")
-    assert "12" in numbers("the 12-hour overlap")
-    assert numbers("version v2, abc123") == frozenset()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.prose import blocks, parts
-from twofold.wording import Problem, wording
+from twofold.text.blocks import blocks, parts
+from twofold.text.wording import Problem, wording
 
 RETENTION = """Log retention policy > How long logs are kept
 Trials last 14 days, and backups are kept for 30 days. A failed delivery is retried 12 times over

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from twofold import genai, tracing
 from twofold.clients.wire import Connection, Origin
 from twofold.errors import Overloaded, UpstreamError
 from twofold.prompt import Message
@@ -218,18 +219,20 @@ class ChatModel:
         first = min(limits.first, time.monotonic() + self.first_token_s)
         events = _Events(body["max_tokens"] * RUNAWAY, usage)
         hearing = _Hearing(events, limits._replace(first=first), self.gap_s, worth)
-        connection = await self._connect(first)
-        try:
-            head = self.server.origin.head("/v1/chat/completions")
-            hearing.begin(connection)
-            connection.post(head, orjson.dumps(body), hearing)
-            while piece := await hearing.next():
-                yield piece
-        finally:
-            hearing.timer.cancel()
-            connection.let_go(heard_out=events.finished)
-        if not events.finished:
-            raise UpstreamError("The model server broke off its reply.")
+        with genai.chat(self.model, self.server.base_url, body["max_tokens"], usage) as span:
+            connection = await self._connect(first)
+            try:
+                path = "/v1/chat/completions"
+                head = self.server.origin.head(path, tracing.carried(span))
+                hearing.begin(connection)
+                connection.post(head, orjson.dumps(body), hearing)
+                while piece := await hearing.next():
+                    yield piece
+            finally:
+                hearing.timer.cancel()
+                connection.let_go(heard_out=events.finished)
+            if not events.finished:
+                raise UpstreamError("The model server broke off its reply.")
 
     async def _connect(self, by: float) -> Connection:
         within = by - time.monotonic()

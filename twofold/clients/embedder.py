@@ -1,15 +1,13 @@
-"""Text to unit vectors: the packaged MiniLM on this machine's CPU, or a server that speaks
-OpenAI's `/v1/embeddings`."""
+"""Text to unit vectors: a packaged model on this machine's CPU, or a server that speaks OpenAI's
+`/v1/embeddings`."""
 
-import contextlib
 import math
-import os
-import tempfile
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol, Self
 
 import httpx
@@ -19,10 +17,17 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 import stamina
 from tokenizers import Tokenizer
 
-from twofold.clients import minilm
+from twofold.clients import bert, e5, minilm
+from twofold.clients.graph import Array
+from twofold.clients.runtime import Threads, batches, cores, kept_session, padded, session
 from twofold.errors import SetupError, UpstreamError
 
 Vectors = npt.NDArray[np.float32]
+
+REMEMBERED = 4096
+"""Texts whose vectors are remembered: a KB and a half each."""
+FEW = 16
+"""More at once are an ingest's, and nobody asks them again."""
 
 
 class Embedder(Protocol):
@@ -40,26 +45,87 @@ class Embedder(Protocol):
     def max_tokens(self) -> int:
         """What lies beyond this many tokens of a text does not reach its vector."""
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """(len(texts), dimension), in order, rows of length 1. UpstreamError where it cannot."""
+    def embed(self, texts: Sequence[str], *, passages: bool = False) -> Vectors:
+        """(len(texts), dimension), in order, rows of length 1. UpstreamError where it cannot.
+
+        `passages` are what questions find: some models read them in another way than anything else.
+        """
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each whole text, special tokens not counted."""
 
 
-class MiniLM:
-    """all-MiniLM-L6-v2 in 8 bits on ONNX Runtime."""
+class Remembering:
+    """An embedder that remembers questions: each is embedded to be searched for and again to be
+    answered, and every turn of a conversation again with the next one. Safe for many threads."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self._inner = inner
+        self.name, self.dimension, self.max_tokens = inner.name, inner.dimension, inner.max_tokens
+        self._known: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
+        self._lock = Lock()
+
+    def embed(self, texts: Sequence[str], *, passages: bool = False) -> Vectors:
+        if passages or len(texts) > FEW:
+            return self._inner.embed(texts, passages=passages)
+        with self._lock:
+            found = {text: self._known[text] for text in texts if text in self._known}
+        if missing := [text for text in dict.fromkeys(texts) if text not in found]:
+            found |= zip(missing, self._inner.embed(missing), strict=True)
+        with self._lock:
+            self._known |= found
+            for text in found:
+                self._known.move_to_end(text)
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return np.array([found[text] for text in texts], np.float32).reshape(-1, self.dimension)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._inner.count_tokens(texts)
+
+
+class _OnThisMachine:
+    """A packaged model on ONNX Runtime: texts to tokens to unit vectors."""
+
+    name: str
+    max_tokens: int
+    dimension = bert.DIMENSION
+
+    def __init__(self, session: ort.InferenceSession, threads: int) -> None:
+        """`session` takes one thread per run."""
+        self._session = session
+        self._threads = Threads(threads, "embed")
+
+    def embed(self, texts: Sequence[str], *, passages: bool = False) -> Vectors:
+        rows = self._rows(texts, passages)
+        vectors = np.empty((len(rows), self.dimension), np.float32)
+
+        def run(batch: Sequence[int]) -> None:
+            vectors[batch] = self._run([rows[i] for i in batch])
+
+        self._threads.each(run, batches([len(row) for row in rows], self._threads.count))
+        return vectors
+
+    def _rows(self, texts: Sequence[str], passages: bool) -> list[list[int]]:
+        """The tokens of each text, as many as the model takes."""
+        raise NotImplementedError
+
+    def _run(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        raise NotImplementedError
+
+
+class MiniLM(_OnThisMachine):
+    """all-MiniLM-L6-v2 in 8 bits on ONNX Runtime: English."""
 
     name = f"all-MiniLM-L6-v2:{minilm.WEIGHTS_SHA256[:12]}:{minilm.BUILDER}"
-    dimension = minilm.DIMENSION
     max_tokens = minilm.MAX_TOKENS
+    _stem = f"all-minilm-l6-v2-{minilm.WEIGHTS_SHA256[:12]}-{minilm.BUILDER}"
+    """Name of the built file."""
 
     def __init__(self, session: ort.InferenceSession, tokenizer: Tokenizer, threads: int) -> None:
-        """`session` takes one thread per run; `tokenizer` neither pads nor truncates."""
-        self._session = session
+        """`tokenizer` neither pads nor truncates."""
+        super().__init__(session, threads)
         self._tokenizer = tokenizer
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, "embed")
 
     @classmethod
     def open(cls, cache: Path, threads: int = 0) -> Self:
@@ -68,108 +134,74 @@ class MiniLM:
         SetupError where the weights' package is missing or damaged. The weights themselves are
         read, and checked, only to build; many processes may open at once.
         """
-        tokenizer = Tokenizer.from_file(
-            str(minilm.verified("tokenizer.json", minilm.TOKENIZER_SHA256))
-        )
-        # The file asks for exactly 128 tokens; the model takes 256, cut and padded in here.
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        return cls(_session(cache), tokenizer, threads or cores())
+        # First, so that nothing is built where it is damaged.
+        tokenizer = minilm.tokenizer()
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        rows = [_cut(each.ids) for each in self._tokenizer.encode_batch_fast(list(texts))]
-        parts = batches([len(row) for row in rows], self._threads)
-        vectors = np.empty((len(rows), self.dimension), np.float32)
+        def build(unsigned: bool) -> bytes:
+            return bert.build(cls._weights(), minilm.SIZES, unsigned=unsigned)
 
-        def run(batch: Sequence[int]) -> None:
-            vectors[batch] = self._run([rows[i] for i in batch])
+        return cls(kept_session(cache, cls._stem, build), tokenizer, threads or cores())
 
-        if self._threads > 1 and len(parts) > 1:
-            for _ in self._pool.map(run, parts):
-                pass
-        else:
-            # On the caller's own thread, so that a question never queues behind an ingest.
-            for batch in parts:
-                run(batch)
-        return vectors
+    @classmethod
+    def _weights(cls) -> dict[str, Array]:
+        return minilm.read_safetensors(minilm.verified("model.safetensors", minilm.WEIGHTS_SHA256))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [len(each) for each in encoded]
+        return minilm.count_tokens(self._tokenizer, texts)
+
+    def _rows(self, texts: Sequence[str], passages: bool) -> list[list[int]]:  # noqa: ARG002
+        rows = [each.ids for each in self._tokenizer.encode_batch_fast(list(texts))]
+        return [_cut(row, self.max_tokens, minilm.SEP) for row in rows]
 
     def _run(self, rows: Sequence[Sequence[int]]) -> Vectors:
-        ids = np.full((len(rows), max(map(len, rows))), minilm.PAD, np.int32)
-        mask = np.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
-            mask[i, : len(row)] = 1
+        ids, mask = padded(rows, minilm.PAD)
         return np.asarray(self._session.run(None, {"ids": ids, "mask": mask})[0], np.float32)
 
 
-def _session(cache: Path) -> ort.InferenceSession:
-    unsigned = minilm.signed_products_saturate()
-    stem = f"all-minilm-l6-v2-{minilm.WEIGHTS_SHA256[:12]}-{minilm.BUILDER}"
-    path = cache / f"{stem}{'-u8' if unsigned else ''}.onnx"
-    if path.exists():
-        # A file damaged on disk is built again; every exception of ONNX Runtime is its own class.
-        with contextlib.suppress(Exception):
-            return _load(path)
-    weights = minilm.verified("model.safetensors", minilm.WEIGHTS_SHA256)
-    _write(path, minilm.build(minilm.read_safetensors(weights), unsigned=unsigned))
-    return _load(path)
+class E5(_OnThisMachine):
+    """multilingual-e5-small in 8 bits on ONNX Runtime: a hundred languages, and across them."""
+
+    name = f"multilingual-e5-small:{e5.WEIGHTS_SHA256[:12]}:{e5.BUILDER}"
+    max_tokens = e5.MAX_TOKENS
+
+    def __init__(self, session: ort.InferenceSession, weights: e5.Weights, threads: int) -> None:
+        super().__init__(session, threads)
+        self._ends = weights.begin, weights.end
+        self._reader = e5.Reader(weights)
+        self._words = e5.Words(weights.tensors["emb.word"])
+
+    @classmethod
+    def open(cls, cache: Path, threads: int = 0) -> Self:
+        """As `MiniLM.open`; a second longer, for its 250,000 words."""
+        weights = e5.Weights.open()
+
+        def build(unsigned: bool) -> bytes:
+            tensors = e5.bert_weights(weights.tensors)
+            whole = bert.build(tensors, e5.SIZES, unsigned=unsigned)
+            common = cls(session(whole), weights, 1).embed(e5.COMMON).mean(axis=0)
+            return bert.build(tensors, e5.SIZES, unsigned=unsigned, centre=e5.CENTRED * common)
+
+        stem = f"multilingual-e5-small-{e5.WEIGHTS_SHA256[:12]}-{e5.BUILDER}"
+        return cls(kept_session(cache, stem, build), weights, threads or cores())
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._reader.count(texts)
+
+    def _rows(self, texts: Sequence[str], passages: bool) -> list[list[int]]:
+        begin, end = self._ends
+        before = e5.PASSAGE if passages else e5.QUERY
+        rows = [[begin, *ids, end] for ids in self._reader.ids([before + text for text in texts])]
+        return [_cut(row, e5.MAX_TOKENS, end) for row in rows]
+
+    def _run(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        ids, mask = padded(rows, e5.PAD)
+        return np.asarray(
+            self._session.run(None, {"words": self._words[ids], "mask": mask})[0], np.float32
+        )
 
 
-def _load(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    # One thread per run and runs side by side: threads inside a run wait for each other some
-    # hundred times per batch, spinning, which costs half the speed once a core is shared.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    # The graph is fused by hand; higher levels would put the slow SkipLayerNormalization back.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 4
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cut(ids: list[int]) -> list[int]:
-    if len(ids) <= minilm.MAX_TOKENS:
-        return ids
-    return [*ids[: minilm.MAX_TOKENS - 1], minilm.SEP]
-
-
-_BATCH = 8
-_BATCH_TOKENS = 256
-"""More is no faster on one thread (its states leave the core's cache), and takes memory."""
-
-
-def batches(lengths: Sequence[int], threads: int) -> list[list[int]]:
-    """Indices in batches of like length, longest first so that the threads end together."""
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    share = -(-len(order) // threads)
-    made = []
-    start = 0
-    while start < len(order):
-        size = max(1, min(_BATCH, share, _BATCH_TOKENS // lengths[order[start]]))
-        made.append(order[start : start + size])
-        start += size
-    return made
+def _cut(ids: list[int], most: int, end: int) -> list[int]:
+    return ids if len(ids) <= most else [*ids[: most - 1], end]
 
 
 class HttpEmbedder:
@@ -216,7 +248,7 @@ class HttpEmbedder:
             self.embed(["dimension"])
         return self._dimension
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
+    def embed(self, texts: Sequence[str], *, passages: bool = False) -> Vectors:  # noqa: ARG002
         if not texts:
             return np.empty((0, self.dimension), np.float32)
         size = self._batch_size

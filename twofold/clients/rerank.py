@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 from tokenizers import Encoding, Tokenizer
 
-from twofold.clients.embedder import batches, cores
+from twofold.clients.runtime import batches, cores
 from twofold.errors import SetupError, UpstreamError
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"

@@ -8,21 +8,24 @@ import asyncio
 import re
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
+
+import httptools
 
 IDLE_S = 30.0
 """A connection unused for longer is not trusted to be there still."""
 DRAIN_S = 1.0
 """What a server gets to end a reply whose last word was heard, so that its connection is kept."""
-MAX_HEAD = 64_000
-MAX_SIZE_LINE = 1_000
+MAX_FRAMING = 64_000
+"""Bytes that may come in a row and bring nothing of a body: a head, a chunk's size, a trailer."""
+FINAL = 200
+"""Statuses below it announce the reply that follows."""
 
-_STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: .*)?")
-_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?")
-_LENGTH = re.compile(rb"\d{1,15}")
 _UNFIT = re.compile(r"[^\x21-\x7e]")
 
 
@@ -39,10 +42,6 @@ class Listener(Protocol):
         """No more comes: the body is whole where `error` is empty. Never called twice."""
 
 
-class _NoHttp(Exception):
-    pass
-
-
 class Connection(asyncio.Protocol):
     """One connection, used by one exchange at a time."""
 
@@ -55,14 +54,15 @@ class Connection(asyncio.Protocol):
         self._busy = False
         """The reply is not through yet."""
         self._since = 0.0
-        self._rest = b""
         self._begin()
 
     def _begin(self) -> None:
-        self._headed = self._chunked = self._keep = False
-        self._left: int | None = None
-        """Bytes still to come of this chunk, or of the body; None is a body until the end."""
-        self._trailing = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._kind = b""
+        self._parts: list[bytes] = []
+        """What the packet that is being read holds of the body."""
+        self._framing = 0
+        self._headed = self._framed = self._whole = self._more = self._keep = False
 
     @property
     def usable(self) -> bool:
@@ -114,11 +114,23 @@ class Connection(asyncio.Protocol):
         if not self._busy:
             self._transport.abort()  # it speaks unasked: whose reply would that be?
             return
+        self._framing += len(data)
         try:
-            self._read(self._rest + data if self._rest else data)
-        except _NoHttp as error:
-            self._keep = False
-            self._end(str(error))
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if not self._whole:
+                self._end("what came is no HTTP")
+                return
+            self._more = True
+        if self._parts:
+            parts, self._parts, self._framing = self._parts, [], 0
+            if self._listener is not None:
+                self._listener.heard(parts[0] if len(parts) == 1 else b"".join(parts))
+        if self._whole:
+            self._keep = self._keep and not self._more
+            self._end("")
+        elif self._framing > MAX_FRAMING:
+            self._end("what came is no HTTP")
 
     def eof_received(self) -> bool:
         return False
@@ -127,98 +139,38 @@ class Connection(asyncio.Protocol):
         if self in self._pool.idle:
             self._pool.idle.remove(self)
         self._keep = False
-        until_the_end = self._headed and not self._chunked and self._left is None
+        until_the_end = self._headed and not self._framed
         self._end("" if until_the_end and exc is None else "the connection broke")
 
-    # --- HTTP ------------------------------------------------------------------------------------
+    # --- called by the parser --------------------------------------------------------------------
 
-    def _read(self, data: bytes) -> None:
-        self._rest = b""
-        while not self._headed:
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                if len(data) > MAX_HEAD or data[:7] != b"HTTP/1."[: len(data)]:
-                    raise _NoHttp("what came is no HTTP")
-                self._rest = data
-                return
-            self._head(data[:end])
-            data = data[end + 4 :]
-        if self._chunked:
-            self._chunks(data)
-        elif self._left is None:
-            self._tell(data)
-        else:
-            self._tell(data[: self._left])
-            self._left -= len(data)
-            if self._left <= 0:
-                self._keep = self._keep and self._left == 0
-                self._end("")
+    def on_message_begin(self) -> None:
+        self._more = self._whole  # a second reply to one request
 
-    def _head(self, head: bytes) -> None:
-        first, *lines = head.split(b"\r\n")
-        status = _STATUS.fullmatch(first)
-        if status is None:
-            raise _NoHttp("what came is no HTTP")
-        if status[2].startswith(b"1"):
-            return  # the real one follows
-        fields: dict[bytes, bytes] = {}
-        for line in lines:
-            name, colon, value = line.partition(b":")
-            if not colon:
-                raise _NoHttp("a header is no header")
-            fields[name.lower()] = value.strip().lower()
-        self._headed = True
-        self._chunked = fields.get(b"transfer-encoding") == b"chunked"
-        length = fields.get(b"content-length")
-        if not self._chunked and length is not None:
-            if not _LENGTH.fullmatch(length):
-                raise _NoHttp("a length is no number")
-            self._left = int(length)
-        framed = self._chunked or self._left is not None
-        self._keep = framed and status[1] == b"1" and fields.get(b"connection") != b"close"
-        if self._listener is not None:
-            kind = fields.get(b"content-type", b"")
-            self._listener.opened(int(status[2]), kind.decode("latin-1"))
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"content-type":
+            self._kind = value.lower()
+        elif name in (b"content-length", b"transfer-encoding"):
+            self._framed = True
 
-    def _chunks(self, data: bytes) -> None:
-        at = 0
-        parts = []
-        while at < len(data):
-            if self._left:
-                part = data[at : at + self._left]
-                parts.append(part)
-                at += len(part)
-                self._left -= len(part)
-                continue
-            end = data.find(b"\r\n", at)
-            if end < 0:
-                if len(data) - at > MAX_SIZE_LINE:
-                    raise _NoHttp("a chunk has no size")
-                self._rest = data[at:]
-                break
-            line = data[at:end]
-            at = end + 2
-            if self._trailing:
-                if not line:
-                    self._keep = self._keep and at == len(data)
-                    self._tell(b"".join(parts))
-                    self._end("")
-                    return
-            elif self._left is not None and not line:
-                self._left = None  # the line end behind a chunk
-            elif self._left is None and (size := _SIZE.fullmatch(line)):
-                self._left = int(size[1], 16)
-                self._trailing = self._left == 0
-            else:
-                raise _NoHttp("a chunk has no size")
-        self._tell(parts[0] if len(parts) == 1 else b"".join(parts))
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= FINAL and not self._headed:
+            self._headed = True
+            if self._listener is not None:
+                self._listener.opened(status, self._kind.decode("latin-1"))
 
-    def _tell(self, data: bytes) -> None:
-        if data and self._listener is not None:
-            self._listener.heard(data)
+    def on_body(self, body: bytes) -> None:
+        if not self._whole:
+            self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        self._whole = self._headed
+        self._keep = self._parser.should_keep_alive()
 
     def _end(self, error: str) -> None:
-        self._busy, self._rest = False, b""
+        self._busy = False
         self._pool.draining.discard(self)
         listener, self._listener = self._listener, None
         if not self._held:
@@ -258,13 +210,14 @@ class Origin:
         default_factory=WeakKeyDictionary
     )
 
-    def head(self, path: str) -> bytes:
-        """The lines of a POST of JSON to `path`, all but its length."""
+    def head(self, path: str, more: Mapping[str, str] = MappingProxyType({})) -> bytes:
+        """The lines of a POST of JSON to `path`, all but its length; `more` are further headers."""
         at = urlsplit(self.url)
         key = f"authorization: Bearer {self.token}\r\n" if self.token else ""
+        further = "".join(f"{name}: {value}\r\n" for name, value in more.items())
         return (
             f"POST {at.path.rstrip('/')}{path} HTTP/1.1\r\nhost: {at.netloc.rpartition('@')[2]}\r\n"
-            f"accept: text/event-stream\r\ncontent-type: application/json\r\n{key}"
+            f"accept: text/event-stream\r\ncontent-type: application/json\r\n{key}{further}"
         ).encode("ascii")
 
     async def connect(self) -> Connection:

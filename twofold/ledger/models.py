@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Float, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -165,6 +165,8 @@ class Conversation(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     workspace: Mapped[str]
     customer: Mapped[str | None]
+    owner: Mapped[str | None]
+    """Name of the key it was begun with, "" where none was needed; None: nobody's but `admin`'s."""
     created_at: Mapped[float]
     last_at: Mapped[float]
 
@@ -173,7 +175,14 @@ class Answer(Base):
     """The record of one answer: asked, seen, said, and why. Diagnosis reads nothing else."""
 
     __tablename__ = "answers"
-    __table_args__ = (Index("ix_answers_conversation", "conversation_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_answers_conversation", "conversation_id", "created_at"),
+        Index("ix_answers_created", "workspace", "created_at"),
+        Index(
+            "ix_answers_asked_back", "workspace", "created_at",
+            sqlite_where=text("action = 'CLARIFY'"), postgresql_where=text("action = 'CLARIFY'"),
+        ),
+    )  # fmt: skip
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     workspace: Mapped[str]
@@ -188,6 +197,12 @@ class Answer(Base):
     team: Mapped[str | None]
     reason: Mapped[str | None]
     text: Mapped[str] = mapped_column(Text)
+    consent: Mapped[str | None]
+    """The reason for a person that the reply asks consent for."""
+    failed: Mapped[bool] = mapped_column(default=False)
+    """Whether it leaves the question without an answer."""
+    choices: Mapped[list[str]] = mapped_column(default=list)
+    """Titles that the reply asks to choose among."""
     served_by: Mapped[str]
     profile: Mapped[str]
     prompt_tokens: Mapped[int] = mapped_column(default=0)

@@ -6,8 +6,8 @@ from typing import Any, Final
 from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from twofold.house import HousePolicy
 from twofold.ledger.models import Base
+from twofold.policy import HousePolicy
 from twofold.prompt import Profile, prompt_digest
 
 STATES: Final = ("candidate", "refused", "canary", "live", "retired")

@@ -1,5 +1,7 @@
 """Tables of the answer service's edge: who may call, what was asked twice, what was handed on."""
 
+from typing import Any
+
 from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -80,3 +82,75 @@ class HandoffReply(Base):
     documents: Mapped[list[str]]
     """`source/external_id` of each."""
     created_at: Mapped[float]
+
+
+class Diagnosed(Base):
+    """A live answer that is looked into: which layer failed it, once it was asked again."""
+
+    __tablename__ = "diagnoses"
+    __table_args__ = (
+        Index("ix_diagnoses_due", "state", "due_at"),
+        Index("ix_diagnoses_queued", "workspace", "queued_at"),
+    )
+
+    answer_id: Mapped[str] = mapped_column(
+        ForeignKey("answers.id", ondelete="CASCADE"), primary_key=True
+    )
+    workspace: Mapped[str]
+    signal: Mapped[str]
+    """negative_feedback | correction | low_confidence | sample: why it is looked into"""
+    said: Mapped[str] = mapped_column(Text, default="")
+    """The customer's comment, or what an agent replied instead."""
+    state: Mapped[str]
+    """waiting | done | failed"""
+    queued_at: Mapped[float]
+    due_at: Mapped[float]
+    """While it is worked at, the end of the lease."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    done_at: Mapped[float | None]
+    layer: Mapped[str] = mapped_column(default="")
+    cause: Mapped[str] = mapped_column(default="")
+    verdict: Mapped[dict[str, Any]]
+    """`models.diagnosis.verdicts.Verdict`; empty where nothing was found wrong, or not yet."""
+    error: Mapped[str] = mapped_column(Text, default="")
+
+
+class ApprovedAnswer(Base):
+    """What a question gets word for word, for as long as it is true: every cited version must still
+    be the one that answers. It outlives the record that it was taken from."""
+
+    __tablename__ = "approved_answers"
+    __table_args__ = (Index("ix_approved_answers_workspace", "workspace"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    workspace: Mapped[str]
+    question: Mapped[str] = mapped_column(Text)
+    locale: Mapped[str]
+    audience: Mapped[list[str]]
+    """What an asker must have beyond `public`."""
+    text: Mapped[str] = mapped_column(Text)
+    citations: Mapped[list[dict[str, Any]]]
+    valid_from: Mapped[float]
+    valid_until: Mapped[float | None]
+    approved_by: Mapped[str]
+    """Name of the key, "" where none was needed."""
+    created_at: Mapped[float]
+
+
+class Tombstone(Base):
+    """Something that was deleted: what is still on its way for it is not written any more."""
+
+    __tablename__ = "tombstones"
+
+    mark: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Digest of what it was."""
+    at: Mapped[float]
+
+
+class Heartbeat(Base):
+    """The last time that something could be written."""
+
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[float]

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from twofold.house import HousePolicy
-from twofold.index import Chunk, content_hash
-from twofold.reply import strip_marks
+from twofold.index.contract import Chunk, content_hash
+from twofold.policy import HousePolicy
+from twofold.reply import escaped, strip_marks
 
 TURNS = 6
 """Earlier messages that a model is shown, the latest ones, and"""
@@ -104,9 +104,9 @@ def documents_block(documents: Sequence[Chunk]) -> str:
     return _environment.get_template("documents.j2").render(
         documents=[
             {
-                "title": _attribute(chunk.heading),
+                "title": escaped(_attribute(chunk.heading)),
                 "kind": chunk.kind,
-                "text": _fenced(chunk.text),
+                "text": escaped(_fenced(chunk.text)),
             }
             for chunk in documents
         ]
@@ -119,7 +119,7 @@ def _attribute(text: str) -> str:
 
 def _fenced(text: str) -> str:
     """Text that cannot open or close a `document` tag."""
-    return re.sub(r"<(?=\s*/?\s*documents?\b)", "‹", _harmless(text), flags=re.IGNORECASE)
+    return re.sub(r"<(?=\s*+/?\s*+documents?\b)", "‹", _harmless(text), flags=re.IGNORECASE)
 
 
 _CONTROL = re.compile(

@@ -30,7 +30,7 @@ MESSAGES = [Message("system", "Be brief."), Message("user", "Why?")]
 
 
 async def read(model: ChatModel, usage: Usage | None = None, **more: Any) -> str:
-    more = {"deadline": time.monotonic() + 5} | more
+    more = {"deadline": time.monotonic() + 120} | more
     stream = model.stream(MESSAGES, usage=usage or Usage(), **more)
     async with aclosing(stream) as pieces:
         return "".join([piece async for piece in pieces])
@@ -42,7 +42,7 @@ def with_server(
     async def both() -> None:
         async with server:
             at = chat.ModelServer(server.url, **more)
-            await run(ChatModel(at, "base", first_token_s=0.4, gap_s=0.4))
+            await run(ChatModel(at, "base", first_token_s=60, gap_s=60))
             await at.aclose()
 
     asyncio.run(both())
@@ -133,10 +133,9 @@ def test_an_open_breaker_asks_nobody_and_lets_one_probe_through() -> None:
 
 def test_who_could_still_be_asked_bounds_the_first_token() -> None:
     async def run(model: ChatModel) -> None:
-        started = time.monotonic()
-        with pytest.raises(UpstreamError, match="slow"):
-            await read(model, first_by=started + 0.05)
-        assert time.monotonic() - started < 0.35
+        async with asyncio.timeout(30):  # the model's own patience is longer
+            with pytest.raises(UpstreamError, match="slow"):
+                await read(model, first_by=time.monotonic() + 0.05)
 
     with_server(ModelServer(hangs), run)
 
@@ -158,7 +157,7 @@ def test_closing_the_stream_closes_the_connection() -> None:
         stream = model.stream(MESSAGES, usage=Usage(), deadline=time.monotonic() + 60)
         await anext(stream)
         await stream.aclose()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.requests[0].left.wait()
 
     with_server(server, run)
@@ -167,7 +166,7 @@ def test_closing_the_stream_closes_the_connection() -> None:
 def test_pieces_are_handed_on_with_the_one_that_is_worth_it() -> None:
     async def run(model: ChatModel) -> None:
         usage = Usage()
-        more = {"deadline": time.monotonic() + 5, "worth": lambda piece: "." in piece}
+        more = {"deadline": time.monotonic() + 60, "worth": lambda piece: "." in piece}
         async with aclosing(model.stream(MESSAGES, usage=usage, **more)) as pieces:
             told = [piece async for piece in pieces]
         assert "".join(told) == GOOD
@@ -180,7 +179,7 @@ def test_pieces_are_handed_on_with_the_one_that_is_worth_it() -> None:
 
 def test_what_arrived_before_it_broke_is_handed_on_first() -> None:
     async def run(model: ChatModel) -> None:
-        more = {"deadline": time.monotonic() + 5, "worth": lambda piece: False}
+        more = {"deadline": time.monotonic() + 60, "worth": lambda piece: False}
         pieces = model.stream(MESSAGES, usage=Usage(), **more)
         assert await anext(pieces) == "ANSWER"
         with pytest.raises(UpstreamError):

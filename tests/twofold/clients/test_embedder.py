@@ -1,6 +1,5 @@
 import importlib.util
 import json
-import math
 import shutil
 import sys
 import time
@@ -13,21 +12,23 @@ from typing import Any
 
 import httpx
 import numpy as np
-import numpy.typing as npt
 import pytest
 import stamina
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from twofold.clients import minilm
-from twofold.clients.embedder import Embedder, HttpEmbedder, MiniLM
+from tests.twofold.clients.float_bert import Reference, Vectors
+from twofold.clients import bert, e5, minilm
+from twofold.clients.embedder import E5, Embedder, HttpEmbedder, MiniLM
 from twofold.errors import SetupError, UpstreamError
-
-Vectors = npt.NDArray[np.float32]
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(minilm.PACKAGE) is None, reason="no weights: run `make setup`"
+)
+
+needs_multilingual = pytest.mark.skipif(
+    importlib.util.find_spec(e5.PACKAGE) is None, reason="no weights: run `make multilingual`"
 )
 
 PASSAGE = (
@@ -69,70 +70,31 @@ def model(cache: Path) -> MiniLM:
     return MiniLM.open(cache, threads=2)
 
 
-class Reference:
-    """The fp32 forward pass, as the model card has it, one text at a time."""
-
-    def __init__(self) -> None:
-        folder = minilm.verified("tokenizer.json", minilm.TOKENIZER_SHA256).parent
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(256)
-        self.weights = minilm.read_safetensors(folder / "model.safetensors")
-
-    def __call__(self, text: str) -> Vectors:
-        ids = self.tokenizer.encode(text).ids
-        table = [
-            self.weights[f"embeddings.{name}_embeddings.weight"]
-            for name in ("word", "position", "token_type")
-        ]
-        states = self.norm(table[0][ids] + table[1][: len(ids)] + table[2][0], "embeddings")
-        for number in range(6):
-            states = self.layer(states, f"encoder.layer.{number}")
-        mean = states.mean(0)
-        unit: Vectors = mean / np.linalg.norm(mean)
-        return unit
-
-    def layer(self, states: Vectors, name: str) -> Vectors:
-        query, key, value = (
-            self.dense(states, f"{name}.attention.self.{part}").reshape(-1, 12, 32).swapaxes(0, 1)
-            for part in ("query", "key", "value")
-        )
-        scores = np.exp(query @ key.swapaxes(1, 2) / math.sqrt(32))
-        context = (scores / scores.sum(-1, keepdims=True)) @ value
-        context = context.swapaxes(0, 1).reshape(-1, 384)
-        out = self.dense(context, f"{name}.attention.output.dense")
-        states = self.norm(states + out, f"{name}.attention.output")
-        wide = self.dense(states, f"{name}.intermediate.dense")
-        wide = wide * (1 + np.vectorize(math.erf)(wide / math.sqrt(2))).astype(np.float32) / 2
-        return self.norm(states + self.dense(wide, f"{name}.output.dense"), f"{name}.output")
-
-    def dense(self, states: Vectors, name: str) -> Vectors:
-        return states @ self.weights[name + ".weight"].T + self.weights[name + ".bias"]
-
-    def norm(self, states: Vectors, name: str) -> Vectors:
-        gain, bias = (self.weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
-        centred = states - states.mean(-1, keepdims=True)
-        spread = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
-        scaled: Vectors = centred / spread * gain + bias
-        return scaled
-
-
+@pytest.mark.heavy
 @needs_weights
 def test_vectors_are_those_of_the_float_model(model: MiniLM) -> None:
-    reference = Reference()
-    cosines = (model.embed(TEXTS) * np.stack([reference(text) for text in TEXTS])).sum(1)
+    folder = minilm.verified("tokenizer.json", minilm.TOKENIZER_SHA256).parent
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(256)
+    weights = minilm.read_safetensors(folder / "model.safetensors")
+    words = weights["embeddings.word_embeddings.weight"]
+    reference = Reference(weights, 6)
+    wanted = [reference(words[tokenizer.encode(text).ids]) for text in TEXTS]
+    cosines = (model.embed(TEXTS) * np.stack(wanted)).sum(1)
 
     assert cosines[:3].min() >= 0.999
     assert cosines.min() >= 0.997
     assert [t for t, c in zip(TEXTS, cosines, strict=True) if c < 0.998 and len(t) > 10] == []
 
 
+@pytest.mark.heavy
 @needs_weights
 def test_signed_and_unsigned_graphs_agree(
     model: MiniLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = not minilm.signed_products_saturate()
-    monkeypatch.setattr(minilm, "signed_products_saturate", lambda: other)
+    other = not bert.signed_products_saturate()
+    monkeypatch.setattr(bert, "signed_products_saturate", lambda: other)
     twin = MiniLM.open(tmp_path, threads=1)
 
     assert (model.embed(TEXTS) * twin.embed(TEXTS)).sum(1).min() > 0.99999
@@ -151,8 +113,9 @@ def test_shape_norm_and_order(model: MiniLM) -> None:
     assert embedder.name
 
 
+@pytest.mark.heavy
 @needs_weights
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.one_of(st.sampled_from(TEXTS), st.text(max_size=60)), max_size=20))
 def test_a_vector_does_not_depend_on_its_batch_mates(model: MiniLM, texts: list[str]) -> None:
     alone = [model.embed([text]) for text in texts]
@@ -183,6 +146,7 @@ def test_tokens_are_counted_to_the_end_without_special_ones(model: MiniLM) -> No
     assert model.count_tokens([]) == []
 
 
+@pytest.mark.heavy
 @needs_weights
 def test_threads_share_a_model(model: MiniLM) -> None:
     alone = model.embed(TEXTS)
@@ -191,6 +155,7 @@ def test_threads_share_a_model(model: MiniLM) -> None:
             assert (vectors * alone).sum(1).min() > 0.99999
 
 
+@pytest.mark.heavy
 @needs_weights
 def test_processes_may_build_at_once_and_nothing_is_left_over(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
@@ -206,10 +171,11 @@ def test_processes_may_build_at_once_and_nothing_is_left_over(tmp_path: Path) ->
 def test_a_cached_model_is_not_built_again(
     model: MiniLM, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(minilm, "build", lambda *_, **__: pytest.fail("built again"))
+    monkeypatch.setattr(bert, "build", lambda *_, **__: pytest.fail("built again"))
     assert (MiniLM.open(cache).embed(["refund"]) == model.embed(["refund"])).all()
 
 
+@pytest.mark.heavy
 @needs_weights
 def test_a_damaged_cache_is_built_again(model: MiniLM, tmp_path: Path) -> None:
     MiniLM.open(tmp_path, threads=1)
@@ -248,6 +214,79 @@ def test_damaged_weights_are_refused(
     with pytest.raises(SetupError, match="make setup"):
         MiniLM.open(tmp_path / "cache")
     assert not list(tmp_path.glob("cache/*"))
+
+
+# E5
+
+
+@pytest.fixture(scope="module")
+def multilingual(cache: Path) -> E5:
+    return E5.open(cache, threads=2)
+
+
+@pytest.mark.heavy
+@needs_multilingual
+def test_e5_s_vectors_are_those_of_the_float_model(multilingual: E5) -> None:
+    weights = e5.Weights.open()
+    words, reader = e5.Words(weights.tensors["emb.word"]), e5.Reader(weights)
+    reference = Reference(e5.bert_weights(weights.tensors), 12)
+
+    def wanted(text: str) -> Vectors:
+        ids = [weights.begin, *reader.ids([e5.QUERY + text])[0], weights.end]
+        return reference(words[np.array(ids, np.int32)])
+
+    texts = [*TEXTS[:2], *TEXTS[3:8], *TEXTS[11:13], "คืนเงินภายในกี่วัน", "कितने दिन लगते हैं?"]
+    centre = e5.CENTRED * np.stack([wanted(text) for text in e5.COMMON]).mean(0)
+    off = np.stack([wanted(text) for text in texts]) - centre
+    off /= np.linalg.norm(off, axis=1, keepdims=True)
+    assert (multilingual.embed(texts) * off).sum(1).min() > 0.99
+
+
+@needs_multilingual
+def test_e5_finds_across_languages(multilingual: E5) -> None:
+    pages = ["Refunds\nWe pay the price back within 30 days.", "Passwords\nChoose a new password."]
+    asked = [
+        "返金は何日かかりますか",
+        "كيف أغير كلمة المرور؟",
+        "Wann bekomme ich mein Geld zurück?",
+    ]
+
+    likest = multilingual.embed(asked) @ multilingual.embed(pages, passages=True).T
+
+    assert likest.argmax(axis=1).tolist() == [0, 1, 0]
+
+
+@needs_multilingual
+@settings(max_examples=10)
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=9))
+def test_an_e5_vector_does_not_depend_on_its_batch_mates(
+    multilingual: E5, texts: list[str]
+) -> None:
+    vectors = multilingual.embed(texts)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(texts)), abs=1e-5)
+    alone = np.concatenate([multilingual.embed([text]) for text in texts])
+    assert (vectors * alone).sum(1).min() > 0.9999
+
+
+@needs_multilingual
+def test_e5_takes_what_ends_its_package_s_own_engine(multilingual: E5) -> None:
+    assert multilingual.embed(["\ufdfa" * 2000, "a\0b", "\ud7ff" * 900]).shape == (3, 384)
+
+
+@needs_multilingual
+def test_e5_reads_512_tokens_and_counts_all(multilingual: E5) -> None:
+    words = "返品 " * 600
+    assert multilingual.count_tokens([words])[0] > e5.MAX_TOKENS
+    one, other = multilingual.embed([words, words + "パスワード"])
+    assert one @ other == pytest.approx(1.0, abs=1e-5)
+
+
+def test_missing_multilingual_weights_say_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, e5.PACKAGE, None)
+    with pytest.raises(SetupError, match="make multilingual"):
+        E5.open(tmp_path)
 
 
 # HttpEmbedder
@@ -479,7 +518,7 @@ def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
     assert "4711" not in str(caught.value)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.text(max_size=20), max_size=12), st.integers(1, 5))
 def test_batches_change_nothing(texts: list[str], batch_size: int) -> None:
     embedder = Server().embedder(batch_size=batch_size)

@@ -18,10 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold.clients import edge
-from twofold.clients.edge import EdgeIndex
 from twofold.errors import Conflict, NotFound, SetupError, UpstreamError
-from twofold.index import (
+from twofold.index import edge
+from twofold.index.contract import (
     BEGINNING,
     FOREVER,
     PUBLIC,
@@ -35,11 +34,12 @@ from twofold.index import (
     SparseVector,
     point_id,
 )
+from twofold.index.edge import EdgeIndex
 
 try:
     from qdrant_client import QdrantClient
 
-    from twofold.clients import qdrant
+    from twofold.index import qdrant
 except ImportError:
     SERVER = False
 else:
@@ -131,7 +131,7 @@ def make(kind: str, folder: Path) -> Iterator[Index]:
 
 
 server_only = pytest.mark.skipif(not SERVER, reason="qdrant-client is not installed")
-KINDS = ["edge", pytest.param("qdrant", marks=server_only)]
+KINDS = ["edge", pytest.param("qdrant", marks=[server_only, pytest.mark.heavy])]
 if "QDRANT_URL" in os.environ:
     KINDS.append(pytest.param("server", marks=server_only))
 
@@ -300,7 +300,7 @@ scopes = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(scope=scopes, seed=st.integers(0, 5), few=st.integers(1, 5))
 def test_no_search_leaves_its_scope(
     crowd: tuple[Index, list[Chunk]], scope: Scope, seed: int, few: int
@@ -319,6 +319,7 @@ def test_no_search_leaves_its_scope(
     assert by_words.keys() == found(words)
 
 
+@pytest.mark.heavy
 @server_only
 def test_both_adapters_rank_alike(tmp_path: Path) -> None:
     chunks = population(300)
@@ -385,6 +386,7 @@ def test_reopening_keeps_everything(reopen: Callable[[], EdgeIndex]) -> None:
     assert [found(one) for one in before] == [found(one) for one in after]
 
 
+@pytest.mark.heavy
 def test_sweeping_out_the_deleted_keeps_the_rest(reopen: Callable[[], EdgeIndex]) -> None:
     points = [embedded(chunk(number)) for number in range(1500)]
     index = reopen()
@@ -404,9 +406,9 @@ def test_another_process_is_refused_by_name(
     reopen().upsert([embedded(chunk())])
     code = f"""
 from pathlib import Path
-from twofold.clients.edge import EdgeIndex
+from twofold.index.edge import EdgeIndex
 from twofold.errors import Conflict
-from twofold.index import Fingerprint
+from twofold.index.contract import Fingerprint
 try:
     EdgeIndex.open(Path({str(tmp_path)!r}), Fingerprint(*{tuple(_parts(PRINT))!r}), {DIMENSION})
 except Conflict as error:
@@ -430,8 +432,8 @@ import sys
 from itertools import count
 from pathlib import Path
 import numpy as np
-from twofold.clients.edge import EdgeIndex
-from twofold.index import Chunk, DocumentRef, Embedded, Fingerprint, SparseVector, point_id
+from twofold.index.edge import EdgeIndex
+from twofold.index.contract import Chunk, DocumentRef, Embedded, Fingerprint, SparseVector, point_id
 
 folder, start, dimension, *parts = sys.argv[1:]
 index = EdgeIndex.open(Path(folder), Fingerprint(*parts), int(dimension))
@@ -451,7 +453,7 @@ for number in count(int(start)):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     rng = random.Random(3)
     acknowledged: list[int] = []
@@ -494,6 +496,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
         index.close()
 
 
+@pytest.mark.heavy
 def test_searches_go_on_while_another_thread_writes(reopen: Callable[[], EdgeIndex]) -> None:
     index = reopen()
     index.upsert([embedded(chunk(number)) for number in range(100)])

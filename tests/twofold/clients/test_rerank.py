@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.answer.rerank import open_reranker
+from services.answer.search.rerank import open_reranker
 from tests.cross_encoder import write_cross_encoder
 from twofold.clients.rerank import OnnxReranker
 from twofold.errors import SetupError, UpstreamError
@@ -34,7 +34,7 @@ def test_each_text_is_read_with_the_question(reranker: OnnxReranker) -> None:
     assert 0.5 < one < two < 1
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.sampled_from(WORDS.split()), max_size=700).map(" ".join), min_size=1))
 def test_texts_of_any_length_keep_their_places(reranker: OnnxReranker, texts: list[str]) -> None:
     together = scores(reranker, "invoice", *texts)

@@ -2,8 +2,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from twofold.clients.sparse import Bm25Encoder
-from twofold.index import SparseVector
+from twofold.index.contract import SparseVector
+from twofold.index.sparse import Bm25Encoder
 
 
 @pytest.fixture(scope="module")

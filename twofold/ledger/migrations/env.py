@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine
 
-from twofold.ledger import releases, service  # noqa: F401  their tables count as well
+from twofold.ledger import releases, service, widget  # noqa: F401  their tables count as well
 from twofold.ledger.models import Base
 
 engine = context.config.attributes.get("engine") or create_engine(

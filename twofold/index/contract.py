@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    # The reader of documents needs no vectors, and starts often.
+    import numpy as np
+    import numpy.typing as npt
 
 Kind = Literal["article", "release_note", "policy"]
 KINDS: tuple[Kind, ...] = ("article", "release_note", "policy")
@@ -176,7 +178,7 @@ class Embedded(NamedTuple):
     """A chunk and its two vectors."""
 
     chunk: Chunk
-    dense: npt.NDArray[np.float32]
+    dense: "npt.NDArray[np.float32]"
     sparse: SparseVector
 
 
@@ -199,14 +201,14 @@ class Index(Protocol):
     def delete(self, ids: Sequence[str]) -> None: ...
 
     def search(
-        self, dense: npt.NDArray[np.float32], sparse: SparseVector, scope: Scope, limit: int
+        self, dense: "npt.NDArray[np.float32]", sparse: SparseVector, scope: Scope, limit: int
     ) -> tuple[list[Hit], list[Hit]]:
         """The `limit` best by cosine and the `limit` best by BM25, each best first, both scoped."""
         ...
 
     def score(
         self,
-        dense: npt.NDArray[np.float32],
+        dense: "npt.NDArray[np.float32]",
         sparse: SparseVector,
         scope: Scope,
         by_meaning: Sequence[str],

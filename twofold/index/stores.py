@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from twofold.clients import edge
 from twofold.errors import Conflict, NotFound, SetupError
-from twofold.index import Fingerprint, Index
+from twofold.index import edge
+from twofold.index.contract import Fingerprint, Index
 from twofold.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _connect(settings: Settings) -> "QdrantClient":
 
 
 class EdgeStores:
-    """`folder/<digest>/retired.json` beside what `twofold.clients.edge` keeps."""
+    """`folder/<digest>/retired.json` beside what `twofold.index.edge` keeps."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -159,7 +159,7 @@ class QdrantStores:
         self._quantized, self._shards, self._replicas = quantized, shards, replicas
 
     def open(self, fingerprint: Fingerprint, dimension: int, *, beside: bool = False) -> Index:
-        from twofold.clients.qdrant import QdrantIndex
+        from twofold.index.qdrant import QdrantIndex
 
         client = self._connect()
         try:
@@ -178,7 +178,7 @@ class QdrantStores:
             raise
 
     def live(self) -> str | None:
-        from twofold.clients import qdrant
+        from twofold.index import qdrant
 
         client = self._connect()
         try:
@@ -187,7 +187,7 @@ class QdrantStores:
             client.close()
 
     def all(self) -> list[Store]:
-        from twofold.clients import qdrant
+        from twofold.index import qdrant
 
         client = self._connect()
         try:
@@ -207,7 +207,7 @@ class QdrantStores:
         ]
 
     def flip(self, digest: str, *, rejecting: bool = False) -> None:
-        from twofold.clients import qdrant
+        from twofold.index import qdrant
 
         client = self._connect()
         try:
@@ -220,7 +220,7 @@ class QdrantStores:
             client.close()
 
     def drop(self, digest: str) -> None:
-        from twofold.clients import qdrant
+        from twofold.index import qdrant
 
         client = self._connect()
         try:

@@ -8,17 +8,25 @@ BlockKind = Literal["paragraph", "list", "table", "code"]
 
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
+STOPS = ".!?…؟।۔。！？"
+"""What ends a sentence: Latin, Greek and Cyrillic, Arabic, Hindi and Urdu, Chinese and Japanese."""
+_CLOSE = r"[\"'”’»)\]*_`」』）]*+"
+_MARKS = r"(?:\s*\[\d{1,2}\])*"
 _SENTENCE_END = re.compile(
-    r"(?<=[.!?…])[\"'”’)\]*_`]*(?:\s*\[\d{1,2}\])*\s+(?!\[\d{1,2}\])(?=[\"'“‘(\[*_`]*[A-Z0-9ÄÖÜ])"
+    rf"(?<=[.!?…؟।۔]){_CLOSE}{_MARKS}\s+(?!\[\d{{1,2}}\])(?=[\"'“‘«„¿¡(\[*_`]*(?P<first>[^\W_]))"
+    rf"|(?<=[。！？]){_CLOSE}{_MARKS}\s*+(?!\[\d{{1,2}}\])(?=\S)"
 )
+"""Chinese and Japanese put no space behind it. Elsewhere a small letter goes on with it, and what
+has no small letters begins."""
+_THAI = re.compile(r"[\u0e00-\u0eff]")
+"""Thai and Lao end no sentence with a stop: where one stands, it shortens a word."""
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|nr|st|dr|mr|mrs|inc|z\.\s?B|d\.\s?h|bzw|ca|usw|ggf|inkl)"
     r"|\b[A-Z]|\b\d{1,2})\.$",
     re.IGNORECASE,
 )
-_LINK = re.compile(r"!?\[([^\]]*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
-_QUOTE_MARK = re.compile(r"^\s*>\s?(?:\[!\w+\]\s*|!\[\w+\]\s*)?", re.MULTILINE)
-_NUMBER = re.compile(r"(?<![\w.])[$€£]?\d+(?:[.,:]\d+)*(?:%|\b)")
+_LINK = re.compile(r"!?\[([^\[\]]*+)\]\((?:[^()\s]|\([^()]*+\))*+(?:\s++\"[^\"]*+\")?\)")
+_QUOTE_MARK = re.compile(r"^[^\S\n]*+>\s?(?:\[!\w+\]\s*|!\[\w+\]\s*)?", re.MULTILINE)
 
 
 class Span(NamedTuple):
@@ -70,7 +78,12 @@ def sentences(text: str, within: Span | None = None) -> list[Span]:
     spans: list[Span] = []
     start = low
     for match in _SENTENCE_END.finditer(text, low, high):
-        if _ABBREVIATION.search(text[start : match.start()]):
+        first = match["first"]
+        if first is not None and (
+            first.islower()
+            or _THAI.match(first)
+            or _ABBREVIATION.search(text[start : match.start()])
+        ):
             continue
         spans.append(Span(start, match.end() - len(_trailing_space(match[0]))))
         start = match.end()
@@ -120,16 +133,6 @@ def plain(text: str) -> str:
 def squeeze(text: str) -> str:
     """White space folded: how a quote is compared with its document."""
     return " ".join(text.split())
-
-
-def numbers(text: str) -> frozenset[str]:
-    """The numbers in `text`, thousands separators and currency signs taken off."""
-    return frozenset(number(match[0]) for match in _NUMBER.finditer(text))
-
-
-def number(written: str) -> str:
-    """A number without thousands separators, signs of currency and percent, and a last `.0`."""
-    return re.sub(r"\.0+$", "", re.sub(r"(?<=\d),(?=\d{3}\b)", "", written.strip("$€£%")))
 
 
 def _kind_of(line: str, current: BlockKind | None) -> BlockKind:

@@ -1,10 +1,15 @@
-"""Which server runs on this home: `server.json`, there while it does."""
+"""Which server runs on this home: `server.json`, there while it does; and how commands ask it."""
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+
+from twofold.errors import InvalidInput, UpstreamError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 HEALTH_SECONDS = 2.0
 
@@ -12,6 +17,41 @@ HEALTH_SECONDS = 2.0
 class Running(NamedTuple):
     pid: int
     url: str
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        key: "SecretStr",
+        *,
+        timeout_s: float,
+        json: dict[str, Any] | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """What the server answers: a JSON object.
+
+        Raises InvalidInput where it refuses the request, UpstreamError where it breaks off.
+        """
+        import httpx
+
+        secret = key.get_secret_value()
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        try:
+            with httpx.Client(trust_env=False, timeout=timeout_s, headers=headers) as client:
+                response = client.request(method, f"{self.url}{path}", json=json, params=params)
+                found = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise UpstreamError(
+                f"The server at {self.url} broke off ({type(error).__name__})."
+                " Try again, or read its log."
+            ) from error
+        if response.is_success and isinstance(found, dict):
+            return found
+        detail = found.get("detail") if isinstance(found, dict) else None
+        said = str(detail or f"The server at {self.url} answered status {response.status_code}.")
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            said += " Set TWOFOLD_API_KEY to a key of it: this command sends that."
+        raise InvalidInput(said) if response.is_client_error else UpstreamError(said)
 
 
 def announce(home: Path, url: str) -> None:

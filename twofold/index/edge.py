@@ -21,7 +21,7 @@ import numpy.typing as npt
 import qdrant_edge as edge
 
 from twofold.errors import Conflict, NotFound, Outdated, SetupError, UpstreamError
-from twofold.index import Chunk, Embedded, Fingerprint, Hit, Scope, SparseVector
+from twofold.index.contract import Chunk, Embedded, Fingerprint, Hit, Scope, SparseVector
 
 T = TypeVar("T")
 

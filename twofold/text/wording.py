@@ -12,7 +12,8 @@ from functools import lru_cache
 from itertools import pairwise, takewhile
 from typing import Literal, NamedTuple
 
-from twofold.prose import blocks, number, parts
+from twofold.text.blocks import blocks, parts
+from twofold.text.numbers import WORDS, read
 
 Problem = Literal["", "garbled", "number", "contradicted"]
 
@@ -34,32 +35,32 @@ SHORT = 3
 REMEMBERED = 512
 """Sources whose wording is kept: some 10 MB."""
 
-_TOKEN = re.compile(r"[$€£]?\d+(?:[.,:]\d+)*%?|[^\W\d_]+(?:['’][^\W\d_]+)?|[.;:,!?|]")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|[^\W_]+|[.;:,!?|]")
 _STEP = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)]|\d{1,2}(?:\.\d{1,2})+)\s")
 """What opens a list item, or a clause of a policy: it counts nothing."""
 _ANSWER = re.compile(r"^\s*(?:no|nein|not yet|yes|ja|sorry)\s*[,.:;!]\s*", re.IGNORECASE)
 """Answers the question, which may be put either way; what follows claims something."""
 _NEGATION = re.compile(
-    r"(?:not|no|never|cannot|nor|neither|none|nobody|nothing|without|\w+n['’]t"
+    r"\A(?:not|no|never|cannot|nor|neither|none|nobody|nothing|without|\w+n['’]t"
     r"|nicht|kein\w*|nie|niemals|ohne|weder)"
 )
 _CLAUSE_ENDS = frozenset(".,;:!?|")
 _CONDITIONS = frozenset(
     ("if", "when", "whether", "why", "unless", "until", "wenn", "falls", "ob", "warum", "sobald")
 )
-_FUNCTION_WORDS_TEXT = (
+_FUNCTION_WORDS_LISTED = (
     "the a an of to in on for and or is are be by at it its as with that this you your we our from"
     " was been can could may might will would shall should must do does did has have had they need"
     " able der die das und oder ein eine einen einer ist sind von zu im am mit für auf den dem des"
     " wird werden kann können muss müssen"
 )
-_FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_TEXT.split())
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_LISTED.split())
 
 
 @lru_cache(REMEMBERED)
-def wording(text: str) -> "Wording":
+def wording(text: str, locale: str = "en") -> "Wording":
     """The wording of a source, which questions share."""
-    return Wording(text)
+    return Wording(text, locale)
 
 
 class _Count(NamedTuple):
@@ -77,19 +78,22 @@ class _Count(NamedTuple):
 class Wording:
     """A source as its words in order. The first line is its title and headings."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, locale: str = "en") -> None:
+        self._locale = locale
         head, _, body = text.partition("\n")
-        tokens = [_tokens(_STEP.sub("", unit)) for unit in _units(body)]
+        opening = _tokens(head, locale)
+        tokens = [_tokens(_STEP.sub("", unit), locale) for unit in _units(body)]
         self._said = frozenset(map(tuple, tokens))
         """Sentences and items as they stand."""
-        self._heading_negates = any(map(_negates, _tokens(head)))
-        self._units = [frozenset(map(_key, unit)) for unit in tokens]
+        tokens = [[WORDS.get(token, token) for token in unit] for unit in tokens]
+        self._heading_negates = any(map(negates, opening))
+        self._units = [frozenset(map(stem, unit)) for unit in tokens]
         self._counts: list[_Count] = []
         self._places: dict[str, list[int]] = defaultdict(list)
-        heading = frozenset(filter(_tells, map(_key, _tokens(head))))
+        heading = frozenset(filter(_tells, map(stem, opening)))
         place = 0
-        for unit in (_tokens(head), *tokens):
-            keys = [_key(token) for token in unit]
+        for unit in (opening, *tokens):
+            keys = [stem(token) for token in unit]
             whole = heading.union(filter(_tells, keys))
             self._counts += (count._replace(around=whole) for count in _counts(keys))
             for key in keys:
@@ -98,7 +102,7 @@ class Wording:
         self._affirmed: set[str] = set()
         """Content words that are said at least once without a negation."""
         self._negated: set[str] = set()
-        for unit in (_tokens(head), *tokens):
+        for unit in (opening, *tokens):
             affirmed, negated = _polarity(unit, SCOPE + 1)
             self._affirmed |= affirmed
             self._negated |= negated
@@ -107,15 +111,20 @@ class Wording:
             for key in _denied(unit)
         ]  # fmt: skip
 
-    def problem(self, sentence: str) -> Problem:
-        """What the sentence makes of this wording that it does not say."""
-        whole = _tokens(_STEP.sub("", sentence))
-        if tuple(whole) in self._said:
+    def says(self, sentence: str) -> bool:
+        """Whether one of its sentences or items is this one, word for word."""
+        return tuple(_tokens(_STEP.sub("", sentence), self._locale)) in self._said
+
+    def problem(self, sentence: str, locale: str = "") -> Problem:
+        """What the sentence (in `locale`, else the source's) makes of this wording that it does
+        not say."""
+        if self.says(sentence):
             return ""
-        tokens = _tokens(_ANSWER.sub("", _STEP.sub("", sentence)))
-        if not self._in_order([_key(token) for token in tokens if token not in _CLAUSE_ENDS]):
+        said = _ANSWER.sub("", _STEP.sub("", sentence))
+        tokens = _tokens(said, locale or self._locale)
+        if not self._in_order([stem(token) for token in tokens if token not in _CLAUSE_ENDS]):
             return "garbled"
-        if not self._counts_alike([_key(token) for token in tokens]):
+        if not self._counts_alike([stem(token) for token in tokens]):
             return "number"
         return "contradicted" if self._contradicts(tokens) else ""
 
@@ -148,7 +157,7 @@ class Wording:
         return True
 
     def _contradicts(self, tokens: Sequence[str]) -> bool:
-        said = {_key(token) for token in tokens if _carries(token)}
+        said = {stem(token) for token in tokens if _carries(token)}
         if not said:
             return False
         repeated = max((len(said & unit) for unit in self._units), default=0)
@@ -174,16 +183,27 @@ def _units(text: str) -> Iterator[str]:
             yield from pieces
 
 
-def _tokens(text: str) -> list[str]:
-    return [match.lower() for match in _TOKEN.findall(text)]
+def _tokens(text: str, locale: str) -> list[str]:
+    """Words in small letters, numbers as their values, and what ends a clause."""
+    found: list[str] = []
+    at = 0
+    for number in read(text, locale):
+        found += map(_name, _TOKEN.findall(text, at, number.start))
+        found.append(number.value)
+        at = number.end
+    return [*found, *map(_name, _TOKEN.findall(text, at))]
+
+
+def _name(token: str) -> str:
+    """The token in small letters; a name that begins with a digit is no number."""
+    return f"#{token.lower()}" if token[0].isdigit() else token.lower()
 
 
 @lru_cache(8192)
-def _key(token: str) -> str:
-    """How words are compared: by their first letters, which inflection leaves alone; numbers by
-    value."""
+def stem(token: str) -> str:
+    """How words are compared: by their first letters, which inflection leaves alone."""
     if any(map(str.isdigit, token)):
-        return number(token)
+        return token
     return token[:6].removesuffix("s") if len(token) > SHORT else token
 
 
@@ -202,7 +222,7 @@ def _counts(keys: Sequence[str]) -> Iterator[_Count]:
 
 
 def _tells(key: str) -> bool:
-    return key[0].isalpha() and key not in _FUNCTION_WORDS
+    return key[0].isalpha() and key not in FUNCTION_WORDS
 
 
 def _within(key: str) -> bool:
@@ -215,33 +235,33 @@ def _closest(words: Set[str], counts: Iterable[_Count], *, near: bool = False) -
 
 
 @lru_cache(8192)
-def _negates(token: str) -> bool:
+def negates(token: str) -> bool:
     return _NEGATION.fullmatch(token) is not None
 
 
 @lru_cache(8192)
 def _carries(token: str) -> bool:
-    return token[0].isalpha() and token not in _FUNCTION_WORDS and not _negates(token)
+    return token[0].isalpha() and token not in FUNCTION_WORDS and not negates(token)
 
 
 def _polarity(tokens: Sequence[str], scope: int) -> tuple[set[str], set[str]]:
     """Content words that are said plainly, and those that are negated: a negation stands within
     `scope` of them before it, or two behind, in its clause."""
     content = [place for place, token in enumerate(tokens) if _carries(token)]
-    if not any(map(_negates, tokens)):
-        return {_key(tokens[place]) for place in content}, set()
+    if not any(map(negates, tokens)):
+        return {stem(tokens[place]) for place in content}, set()
     affirmed: set[str] = set()
     negated: set[str] = set()
     for place in content:
         before = _reaches(reversed(tokens[:place]), scope)
         reached = before or _reaches(tokens[place + 1 :], 2)
-        (negated if reached else affirmed).add(_key(tokens[place]))
+        (negated if reached else affirmed).add(stem(tokens[place]))
     return affirmed, negated
 
 
 def _reaches(tokens: Iterable[str], scope: int) -> bool:
     for token in tokens:
-        if _negates(token):
+        if negates(token):
             return True
         scope -= _carries(token)
         if token in _CLAUSE_ENDS or scope <= 0:
@@ -257,8 +277,8 @@ def _denied(tokens: Sequence[str]) -> Iterator[str]:
             conditional = negated = False
         elif token in _CONDITIONS:
             conditional, negated = True, False
-        elif _negates(token):
+        elif negates(token):
             negated = not conditional
         elif negated and _carries(token):
             negated = False
-            yield _key(token)
+            yield stem(token)

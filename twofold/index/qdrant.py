@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from twofold.errors import NotFound, Outdated, SetupError, UpstreamError
-from twofold.index import Chunk, Embedded, Fingerprint, Hit, Scope, SparseVector
+from twofold.index.contract import Chunk, Embedded, Fingerprint, Hit, Scope, SparseVector
 
 BATCH = 256
 _PAGE = 1000

@@ -5,23 +5,36 @@ escalation rules and the composer's sentences. Teams and reasons are closed sets
 """
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, time
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from twofold.errors import InvalidInput, NotFound
-from twofold.index import content_hash
+from twofold.index.contract import content_hash
+from twofold.text.languages import ENGLISH, base
 
 NOT_IN_SOURCES = "not_in_sources"
 """The reason every house policy has: nothing we may show answers the question."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,40}$")]
+Word = Annotated[str, Field(min_length=1)]
+_TAG = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+Place = tuple[str, ...]
+"""Keys from the top of a policy down."""
+
+
+class PolicyProblems(ValueError):
+    """What does not fit together in a house policy: each one's place, and what is wrong there."""
+
+    def __init__(self, problems: Sequence[tuple[Place, str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(where)}: {what}" for where, what in problems))
+        self.problems = problems
 
 
 class _Model(BaseModel):
@@ -40,6 +53,10 @@ class Reason(_Model):
     patterns: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     consent: bool = False
+    grave: bool = False
+    """Missing it costs more than an agent's time: an account in wrong hands, a court's deadline."""
+    firm: bool = False
+    """Where a pattern matches, no example outweighs it; so with every grave reason."""
 
     @field_validator("patterns")
     @classmethod
@@ -126,10 +143,15 @@ class HousePolicy(_Model):
     company: str
     product: str
     locales: tuple[str, ...]
+    """Languages of the pages and of those who ask, the first one first. One that has no templates
+    is told the fixed sentences of another."""
     scope: str
     """What support answers, in one sentence."""
     topics: tuple[str, ...]
     """Words that show a question is about us, whatever the sources hold."""
+    synonyms: tuple[Annotated[tuple[Word, ...], Field(min_length=2)], ...] = ()
+    """Groups of words that mean one thing here, the pages' own word last: a question with one of
+    them is also searched for with the others, and that counts only where it finds better."""
     teams: dict[Name, str]
     reasons: dict[Name, Reason]
     limits: Limits
@@ -145,20 +167,8 @@ class HousePolicy(_Model):
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
-        if NOT_IN_SOURCES not in self.reasons:
-            raise ValueError(f"reasons needs {NOT_IN_SOURCES!r}: it is how a gap is handed over")
-        for name, reason in self.reasons.items():
-            if reason.team not in self.teams:
-                raise ValueError(f"reason {name!r} names team {reason.team!r}, not in teams")
-        for key in (self.limits.money_reason, self.limits.failures_reason):
-            if key not in self.reasons:
-                raise ValueError(f"limits name reason {key!r}, not in reasons")
-        for locale in self.locales:
-            if locale not in self.templates:
-                raise ValueError(f"locale {locale!r} has no templates")
-            missing = self.teams.keys() - self.templates[locale].teams.keys()
-            if missing:
-                raise ValueError(f"templates.{locale}.teams lacks {sorted(missing)}")
+        if problems := list(open_ends(self.model_dump())):
+            raise PolicyProblems(problems)
         return self
 
     @cached_property
@@ -168,24 +178,64 @@ class HousePolicy(_Model):
 
     @cached_property
     def digest(self) -> str:
-        return content_hash(self.model_dump_json())[:12]
+        """The same for as long as it says the same: a new version of ours, with options that this
+        house does not use, makes nobody train again."""
+        return content_hash(self.model_dump_json(exclude_defaults=True))[:12]
 
     def say(self, locale: str) -> Templates:
-        """The sentences in `locale`, or in the first language of the house."""
-        return self.templates.get(locale) or self.templates[self.locales[0]]
+        """The sentences in `locale`, or its language; else in English, which most can read, else
+        in the first language of the house that has some."""
+        names = (locale, base(locale), ENGLISH, *self.locales, *map(base, self.locales))
+        return next(self.templates[name] for name in names if name in self.templates)
 
 
-def load_house(path: Path) -> HousePolicy:
-    """Read and check a house policy. Raises NotFound or InvalidInput naming file, key and fix."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFound(f"There is no house policy at {path}. Set TWOFOLD_HOUSE to yours.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not valid YAML: {error}") from error
-    try:
-        return HousePolicy.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InvalidInput(f"{path}: {where}: {first['msg']}") from error
+def open_ends(policy: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """What a policy, as plain data, names and does not have: each one's place, and what is wrong.
+
+    What has the wrong type is passed over: the schema says so by itself.
+    """
+
+    def part(*keys: str) -> Any:
+        found: Any = policy
+        for key in keys:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found
+
+    teams, reasons, templates = (
+        found if isinstance(found := part(key), Mapping) else {}
+        for key in ("teams", "reasons", "templates")
+    )
+    if NOT_IN_SOURCES not in reasons:
+        yield ("reasons",), f"needs {NOT_IN_SOURCES!r}: it is how a gap is handed over"
+    for name in reasons:
+        if isinstance(team := part("reasons", name, "team"), str) and team not in teams:
+            yield ("reasons", name, "team"), f"{team!r} is none of {_listed(teams)}"
+    for key in ("money_reason", "failures_reason"):
+        if isinstance(reason := part("limits", key), str) and reason not in reasons:
+            yield ("limits", key), f"{reason!r} is none of {_listed(reasons)}"
+    for team in _texts(part("hours", "always")):
+        if team not in teams:
+            yield ("hours", "always"), f"{team!r} is none of {_listed(teams)}"
+    if not (locales := list(_texts(part("locales")))):
+        yield ("locales",), "name at least one language, such as en"
+    for locale in locales:
+        if not _TAG.fullmatch(locale):
+            yield ("locales",), f"{locale!r} is no language tag such as en, de or pt-BR"
+    if ENGLISH not in templates and not {*locales, *map(base, locales)} & {*templates}:
+        yield ("templates",), f"are in none of the house's languages; add {_listed(locales)} or en"
+    for locale in templates:
+        words = part("templates", locale, "teams")
+        if isinstance(words, Mapping) and (missing := teams.keys() - words.keys()):
+            yield ("templates", locale, "teams"), f"lacks {_listed(missing)}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    return (
+        (each for each in value if isinstance(each, str))
+        if isinstance(value, (list, tuple))
+        else iter(())
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

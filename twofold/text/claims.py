@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from twofold.clients.sparse import Bm25Encoder
+from twofold.index.sparse import Bm25Encoder
+from twofold.text.numbers import Number, read
 
 MIN_WORDS = 4
 ALIKE = 0.55
@@ -21,12 +22,13 @@ _DATE = re.compile(
     r"|\b\d{4}-\d\d-\d\d\b",
     re.IGNORECASE,
 )
-_QUANTITY = re.compile(
-    r"(?<![\w.#/:-])([$€£])?(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?![\d.]*[\w/:#-]*\d)"
-    r"(?:\s*(%)|[\s-]+(?:(?:business|working|calendar)\s+)?([A-Za-zäöüÄÖÜß]{2,}))?"
-)
-_CODE = re.compile(r"`[^`]*`|https?://\S+|\[([^\]]*)\]\([^)]*\)")
-_STEP = re.compile(r"\s*\d{1,3}[.)]\s")
+_PLAIN = re.compile(r"\d+(?:\.\d+)?")
+_UNIT = re.compile(r"[kKM]?[\s-]{1,20}+(?:(?:business|working|calendar)\s{1,20}+)?([^\W\d_]{2,})")
+_WIDE = 40
+"""Characters behind a number in which its unit must end."""
+_SAME_UNIT = {"€": "eur", "euro": "eur", "$": "usd", "dollar": "usd", "£": "gbp", "pound": "gbp"}
+_CODE = re.compile(r"`[^`]*`|https?://\S+|\[([^\[\]]*+)\]\([^()]*+\)")
+_STEP = re.compile(r"\A\s*+\d{1,3}[.)]\s")
 """What a step tells to type is an example, not a claim."""
 _CAPITAL = re.compile(r"(?<=[\w,;:)] )\**_*([A-Z][\w-]+)")
 
@@ -53,17 +55,35 @@ def claims(parts: Iterable[str], locale: str) -> Iterator[tuple[int, Claim]]:
         for found in _DATE.finditer(plain):
             quantities["date"].add(found[0].lower())
         rest = _DATE.sub(" ", plain)
-        for found in _QUANTITY.finditer(rest):
-            unit = found[1] or found[3] or _stem(found[4] or "")
+        kept, at = [], 0
+        for number, unit, end in _counted(rest, locale):
             if unit:
-                quantities[unit].add(found[2].replace(",", ""))
+                quantities[_SAME_UNIT.get(unit, unit)].add(number.value)
+            kept += [rest[at : number.start].rstrip("$€£"), unit if unit.isalpha() else ""]
+            at = end
         if not quantities:
             continue
-        masked = " ".join(_QUANTITY.sub(lambda m: f" {m[4] or ''} ", rest).split())
+        masked = " ".join(" ".join([*kept, rest[at:]]).split())
         words = words_of(masked, locale)
         if len(words) >= MIN_WORDS:
             sealed = {unit: frozenset(values) for unit, values in quantities.items()}
             yield place, Claim(sealed, words, names(rest), masked)
+
+
+def _counted(text: str, locale: str) -> Iterator[tuple[Number, str, int]]:
+    """Each number that may count something, its unit, and where that ends."""
+    for number in read(text, locale):
+        before, after = text[: number.start][-1:], text[number.end : number.end + 2]
+        if before in ("#", "/", ":", "-") or re.match(r"[/:#-]\d", after):
+            continue  # a part of an address, a ticket or a range
+        if not _PLAIN.fullmatch(number.value):
+            continue  # a version, a time, a day
+        glued = len(number.unit) if text.startswith(number.unit, number.end) else 0
+        word = _UNIT.match(text[number.end : number.end + _WIDE])
+        if number.unit:
+            yield number, _stem(number.unit), number.end + glued
+        else:
+            yield number, _stem(word[1]) if word else "", number.end + (word.end() if word else 0)
 
 
 def alike(one: Claim, two: Claim, weights: Mapping[int, float] | None = None) -> bool:

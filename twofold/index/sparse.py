@@ -1,11 +1,18 @@
-"""Keyword vectors: BM25 term weights, the same that a Qdrant server's own `qdrant/bm25` gives."""
+"""Keyword vectors: BM25 term weights, the same that a Qdrant server's own `qdrant/bm25` gives.
+
+Scripts that put no space between words are read by neighbouring characters, as search engines read
+them: what cuts such a text into words has to guess its language, and a question of two characters
+gives it nothing to go by.
+"""
 
 import re
+import unicodedata
 from functools import lru_cache
 
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet, TokenizerType
 
-from twofold.index import SparseVector
+from twofold.index.contract import SparseVector
+from twofold.text.languages import UNSPACED
 
 _LANGUAGES = {
     "ar": "arabic",
@@ -29,15 +36,15 @@ _LANGUAGES = {
     "sv": "swedish",
     "tr": "turkish",
 }
-_UNSPACED = frozenset({"ja", "km", "ko", "lo", "my", "th", "zh"})
-"""Written without spaces between words (or, Korean, with endings glued on).
-
-The word cutter guesses Chinese for a Japanese text without kana, so a bare `返金` finds nothing."""
-
 TOPIC_WORDS = 6
+TOPIC_CHARACTERS = 24
 REMEMBERED = 4096
 """Texts whose terms are kept: some 10 MB."""
 _WORD = re.compile(r"[^\W_][\w'-]*")
+_PAIRS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
+"""Chinese characters, kana, and Hangul, whose words come with their endings: two at a time."""
+_TRIPLES = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
+"""Thai, Lao, Burmese, Khmer: alphabets, three letters at a time."""
 
 
 class Bm25Encoder:
@@ -54,7 +61,7 @@ class Bm25Encoder:
         without (doc2dial, 2,532 chunks; a full chunk holds 86). It is fixed, not kept up to date,
         because a weight once written cannot follow it.
         """
-        self.name = f"bm25-1:k{k:g}:b{b:g}:n{average_length:g}"
+        self.name = f"bm25-2:k{k:g}:b{b:g}:n{average_length:g}"
         self._numbers = (k, b, average_length)
         self._models: dict[str, Bm25] = {}
         self.terms = lru_cache(REMEMBERED)(self._terms)
@@ -62,12 +69,12 @@ class Bm25Encoder:
 
     def document(self, text: str, locale: str = "en") -> SparseVector:
         """Weights of an indexed text; both lists are empty where no term is left."""
-        vector = self._model(locale).embed_document(text)
+        vector = self._model(locale).embed_document(spaced(text))
         return SparseVector(vector.indices, vector.values)
 
     def query(self, text: str, locale: str = "en") -> SparseVector:
         """1 for each distinct term of a question; both lists are empty where none is left."""
-        vector = self._model(locale).embed_query(text)
+        vector = self._model(locale).embed_query(spaced(text))
         return SparseVector(vector.indices, vector.values)
 
     def _terms(self, text: str, locale: str = "en") -> frozenset[int]:
@@ -76,7 +83,11 @@ class Bm25Encoder:
     def topic(self, text: str, locale: str = "en") -> str:
         """The first words that carry a question, quoted; "…" where none does. Bare numbers are left
         out: they say little of what was looked for, and a model that misreads one states another.
+        Where words are not parted, the message's beginning.
         """
+        if (unspaced := UNSPACED.search(text)) is not None and len(unspaced[0]) > 1:
+            start = " ".join(text.split()).rstrip("?？。")
+            return f"“{start[:TOPIC_CHARACTERS]}{'…' * (len(start) > TOPIC_CHARACTERS)}”"
         words = [
             word
             for word in _WORD.findall(text)
@@ -88,7 +99,7 @@ class Bm25Encoder:
         """The encoder of a locale such as `en`, `de-AT` or `pt_BR`; an unknown one stems nothing
         and drops no word."""
         code = locale.replace("_", "-").partition("-")[0].lower()
-        language = _LANGUAGES.get(code, "unspaced" if code in _UNSPACED else "unknown")
+        language = _LANGUAGES.get(code, "unknown")
         model = self._models.get(language)
         if model is None:
             model = self._models.setdefault(language, self._make(language))
@@ -98,14 +109,27 @@ class Bm25Encoder:
         k, b, average_length = self._numbers
         if language in _LANGUAGES.values():
             return Bm25(Bm25Config(k=k, b=b, avg_len=average_length, language=language))
-        tokenizer = TokenizerType.Multilingual if language == "unspaced" else TokenizerType.Word
         return Bm25(
             Bm25Config(
                 k=k,
                 b=b,
                 avg_len=average_length,
-                tokenizer=tokenizer,
+                tokenizer=TokenizerType.Word,
                 stemmer=DisabledStemmer(),
                 stopwords=StopwordsSet(),
             )
         )
+
+
+def spaced(text: str) -> str:
+    """The text with what stands between spaces where it has none, and full-width figures narrow."""
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", text)
+    text = _PAIRS.sub(lambda run: _grams(run[0], 2), text)
+    return _TRIPLES.sub(lambda run: _grams("".join(filter(str.isalnum, run[0])), 3), text)
+
+
+def _grams(run: str, size: int) -> str:
+    grams = [run[at : at + size] for at in range(max(1, len(run) - size + 1))]
+    return f" {' '.join(grams)} "

@@ -1,0 +1,22 @@
+"""Characters that no text from outside brings along: unseen ones, and ones that reorder what is
+seen."""
+
+import re
+
+_UNSEEN = re.compile(
+    # Control characters but tab and line ends; halves of pairs, which no UTF-8 has.
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
+    # Marks that change the direction of what follows; tags and fillers that nobody sees.
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_LINE = re.compile(r"[\t\r\n]")
+
+
+def tidy(text: str) -> str:
+    """The text without them."""
+    return _UNSEEN.sub("", text)
+
+
+def is_plain(text: str) -> bool:
+    """Whether it is one line without them: what a name or an id may be."""
+    return _UNSEEN.search(text) is None and _LINE.search(text) is None

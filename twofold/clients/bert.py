@@ -1,0 +1,257 @@
+"""BERT as an 8-bit ONNX graph, written with numpy alone.
+
+Linear layers are integer products: weights hold one scale per output column, activations one scale
+per token, found on the fly. A token is therefore never rounded by what its batch mates hold, which
+the usual dynamic quantisation (one scale per batch) does. What rounding hurts stays in float: the
+value projections, attention, normalisation, pooling, and the few columns in which a model holds
+its outliers (in MiniLM the first or last token of a text can have nearly all of its length in
+column 99, and one scale for it and the rest would leave the rest at zero).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped]
+
+from twofold.clients.graph import Array, Graph, tensor
+
+DIMENSION, HEADS, WIDE = 384, 12, 1536
+EPSILON = 1e-12
+
+_GELU_MIN = 0.17
+"""GELU never falls below minus this."""
+_GELU_ZERO = 24
+"""Zero point of quantised GELU output: nearly all of the range goes to its positive side."""
+
+Columns = tuple[int, ...]
+
+
+class Sizes(NamedTuple):
+    """Where models of one build differ."""
+
+    layers: int
+    max_tokens: int
+    outliers: Columns
+    """Columns of the hidden states with the largest peaks, over all layers."""
+    gelu_outliers: tuple[Columns, ...]
+    """The same of each layer's GELU output."""
+
+
+class _Tokens(NamedTuple):
+    """Activations cut in two: integers, and the outlier columns (zero in `codes`) in float."""
+
+    codes: str
+    """uint8 (tokens, width)"""
+    scale: str
+    """float32 (tokens, 1)"""
+    zero_point: str
+    columns: Columns
+    outliers: str
+    """float32 (tokens, columns); no name where there are none"""
+
+
+def build(
+    weights: Mapping[str, Array],
+    sizes: Sizes,
+    *,
+    unsigned: bool = False,
+    centre: Array | None = None,
+) -> bytes:
+    """Model bytes: tokens and `mask` int32 (batch, length) -> `vectors` (batch, 384), unit rows.
+
+    Tokens are `ids` int32 (batch, length) where `weights` hold the words' vectors, else `words`
+    float32 (batch, length, 384). `unsigned` stores the same integers shifted by 128, for processors
+    whose signed kernel saturates (see `signed_products_saturate`); the vectors are the same.
+    `centre` (384,) is taken off every unit vector, and what is left is made a unit again.
+    """
+    return _Builder(weights, sizes, unsigned).model(centre)
+
+
+def signed_products_saturate() -> bool:
+    """Whether this processor's uint8 x int8 product overflows: x86 without VNNI adds two products
+    in 16 bits. The unsigned product is exact everywhere, and half as fast where both are."""
+    depth = 64
+    graph = Graph()
+    graph.node(
+        "MatMulInteger", "a", graph.constant("b", np.full((depth, 16), 127, np.int8)), out="y"
+    )
+    model = graph.model([tensor("a", np.uint8, 4, depth)], [tensor("y", np.int32, 4, 16)])
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (product,) = session.run(None, {"a": np.full((4, depth), 255, np.uint8)})
+    return bool(np.any(np.asarray(product) != 255 * 127 * depth))
+
+
+def integers(weight: Array, columns: Columns) -> tuple[Array, Array, Array]:
+    """A linear layer (out, in) in 8 bits: whole numbers of steps with zeros in `columns`, the step
+    of each row, and those columns as they are."""
+    exact = weight[:, list(columns)]
+    rest = weight.copy()
+    rest[:, list(columns)] = 0
+    steps = np.abs(rest).max(axis=1) / np.float32(127)
+    return np.rint(rest / steps[:, None]), steps, exact
+
+
+class _Builder:
+    def __init__(self, weights: Mapping[str, Array], sizes: Sizes, unsigned: bool) -> None:
+        self.weights = weights
+        self.sizes = sizes
+        self.unsigned = unsigned
+        self.graph = Graph()
+
+    def model(self, centre: Array | None) -> bytes:
+        graph = self.graph
+        states = self.embeddings()
+        for number in range(self.sizes.layers):
+            states = self.layer(number, states)
+        weight = graph.node("Unsqueeze", graph.node("Cast", "mask", to=1), self.ints("last", -1))
+        pooled = graph.node(
+            "ReduceSum", graph.node("Mul", states, weight), self.ints("one", 1), keepdims=0
+        )
+        # The sum points where the mean does, and the length goes anyway.
+        if centre is not None:
+            unit = graph.node("LpNormalization", pooled, axis=-1, p=2)
+            pooled = graph.node("Sub", unit, graph.constant("centre", centre.astype(np.float32)))
+        graph.node("LpNormalization", pooled, axis=-1, p=2, out="vectors")
+        return graph.model(
+            [self.words, tensor("mask", np.int32, "batch", "length")],
+            [tensor("vectors", np.float32, "batch", DIMENSION)],
+        )
+
+    def embeddings(self) -> str:
+        graph, prefix = self.graph, "embeddings."
+        places = self.weights[prefix + "position_embeddings.weight"][: self.sizes.max_tokens]
+        places = places + self.weights[prefix + "token_type_embeddings.weight"][0]
+        table = self.weights.get(prefix + "word_embeddings.weight")
+        word = "words"
+        if table is not None:
+            words = graph.constant("words", table.astype(np.float16))
+            word = graph.node("Cast", graph.node("Gather", words, "ids"), to=1)
+        length = graph.node("Shape", "mask", start=1)
+        zero = self.ints("zero", 0)
+        place = graph.node("Slice", graph.constant("places", places), zero, length, zero)
+        return self.normalised(graph.node("Add", word, place), prefix)
+
+    @property
+    def words(self) -> bytes:
+        if "embeddings.word_embeddings.weight" in self.weights:
+            return tensor("ids", np.int32, "batch", "length")
+        return tensor("words", np.float32, "batch", "length", DIMENSION)
+
+    def layer(self, number: int, states: str) -> str:
+        graph, prefix = self.graph, f"encoder.layer.{number}."
+        self_prefix = prefix + "attention.self."
+        tokens = self.quantised(states, self.sizes.outliers)
+        bias = np.concatenate(
+            [self.weights[f"{self_prefix}{part}.bias"] for part in ("query", "key", "value")]
+        )
+        value = graph.constant(self_prefix + "value", self.weights[self_prefix + "value.weight"].T)
+        context = graph.node(
+            "MultiHeadAttention",
+            self.folded(self.product(tokens, self_prefix + "query"), DIMENSION),
+            self.folded(self.product(tokens, self_prefix + "key"), DIMENSION),
+            graph.node("MatMul", states, value),
+            graph.constant(self_prefix + "bias", bias),
+            "mask",
+            num_heads=HEADS,
+        )
+        dense = prefix + "attention.output."
+        out = self.product(self.quantised(context), dense + "dense")
+        states = self.residual(out, states, dense)
+
+        wide = prefix + "intermediate.dense"
+        active = graph.node(
+            "BiasGelu",
+            self.product(self.quantised(states, self.sizes.outliers), wide),
+            self.bias(wide),
+        )
+        out = self.product(
+            self.quantised_gelu(active, self.sizes.gelu_outliers[number]), prefix + "output.dense"
+        )
+        return self.residual(out, states, prefix + "output.")
+
+    def residual(self, out: str, states: str, prefix: str) -> str:
+        # Add, Add, LayerNormalization: ONNX Runtime's fused SkipLayerNormalization is slower.
+        out = self.graph.node("Add", self.folded(out, DIMENSION), self.bias(prefix + "dense"))
+        return self.normalised(self.graph.node("Add", out, states), prefix)
+
+    def normalised(self, states: str, prefix: str) -> str:
+        gain, bias = (
+            self.graph.constant(prefix + name, self.weights[f"{prefix}LayerNorm.{name}"])
+            for name in ("weight", "bias")
+        )
+        return self.graph.node("LayerNormalization", states, gain, bias, axis=-1, epsilon=EPSILON)
+
+    def quantised(self, states: str, columns: Columns = ()) -> _Tokens:
+        graph, axis = self.graph, self.ints("one", 1)
+        rows = graph.node("Reshape", states, self.ints("rows", -1, DIMENSION))
+        rows, outliers = self.split(rows, columns, DIMENSION)
+        top = graph.node("ReduceMax", rows, axis, keepdims=0)
+        bottom = graph.node("Neg", graph.node("ReduceMin", rows, axis, keepdims=0))
+        peak = graph.node("Max", top, bottom, self.float("tiny", 1e-9))
+        scale = graph.node("Mul", peak, self.float("step", 1 / 127))
+        return _Tokens(*self.rounded(rows, scale, 128), columns, outliers)
+
+    def quantised_gelu(self, rows: str, columns: Columns) -> _Tokens:
+        graph = self.graph
+        rows, outliers = self.split(rows, columns, WIDE)
+        peak = graph.node("ReduceMax", rows, self.ints("one", 1), keepdims=0)
+        scale = graph.node("Mul", peak, self.float("gelu.step", 1 / (255 - _GELU_ZERO)))
+        scale = graph.node("Max", scale, self.float("gelu.least", _GELU_MIN / _GELU_ZERO))
+        return _Tokens(*self.rounded(rows, scale, _GELU_ZERO), columns, outliers)
+
+    def split(self, rows: str, columns: Columns, width: int) -> tuple[str, str]:
+        """`rows` with zeros in `columns`, and those columns alone."""
+        if not columns:
+            return rows, ""
+        name = ",".join(map(str, columns))
+        kept = np.ones(width, np.float32)
+        kept[list(columns)] = 0
+        rest = self.graph.node("Mul", rows, self.graph.constant("kept." + name, kept))
+        chosen = self.ints("columns." + name, *columns)
+        return rest, self.graph.node("Gather", rows, chosen, axis=1)
+
+    def rounded(self, rows: str, scale: str, zero: int) -> tuple[str, str, str]:
+        graph = self.graph
+        zero_point = graph.constant(f"zero{zero}", np.array(zero, np.uint8))
+        zeros = graph.node("Expand", zero_point, graph.node("Shape", scale))
+        codes = graph.node("QuantizeLinear", rows, scale, zeros, axis=0)
+        return codes, graph.node("Unsqueeze", scale, self.ints("one", 1)), zero_point
+
+    def product(self, tokens: _Tokens, name: str) -> str:
+        """float32 (tokens, width out), without the layer's bias."""
+        graph = self.graph
+        whole, steps, exact = integers(self.weights[name + ".weight"], tokens.columns)
+        if self.unsigned:
+            stored, zero = (whole.T + 128).astype(np.uint8), np.array(128, np.uint8)
+        else:
+            stored, zero = whole.T.astype(np.int8), np.array(0, np.int8)
+        out = graph.node(
+            "MatMulIntegerToFloat",
+            tokens.codes,
+            graph.constant(name + ".integers", stored),
+            self.float("unit", 1),
+            graph.constant(name + ".steps", steps),
+            tokens.zero_point,
+            graph.constant("weight.zero", zero),
+        )
+        out = graph.node("Mul", out, tokens.scale)
+        if not tokens.columns:
+            return out
+        return graph.node("Gemm", tokens.outliers, graph.constant(name + ".exact", exact.T), out)
+
+    def folded(self, rows: str, width: int) -> str:
+        """(tokens, width) back to (batch, length, width)."""
+        shape = self.graph.node(
+            "Concat", self.graph.node("Shape", "mask"), self.ints(f"width{width}", width), axis=0
+        )
+        return self.graph.node("Reshape", rows, shape)
+
+    def bias(self, name: str) -> str:
+        return self.graph.constant(name + ".bias", self.weights[name + ".bias"])
+
+    def float(self, name: str, value: float) -> str:
+        return self.graph.constant(name, np.array(value, np.float32))
+
+    def ints(self, name: str, *values: int) -> str:
+        return self.graph.constant(name, np.array(values, np.int64))

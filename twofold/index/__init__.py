@@ -1,0 +1,1 @@
+"""The index: its contract, its engines, its stores."""

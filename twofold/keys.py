@@ -1,0 +1,24 @@
+"""API keys: made once, kept as digests."""
+
+import hashlib
+import secrets
+from typing import NamedTuple
+
+KEY_PREFIX = "tf_"
+
+
+class NewKey(NamedTuple):
+    """A fresh API key: `plain` is shown once, `digest` is what the ledger keeps."""
+
+    plain: str
+    digest: str
+
+
+def new_key() -> NewKey:
+    plain = KEY_PREFIX + secrets.token_urlsafe(32)
+    return NewKey(plain, key_digest(plain))
+
+
+def key_digest(plain: str) -> str:
+    """Hex SHA-256. A key has 256 random bits, so that a slow hash would add nothing."""
+    return hashlib.sha256(plain.encode()).hexdigest()

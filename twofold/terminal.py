@@ -1,0 +1,73 @@
+"""What every command shows the same way: how far long work is, and results as JSON."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+ProgressCallback = Callable[[int, int], None]
+"""(documents done, documents in all)."""
+
+
+def print_json(value: Any) -> None:
+    """Prints a result on standard output, indented."""
+    import orjson
+    import typer
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def bars() -> "Progress":
+    """Bars with the time left on standard error, shown where a person watches it."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    )
+
+
+@contextmanager
+def bar(
+    verb: str, *, shown: bool = True, say: Callable[[str], None] | None = None
+) -> Iterator[ProgressCallback | None]:
+    """One bar. Where nobody watches, `say` is told a line every tenth of the way; else None."""
+    if not shown:
+        yield None
+    elif not sys.stderr.isatty():
+        yield _lines(say) if say else None
+    else:
+        with bars() as shown_bar:
+            task = shown_bar.add_task(verb, total=None)
+            yield lambda done, total: shown_bar.update(task, completed=done, total=total)
+
+
+def _lines(say: Callable[[str], None]) -> ProgressCallback:
+    shown = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal shown
+        tenth = done * 10 // total if total else 10
+        if 0 < tenth < 10 and tenth > shown:
+            shown = tenth
+            say(f"  {done} of {total} documents")
+
+    return advance

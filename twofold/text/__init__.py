@@ -1,0 +1,1 @@
+"""The one reader of text: blocks, sentences, numbers, claims, wording."""

@@ -1,0 +1,233 @@
+"""The numbers of a text, whatever the language and hand that wrote them.
+
+`9GB`, `24h`, `v18.2`, `$1,200.00`, `1'000`, `1 000`, `10.000` in German, `1.5M`, `１２`, `٣٠` are
+numbers; `2FA`, `sha256` and `abc123` are names.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+_DECIMAL_COMMA_LISTED = (
+    "bg ca cs da de el es fi fr hr hu id it lt lv nb nl nn no pl pt ro ru sk sl sr sv tr uk vi"
+)
+_DECIMAL_COMMA = frozenset(_DECIMAL_COMMA_LISTED.split())
+"""Languages that write 1,5 and 10.000."""
+_GAPS = " '’\u00a0\u2009\u202f"
+"""What parts thousands in any language."""
+_RUN = re.compile(rf"\d+(?:[.,:٫٬{_GAPS}]\d+)*")
+_SUFFIX = re.compile(r"[^\W\d_]+")
+_SCALE_WORD = re.compile(
+    r"\s?(?:(?P<million>million(?:s|en)?\b|mio\b)|(?P<billion>billions?\b|milliarden?\b|mrd\b))",
+    re.IGNORECASE,
+)
+_LONGEST_SCALE = 12
+_SCALES = {"k": 3, "K": 3, "M": 6}
+_UNITS_LISTED = (
+    "B KB MB GB TB PB KiB MiB GiB TiB kB kbit Mbit Gbit Mbps Gbps Kbps Hz KHz kHz MHz GHz C F V A W"
+    " kW MW kWh MWh mA mAh L mL USD EUR GBP CHF DPI FPS KM KG"
+)
+_UNITS = frozenset(_UNITS_LISTED.split())
+"""Written behind a number without a space, in capitals; a suffix of small letters is one anyway."""
+_CURRENCIES = ("USD", "EUR", "GBP", "CHF")
+_SIGNS = "$€£¥₹"
+_PRICED = re.compile(rf"\s?(%|[{_SIGNS}](?!\d)|(?:{'|'.join(_CURRENCIES)})\b)")
+_COUNTED = (
+    (range(2, 13), "two three four five six seven eight nine ten eleven twelve"),
+    (range(2, 13), "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf"),
+    (range(20, 101, 10), "twenty thirty forty fifty sixty seventy eighty ninety hundred"),
+    (range(20, 101, 10), "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig hundert"),
+)
+WORDS: Final = {
+    word: str(value)
+    for values, words in _COUNTED
+    for value, word in zip(values, words.split(), strict=True)
+}
+"""Numbers that are often written as words -> their values."""
+_WORD = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
+_THOUSANDS = 3
+_OCTETS = 4
+_OCTET = 255
+
+
+class Number(NamedTuple):
+    """`text[start:end]`, without its sign, unit or scale."""
+
+    start: int
+    end: int
+    value: str
+    """Plain decimal digits, scaled; versions, times and days as they stand: `2.1.0`, `10:30`."""
+    unit: str
+    """A sign of currency, `%`, or letters written behind it; else empty."""
+
+
+def numbers(text: str, locale: str = "en") -> frozenset[str]:
+    """The values of the numbers in `text`, whose language decides about commas and points."""
+    return frozenset(number.value for number in read(text, locale))
+
+
+def worded(text: str) -> frozenset[str]:
+    """The values of the small numbers that `text` writes as words, English or German."""
+    return frozenset(WORDS[match[0].lower()] for match in _WORD.finditer(text))
+
+
+def read(text: str, locale: str = "en") -> Iterator[Number]:
+    """The numbers in `text`, in order. Takes time linear in its length."""
+    comma = locale.replace("_", "-").partition("-")[0].lower() in _DECIMAL_COMMA
+    for run in _RUN.finditer(text):
+        for start, end, value in _literals(run[0], comma):
+            found = _number(text, run.start() + start, run.start() + end, value)
+            if found is not None:
+                yield found
+
+
+def _number(text: str, start: int, end: int, value: str) -> Number | None:
+    """The number with what stands around it; None where it is a part of a name."""
+    sign = _prefix(text, start)
+    if sign is None or text[end : end + 1] == "_":
+        return None
+    suffix = _SUFFIX.match(text, end)
+    letters = suffix[0] if suffix else ""
+    if letters and not (letters in _SCALES or letters in _UNITS or letters.islower()):
+        return None
+    scale = _SCALES.get(letters, 0)
+    priced = _PRICED.match(text[end : end + 5])
+    unit = sign or (priced[1] if priced else "" if scale else letters)
+    word = _SCALE_WORD.match(text[end : end + _LONGEST_SCALE])
+    if word:
+        scale = 6 if word["million"] else 9
+    if re.fullmatch(r"\d+(?:\.\d+)?", value):
+        money = unit in (*_SIGNS, *_CURRENCIES)
+        value = _plain(value, scale, money=money)
+    return Number(start, end, value, unit)
+
+
+def _prefix(text: str, start: int) -> str | None:
+    """A sign of currency before the number, or nothing; None where a word or name goes on."""
+    before = text[max(0, start - 4) : start]
+    last = before[-1:]
+    if last in _SIGNS and last:
+        return last
+    if last == "." or last == "_":
+        return None
+    if not last.isalpha():
+        return ""
+    if before[-3:] in _CURRENCIES and not before[:-3].isalnum():
+        return before[-3:]
+    return "" if last in "vV" and not (before[-2:-1].isalnum() or before[-2:-1] == "_") else None
+
+
+def _plain(value: str, scale: int, *, money: bool) -> str:
+    """Without a last `.0`, and the last zeros of a price; scaled by a power of ten."""
+    if scale or (money and "." in value):
+        scaled = format(Decimal(value).scaleb(scale), "f")
+        return scaled.rstrip("0").rstrip(".") if "." in scaled else scaled
+    whole, _, rest = value.partition(".")
+    return whole if not rest.strip("0") else value
+
+
+def _literals(run: str, comma: bool) -> Iterator[tuple[int, int, str]]:
+    """(start, end, value) of each number in a run of digits and separators."""
+    pieces = re.split(r"(\D)", run)
+    groups, seps = pieces[::2], pieces[1::2]
+    starts = [0]
+    for group, _ in zip(groups, seps, strict=False):
+        starts.append(starts[-1] + len(group) + 1)
+    at = 0
+    while at < len(groups):
+        last = _spaced(groups, seps, at)
+        joined = last > at
+        while last < len(seps) and seps[last] not in _GAPS and (not joined or seps[last] in ".,٫"):
+            last += 1
+        for first, end, value in _values(groups, seps, at, last, comma):
+            yield starts[first], starts[end] + len(groups[end]), value
+        at = last + 1
+
+
+def _spaced(groups: Sequence[str], seps: Sequence[str], at: int) -> int:
+    """The last group of thousands that gaps part, from `at` on; `at` where there are none."""
+    if at == len(seps) or seps[at] not in _GAPS or not 0 < len(groups[at]) <= _THOUSANDS:
+        return at
+    if _ascii(groups[at])[0] == "0":
+        return at
+    last = at
+    while last < len(seps) and seps[last] == seps[at]:
+        if len(groups[last + 1]) != _THOUSANDS:
+            return at  # a telephone number, or numbers side by side
+        last += 1
+    return last
+
+
+def _values(
+    groups: Sequence[str], seps: Sequence[str], first: int, last: int, comma: bool
+) -> Iterator[tuple[int, int, str]]:
+    """(first group, last group, value) of the numbers that `groups[first..last]` make."""
+    own = [_ascii(group) for group in groups[first : last + 1]]
+    marks = list(seps[first:last])
+    while marks and marks[0] in (*_GAPS, "٬"):
+        own[:2] = ["".join(own[:2])]
+        del marks[0]
+    if not marks:
+        yield first, last, own[0]
+    elif ":" in marks:
+        yield first, last, _as_written(own, marks)
+    elif len(set(marks)) == 1:
+        yield from _alike(own, marks, first, last, comma)
+    elif len(set(marks[:-1])) == 1 and marks[-1] != marks[0] and _grouped(own[:-1]):
+        yield first, last, f"{''.join(own[:-1])}.{own[-1]}"
+    else:
+        yield from _apart(own, first, last)
+
+
+def _alike(
+    own: Sequence[str], marks: Sequence[str], first: int, last: int, comma: bool
+) -> Iterator[tuple[int, int, str]]:
+    """As `_values`, where one separator stands between all groups."""
+    single = len(marks) == 1
+    grouped = _grouped(own)
+    if marks[0] == "٫" and single:
+        yield first, last, ".".join(own)
+    elif marks[0] == ",":
+        if grouped and not (single and comma):
+            yield first, last, "".join(own)
+        elif single:
+            yield first, last, ".".join(own)
+        else:
+            yield from _apart(own, first, last)
+    elif grouped and (comma or not single) and not _address(own):
+        yield first, last, "".join(own)
+    else:
+        yield first, last, _as_written(own, marks)
+
+
+def _apart(own: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int, str]]:
+    shift = last - first + 1 - len(own)
+    for at, group in enumerate(own):
+        place = first + at + shift
+        yield (first if at == 0 else place), place, group
+
+
+def _grouped(own: Sequence[str]) -> bool:
+    """Whether these are thousands; the Indian way has pairs before the last three."""
+    head, *rest = own
+    if not 0 < len(head) <= _THOUSANDS or head[0] == "0" or not rest:
+        return False
+    western = all(len(group) == _THOUSANDS for group in rest)
+    pairs = len(head) < _THOUSANDS and all(len(group) == 2 for group in rest[:-1])
+    return len(rest[-1]) == _THOUSANDS and (western or pairs)
+
+
+def _address(own: Sequence[str]) -> bool:
+    return len(own) == _OCTETS and all(
+        int(group) <= _OCTET and group == str(int(group)) for group in own
+    )
+
+
+def _as_written(own: Sequence[str], marks: Sequence[str]) -> str:
+    return own[0] + "".join(mark + group for mark, group in zip(marks, own[1:], strict=True))
+
+
+def _ascii(digits: str) -> str:
+    return digits if digits.isascii() else "".join(str(unicodedata.decimal(d)) for d in digits)
