@@ -1,1 +1,1 @@
-"""Knowledge, written: documents become an index that is current."""
+"""Ingestion: reads documents of every source and keeps the index current with them."""

@@ -1,25 +1,26 @@
 """Signed webhooks: a system that edits documents says which, or sends them along.
 
-The body is signed as `twofold.security.sign` does it, in the header `Twofold-Signature`, with the
-secret in the environment variable that the source's `hook_secret` names.
+The body is signed as Standard Webhooks has it (`twofold.signatures`), with the secret in the
+environment variable that the source's `hook_secret` names.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 
-from ingestion.jobs import NewJob
-from ingestion.queue import Queue
-from ingestion.schedule import delete_job, push_job, refresh_job, submit_sync
+from ingestion.jobs.job import NewJob
+from ingestion.jobs.queue import Queue
+from ingestion.jobs.schedule import delete_job, push_job, refresh_job, submit_sync
 from ingestion.sources import Fetched
 from twofold.errors import Forbidden, InvalidInput
 from twofold.ledger.models import Source
-from twofold.security import signature_valid
 from twofold.settings import secret
+from twofold.signatures import ID, fresh, verified
 from twofold.stack import Stack
 
 MAX_DOCUMENTS = 1000
@@ -52,6 +53,15 @@ class Taken(BaseModel):
     ids: list[str]
 
 
+def screen(headers: Mapping[str, str]) -> None:
+    """Raises Forbidden for headers that no signed webhook has: its body need not be read."""
+    if not fresh(headers, time.time()):
+        raise Forbidden(
+            "A webhook comes with the headers webhook-id, webhook-timestamp and webhook-signature"
+            " (Standard Webhooks), made within the last five minutes."
+        )
+
+
 async def _body(request: Request) -> bytes:
     return await request.body()
 
@@ -62,15 +72,17 @@ def add_hooks(routes: APIRouter, stack: Stack, queue: Queue) -> None:
     @routes.post("/hooks/{source}", status_code=202)
     def hook(
         source: str,
+        request: Request,
         body: Annotated[bytes, Depends(_body)],
-        twofold_signature: Annotated[str, Header()] = "",
     ) -> Taken:
-        known = _signed(stack, workspace, source, body, twofold_signature)
-        return Taken(ids=take(stack, queue, known, body, twofold_signature))
+        """Takes a signed call (Standard Webhooks) of a system that edits documents: which to read
+        again, which to put or delete; with none named, the whole source is synced."""
+        known = _signed(stack, workspace, source, body, request.headers)
+        return Taken(ids=take(stack, queue, known, body, request.headers[ID]))
 
 
-def take(stack: Stack, queue: Queue, source: Source, body: bytes, signature: str) -> list[str]:
-    """Accept what a signed body asks for. The same delivery twice is accepted once."""
+def take(stack: Stack, queue: Queue, source: Source, body: bytes, delivery: str) -> list[str]:
+    """Accept what a signed body asks for. The same `delivery` twice is accepted once."""
     try:
         said = Hook.model_validate_json(body or b"{}")
     except ValidationError as error:
@@ -83,8 +95,8 @@ def take(stack: Stack, queue: Queue, source: Source, body: bytes, signature: str
     jobs: list[NewJob] = []
 
     def id() -> str:
-        # Of the signature: a replay inside its window must not undo what came after it.
-        return str(uuid5(NAMESPACE_URL, f"{workspace}/{name}/{signature}/{len(jobs)}"))
+        # Of the delivery: sent again, or replayed, it must not undo what came after it.
+        return str(uuid5(NAMESPACE_URL, f"{workspace}/{name}/{delivery}/{len(jobs)}"))
 
     if said.refresh:
         _only(kind != "push", source, "refresh")
@@ -99,14 +111,16 @@ def take(stack: Stack, queue: Queue, source: Source, body: bytes, signature: str
     return queue.put(jobs)
 
 
-def _signed(stack: Stack, workspace: str, name: str, body: bytes, signature: str) -> Source:
+def _signed(
+    stack: Stack, workspace: str, name: str, body: bytes, headers: Mapping[str, str]
+) -> Source:
     """Raises Forbidden, the same for a source that is not there: nobody may try out names."""
     with stack.ledger.session() as session:
         source = session.scalar(
             select(Source).where(Source.workspace == workspace, Source.name == name)
         )
     key = secret(str(source.config.get("hook_secret") or "")) if source else ""
-    if source is None or not key or not signature_valid(key, body, signature, time.time()):
+    if source is None or not key or not verified(key, headers, body, time.time()):
         raise Forbidden(
             f"Source {name!r} takes no webhook with this signature. Check its hook_secret, the"
             " variable that it names, and the clock."

@@ -1,34 +1,34 @@
-"""PDF and DOCX, read in a process of their own that can hurt nobody.
+"""Documents, read in processes of their own that can hurt nobody.
 
-Its time, memory, output and open files are bounded by the kernel, and it sees none of our
-environment. Whatever a file does to it, the sync goes on and the file is recorded as failed.
+Their time, memory, output and open files are bounded by the kernel, and they see none of our
+environment. Whatever a file does to its reader, the sync goes on and the file is recorded as
+failed. A process reads one document after another, because starting one costs more than most
+documents do.
 """
 
+import atexit
 import contextlib
 import os
-import signal
+import selectors
 import subprocess
 import sys
-import tempfile
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import orjson
 
-from ingestion.extract.document import Block, Heading, Located, Parsed
 from twofold.errors import InvalidInput
 
-MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "application/pdf": "pdf",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    }
-)
-"""Media type -> format."""
-
 _ROOT = str(Path(__file__).resolve().parents[2])
+_IDLE = 2
+"""Processes kept for the next document."""
+_MOST_READ = 2000
+"""Documents after which a process is replaced, whatever its libraries hold on to."""
+_SWOLLEN = 300_000
+"""Kilobytes; so is one that once grew by so much."""
 
 
 class Bounds(NamedTuple):
@@ -40,59 +40,149 @@ class Bounds(NamedTuple):
     output: int = 64
 
 
-def parse_confined(media_type: str, raw: bytes, bounds: Bounds | None = None) -> Parsed:
-    """Raises InvalidInput where it cannot be read, or not within the bounds."""
-    bounds = bounds or Bounds()
-    format = MEDIA_TYPES[media_type]
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as made:
-        given.write(raw)
-        given.seek(0)
-        code = _run(format, bounds, given, made)
-        if code != 0:
-            raise _too_much(format, bounds)
-        made.seek(0)
-        return _parsed(made.read(), format, bounds)
+class _Gone(Exception):
+    """The process ended, or did not answer in time."""
 
 
-def _run(format: str, bounds: Bounds, given: Any, made: Any) -> int:
-    """The exit code; -SIGKILL where the wall clock ran out."""
-    limits = [str(each) for each in (bounds.cpu, bounds.memory, bounds.output)]
-    process = subprocess.Popen(  # noqa: S603  our own module, no shell
-        [sys.executable, "-m", "ingestion.extract.confinement", format, *limits],
-        stdin=given,
-        stdout=made,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={"PYTHONPATH": _ROOT, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
-        start_new_session=True,
-    )
-    try:
-        return process.wait(bounds.wall)
-    except subprocess.TimeoutExpired:
-        return -signal.SIGKILL
-    finally:
+class _Reader:
+    """One process."""
+
+    def __init__(self, memory: int) -> None:
+        self.memory = memory
+        self.read = 0
+        self._process = subprocess.Popen(  # noqa: S603  our own module, no shell
+            [sys.executable, "-m", "ingestion.extract.confinement", str(memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={
+                "PYTHONPATH": _ROOT,
+                "PYTHONHASHSEED": "0",
+                "LC_ALL": "C.UTF-8",
+                # Threads of a library that is not used here would take of its memory.
+                "OPENBLAS_NUM_THREADS": "1",
+            },
+            start_new_session=True,
+        )
+
+    def ask(self, asked: bytes, raw: bytes, bounds: Bounds) -> bytes:
+        """Raises _Gone."""
+        process = self._process
+        if process.stdin is None or process.stdout is None:
+            raise _Gone
+        try:
+            for frame in (asked, raw):
+                process.stdin.write(len(frame).to_bytes(8))
+                process.stdin.write(frame)
+            process.stdin.flush()
+        except OSError as error:
+            raise _Gone from error
+        deadline = time.monotonic() + bounds.wall
+        size = int.from_bytes(_received(process.stdout, 8, deadline))
+        if size > (bounds.output << 20) + 1000:
+            raise _Gone
+        self.read += 1
+        return _received(process.stdout, size, deadline)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            self._process.kill()
+        self._process.wait()
 
 
-def _parsed(output: bytes, format: str, bounds: Bounds) -> Parsed:
+def _received(pipe: IO[bytes], size: int, deadline: float) -> bytes:
+    parts: list[bytes] = []
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while size:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise _Gone
+            part = os.read(pipe.fileno(), min(size, 1 << 20))
+            if not part:
+                raise _Gone
+            parts.append(part)
+            size -= len(part)
+    return b"".join(parts)
+
+
+_idle: list[_Reader] = []
+_lock = threading.Lock()
+_of_the_parent: list[_Reader] = []
+"""After a fork they are not ours; held, so that nobody ends them here."""
+
+
+def ask(asked: Mapping[str, Any], raw: bytes, bounds: Bounds | None = None) -> dict[str, Any]:
+    """What `confinement` answers. Raises InvalidInput where it cannot be read, or not within the
+    bounds."""
+    bounds = bounds or Bounds()
+    written = orjson.dumps({**asked, "cpu": bounds.cpu, "output": bounds.output})
+    reader = _taken(bounds.memory)
     try:
-        said = orjson.loads(output)
-    except orjson.JSONDecodeError as error:
-        raise _too_much(format, bounds) from error
+        said: dict[str, Any] = orjson.loads(reader.ask(written, raw, bounds))
+    except (_Gone, orjson.JSONDecodeError) as error:
+        reader.end()
+        raise _too_much(bounds) from error
+    except BaseException:
+        reader.end()
+        raise
+    _given_back(reader, said.get("grown", 0))
+    if said.get("too_much"):
+        raise _too_much(bounds)
     if "problem" in said:
         raise InvalidInput(said["problem"])
-    parts: list[Heading | Located] = []
-    for kind, level, text, line in said["parts"]:
-        parts.append(
-            Heading(level, text, line) if kind == "heading" else Located(Block(kind, text), line)
-        )
-    return Parsed(said["title"], parts)
+    return said
 
 
-def _too_much(format: str, bounds: Bounds) -> InvalidInput:
+def _taken(memory: int) -> _Reader:
+    with _lock:
+        while _idle:
+            at = next((n for n, each in enumerate(_idle) if each.memory == memory), None)
+            if at is None:
+                break
+            reader = _idle.pop(at)
+            if reader.alive:
+                return reader
+            reader.end()
+    return _Reader(memory)
+
+
+def _given_back(reader: _Reader, grown: int) -> None:
+    over: _Reader | None = reader
+    with _lock:
+        if reader.read < _MOST_READ and grown < _SWOLLEN:
+            _idle.append(reader)
+            # The one that waited longest goes: it may be of other bounds, and never be asked again.
+            over = _idle.pop(0) if len(_idle) > _IDLE else None
+    if over is not None:
+        over.end()
+
+
+def _end_all() -> None:
+    with _lock:
+        while _idle:
+            _idle.pop().end()
+
+
+def _forget() -> None:
+    _of_the_parent.extend(_idle)
+    _idle.clear()
+
+
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=_forget)
+
+
+def _too_much(bounds: Bounds) -> InvalidInput:
     return InvalidInput(
-        f"Reading this {format.upper()} takes over {bounds.cpu} s or {bounds.memory} MB, or"
-        " crashes its reader. Save it again with another program, or split it."
+        f"Reading it takes over {bounds.cpu} s or {bounds.memory} MB, or crashes its reader. Save"
+        " it again with another program, or split it."
     )

@@ -1,54 +1,103 @@
-"""The inside of the confined process: limits first, then one file from stdin to stdout."""
+"""The inside of a confined process: limits first, then one document after another.
 
+A request is two frames on stdin, what is asked as JSON and the document's bytes; its answer is one
+frame of JSON on stdout. A frame is its length in eight bytes, then that many bytes.
+"""
+
+import os
 import resource
+import select
 import sys
-from typing import Any
+from typing import Any, BinaryIO
 
 MAX_DEPTH = 2000
+IDLE_SECONDS = 120.0
+"""A process that nobody asks for so long ends."""
 
 
-def main(format: str, cpu: int, memory: int, output: int) -> None:
-    """Write JSON: {title, parts: [[kind, level, text, line]]}, or {problem}."""
-    megabyte = 1 << 20
+def main(memory: int) -> None:
+    """Serve until stdin ends. `memory` is in megabytes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (output * megabyte, output * megabyte))
-    resource.setrlimit(resource.RLIMIT_AS, (memory * megabyte, memory * megabyte))
+    resource.setrlimit(resource.RLIMIT_AS, (memory << 20, memory << 20))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    # It writes to a pipe, and to no file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     sys.setrecursionlimit(MAX_DEPTH)
-    raw = sys.stdin.buffer.read()
-    # Behind the limits: an import is cheap, and what it reads is ours.
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    # Behind the limits: what they read is ours.
     import orjson
 
+    from ingestion.extract import reading  # noqa: F401  loaded once, for all that is to come
+
+    while select.select([source], [], [], IDLE_SECONDS)[0] and (head := source.read(8)):
+        asked = orjson.loads(source.read(int.from_bytes(head)))
+        raw = source.read(int.from_bytes(source.read(8)))
+        _allow(asked["cpu"])
+        said = orjson.dumps(_answer(asked, raw))
+        if len(said) > asked["output"] << 20:
+            said = orjson.dumps({"too_much": True})
+        _send(sink, said)
+        del raw, said
+
+
+def _resident() -> int:
+    """Most kilobytes that this process ever held: those of its parent among them, from before it
+    became a program of its own."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+_at_start = _resident()
+
+
+def _allow(seconds: int) -> None:
+    """So much of the processor for the next document; the kernel ends what takes more."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def _answer(asked: dict[str, Any], raw: bytes) -> dict[str, Any]:
+    from ingestion.extract.reading import read
     from twofold.errors import InvalidInput
 
     try:
-        said: dict[str, Any] = _read(format, raw)
+        extracted = read(
+            asked["external_id"],
+            asked["media_type"],
+            raw,
+            asked["meta"],
+            zone=asked["zone"],
+            trusted=asked["trusted"],
+        )
     except InvalidInput as error:
-        said = {"problem": error.message}
+        return {"problem": _sane(error.message)}
     except (RecursionError, MemoryError):
-        said = {
+        return {
             "problem": "It is nested or packed too deep to be read. Save it again, or split it."
         }
-    sys.stdout.buffer.write(orjson.dumps(said))
-    sys.stdout.buffer.flush()
+    except Exception as error:
+        return {"problem": f"Its reader failed ({type(error).__name__}). Tell us, with the file."}
+    said: dict[str, Any] = _all_sane(
+        {
+            "title": extracted.title,
+            "named": extracted.named,
+            "skipped": extracted.skipped,
+            "hidden": extracted.hidden,
+            "meta": extracted.meta.__dict__,
+            "sections": extracted.records,
+            "grown": _resident() - _at_start,
+        }
+    )
+    return said
 
 
-def _read(format: str, raw: bytes) -> dict[str, Any]:
-    from ingestion.extract.document import Heading
-
-    if format == "pdf":
-        from ingestion.extract.pdf import parse_pdf as parse
-    else:
-        from ingestion.extract.docx import parse_docx as parse
-    parsed = parse(raw)
-    parts = [
-        ["heading", part.level, _sane(part.text), part.line]
-        if isinstance(part, Heading)
-        else [part.block.kind, 0, _sane(part.block.text), part.line]
-        for part in parsed.parts
-    ]
-    return {"title": _sane(parsed.title), "parts": parts}
+def _all_sane(value: Any) -> Any:
+    if isinstance(value, str):
+        return _sane(value)
+    if isinstance(value, dict):
+        return {_sane(key): _all_sane(each) for key, each in value.items()}
+    return [_all_sane(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _sane(text: str) -> str:
@@ -56,5 +105,10 @@ def _sane(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
+def _send(sink: BinaryIO, said: bytes) -> None:
+    sink.write(len(said).to_bytes(8) + said)
+    sink.flush()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(int(sys.argv[1]))

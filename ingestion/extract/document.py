@@ -1,17 +1,21 @@
 """What extraction gives: a title, sections in reading order, and what front matter says."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from ingestion.extract.front_matter import Metadata
-from twofold.index import content_hash
+from ingestion.extract.metadata import Metadata
+from twofold.index.contract import content_hash
+from twofold.text.languages import ENGLISH, base, is_latin, language_of
 
 BlockKind = Literal["paragraph", "list", "table", "code", "quote"]
 _BETWEEN = "\n\n"
+OPENING = 20
+"""Sections that a document's language is read off."""
 
 
 class Block(NamedTuple):
@@ -65,6 +69,12 @@ class Extracted:
     title: str
     sections: tuple[Section, ...]
     meta: Metadata
+    skipped: str = ""
+    """Why nobody is told of it, though nothing is wrong with it: a draft, a redirect."""
+    hidden: bool = False
+    """Whether that is because the document shuts readers out."""
+    named: bool = True
+    """Whether the document itself gives its title."""
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
@@ -85,17 +95,32 @@ class Located(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """A format's own result, before titles are settled. `title` is one the format names."""
+    """A format's own result, before titles are settled. `title` is one the format names; `said` is
+    what else it says of the document, under the names of front matter."""
 
     title: str
     parts: list[Heading | Located]
+    said: Mapping[str, Any] = MappingProxyType({})
 
 
 def settle(parsed: Parsed, meta: Metadata, fallback: str) -> Extracted:
-    """Settle the title (front matter, first H1, the format's, `fallback`) and form sections."""
+    """Settle the title (front matter, first H1, the format's, `fallback`) and the language, and
+    form sections."""
     first = next((part.text for part in _headings(parsed.parts) if part.level == 1), "")
-    title = " ".join((meta.title or first or parsed.title or fallback).split())[:300]
-    return Extracted(title, tuple(_sections(parsed.parts, title)), meta)
+    own = meta.title or first or parsed.title
+    title = " ".join((own or fallback).split())[:300]
+    sections = tuple(_sections(parsed.parts, title))
+    meta = replace(meta, locale=_locale(meta.locale, title, sections))
+    return Extracted(title, sections, meta, named=bool(own))
+
+
+def _locale(said: str, title: str, sections: Sequence[Section]) -> str:
+    """What is said of it, unless its very letters are those of another language: templates say
+    English of everything that is made from them."""
+    opening = "\n".join((title, *(section.text for section in sections[:OPENING])))
+    shown = language_of(opening, (said or ENGLISH,))
+    other_script = shown and base(shown) != base(said) and not is_latin(shown)
+    return shown if other_script else said or shown or ENGLISH
 
 
 def _headings(parts: list[Heading | Located]) -> Iterator[Heading]:
@@ -109,15 +134,21 @@ def _sections(parts: list[Heading | Located], title: str) -> Iterator[Section]:
         if isinstance(part, Located):
             blocks.append(part)
             continue
-        yield from _section(path, blocks, title)
+        yield from _section(path, blocks, title, alone=bool(path) and part.level <= path[-1].level)
         blocks = []
         path = [heading for heading in path if heading.level < part.level] + [part]
-    yield from _section(path, blocks, title)
+    yield from _section(path, blocks, title, alone=True)
 
 
-def _section(path: list[Heading], blocks: list[Located], title: str) -> Iterator[Section]:
+def _section(
+    path: list[Heading], blocks: list[Located], title: str, *, alone: bool
+) -> Iterator[Section]:
+    """`alone` says that nothing stands below the last heading: then it is text itself."""
     if not blocks:
-        return
+        if not alone or not path or not path[-1].text or path[-1].text == title:
+            return
+        *path, last = path
+        blocks = [Located(Block("paragraph", f"**{last.text}**"), last.line)]
     # The title opens every embedded text already.
     names = tuple(h.text for h in path if h.text and (h.level > 1 or h.text != title))
     line = path[-1].line if path else blocks[0].line

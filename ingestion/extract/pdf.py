@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pypdf import PdfReader
 from pypdf.errors import PdfReadError
 
+from ingestion.extract.characters import in_one_line
 from ingestion.extract.document import Block, Heading, Located, Parsed
 from twofold.errors import InvalidInput
 
@@ -23,17 +24,33 @@ _GAP = 1.7
 """Lines further apart than this many type sizes belong to two paragraphs."""
 _REPEATED = 0.6
 """A line on so many of the pages is a header or a footer."""
+_MARGIN = 0.09
+"""Headers and footers stand in so much of a page's height."""
+_GUTTER, _COLUMN_ROWS, _COLUMN_CHARS = 120.0, 5, 20
+"""Columns of text begin so many points apart, over so many rows, with so long lines."""
+_CELL_CHARS = 10
+"""Shorter ones are cells of a table; between the two nobody can tell."""
+UNSURE = (
+    "Page {page} may be a table or two columns, and is read row by row. If its sentences are mixed,"
+    " save it in one column."
+)
+_NUMBER = re.compile(r"\d{1,9}")
 _BULLET = re.compile(r"[•◦▪‣–·*-]\s+(?=\S)|(?=\(?\d{1,3}[.)]\s)")
 _MARK = re.compile(r"[•◦▪‣–·*-]\s+")
 
 
 class Line(NamedTuple):
-    """A line of text. `size` is in points; `y` grows upwards."""
+    """A line of text. `size` is in points; `y` grows upwards; `height` is the page's.
+
+    `cells` are its pieces with where each begins, in points from the left.
+    """
 
     text: str
     size: float
     y: float
     page: int
+    height: float
+    cells: tuple[tuple[float, str], ...] = ()
 
 
 def parse_pdf(raw: bytes) -> Parsed:
@@ -45,7 +62,11 @@ def parse_pdf(raw: bytes) -> Parsed:
         pages = list(reader.pages)
         if len(pages) > MAX_PAGES:
             raise InvalidInput(f"The PDF has over {MAX_PAGES} pages. Split it.")
-        lines = [line for at, page in enumerate(pages, 1) for line in _lines(page, at)]
+        lines, unsure = [], []
+        for at, page in enumerate(pages, 1):
+            read, told_apart = _in_columns(list(_lines(page, at)))
+            lines += read
+            unsure += [] if told_apart else [at]
         named = reader.metadata.title if reader.metadata else None
     except InvalidInput:
         raise
@@ -64,43 +85,106 @@ def parse_pdf(raw: bytes) -> Parsed:
         )
     lines = _without_repeated(lines, len(pages))
     title = named.strip() if isinstance(named, str) else ""
-    return Parsed(title, list(_parts(lines)))
+    notes = [UNSURE.format(page=page) for page in unsure]
+    return Parsed(title, list(_parts(lines)), {"reading_notes": notes} if notes else {})
 
 
 def _lines(page: Any, number: int) -> Iterator[Line]:
     """Pieces of text put together where they stand on one line."""
-    pieces: list[tuple[str, float, float]] = []
+    pieces: list[tuple[str, float, float, float]] = []
 
     def visit(text: str, cm: Any, tm: Any, _font: Any, size: float) -> None:
         if text:
             scale = abs(tm[3] or tm[1] or 1) * abs(cm[3] or 1)
-            pieces.append((text, round(size * scale, 1), tm[5] * (cm[3] or 1) + cm[5]))
+            x, y = tm[4] * (cm[0] or 1) + cm[4], tm[5] * (cm[3] or 1) + cm[5]
+            pieces.append((text, round(size * scale, 1), y, x))
 
     page.extract_text(visitor_text=visit)
+    whole = float(page.mediabox.height) or 1.0
     text, size, y = "", 0.0, 0.0
-    for piece, points, height in pieces:
+    cells: list[tuple[float, str]] = []
+    for piece, points, height, x in [*pieces, ("\n", 0.0, 0.0, 0.0)]:
         parts = piece.split("\n")
         for at, part in enumerate(parts):
             if at:
-                if text.strip():
-                    yield Line(" ".join(text.split()), size, y, number)
-                text, size = "", 0.0
-            if part.strip() and not text.strip():
-                size, y = points, height
+                if line := in_one_line(text):
+                    yield Line(line, size, y, number, whole, tuple(cells))
+                text, size, cells = "", 0.0, []
+            if part.strip():
+                if not text.strip():
+                    size, y = points, height
+                cells.append((x, part))
             text += part
-    if text.strip():
-        yield Line(" ".join(text.split()), size, y, number)
+
+
+def _in_columns(lines: list[Line]) -> tuple[list[Line], bool]:
+    """Two columns that were set row by row, one column after the other, and whether that is sure.
+    What is short is a table, whose rows belong together."""
+    starts = Counter(round(x) for line in lines for x, _ in line.cells[1:])
+    if not lines or not starts:
+        return lines, True
+    left = min(line.cells[0][0] for line in lines if line.cells)
+    right, rows = max(starts.items(), key=lambda each: each[1])
+    both = [at for at, line in enumerate(lines) if _halves(line, right) is not None]
+    if right - left < _GUTTER or rows < _COLUMN_ROWS or len(both) * 2 < len(lines):
+        return lines, True
+    halves = [half for at in both if (half := _halves(lines[at], right)) is not None]
+    shorter = min(sum(map(len, side)) / len(halves) for side in zip(*halves, strict=True))
+    if shorter < _COLUMN_CHARS:
+        return lines, shorter < _CELL_CHARS
+    first, last = both[0], both[-1]
+    within = lines[first : last + 1]
+    columns: tuple[list[Line], list[Line]] = ([], [])
+    for line in within:
+        parted = _halves(line, right)
+        if parted is None:
+            columns[bool(line.cells and line.cells[0][0] >= right - 1)].append(line)
+            continue
+        for column, text in zip(columns, parted, strict=True):
+            column.append(line._replace(text=text, cells=()))
+    return [*lines[:first], *columns[0], *columns[1], *lines[last + 1 :]], True
+
+
+def _halves(line: Line, right: float) -> tuple[str, str] | None:
+    """What stands left and right of where the second column begins."""
+    sides = ["", ""]
+    for x, text in line.cells:
+        sides[x >= right - 1] += text
+    before, behind = (in_one_line(side) for side in sides)
+    begins = any(abs(x - right) <= 1 for x, _ in line.cells[1:])
+    return (before, behind) if before and behind and begins else None
 
 
 def _without_repeated(lines: list[Line], pages: int) -> list[Line]:
+    """No running headers and footers: lines in a page's margin that say the same on most pages, but
+    for the page's number. What they say beside it is kept once."""
     if pages < 3:
         return lines
-    on = Counter(key for key, _ in {(_shape(line), line.page) for line in lines})
-    return [line for line in lines if on[_shape(line)] < pages * _REPEATED] or lines
+    groups: dict[tuple[str, int], list[Line]] = {}
+    for line in lines:
+        if not _MARGIN < line.y / line.height < 1 - _MARGIN:
+            groups.setdefault((_shape(line), round(line.y / 4)), []).append(line)
+    dropped: set[int] = set()
+    for group in groups.values():
+        if len({line.page for line in group}) >= pages * _REPEATED and _counts_pages(group):
+            same = len({line.text for line in group}) == 1
+            tells = same and (re.search(r"\d", group[0].text) or len(group[0].text.split()) > 3)
+            dropped.update(id(line) for line in group[1 if tells else 0 :])
+    return [line for line in lines if id(line) not in dropped] or lines
+
+
+def _counts_pages(group: list[Line]) -> bool:
+    """Whether each number of the line is the same on all pages, or goes up with them."""
+    rows = [[int(each) for each in _NUMBER.findall(line.text)] for line in group]
+    for column in zip(*rows, strict=True):
+        steps = {number - line.page for number, line in zip(column, group, strict=True)}
+        if len(set(column)) > 1 and len(steps) > 1:
+            return False
+    return True
 
 
 def _shape(line: Line) -> str:
-    return re.sub(r"\d+", "0", line.text)
+    return _NUMBER.sub("0", line.text)
 
 
 def _parts(lines: list[Line]) -> Iterator[Heading | Located]:

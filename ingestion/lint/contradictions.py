@@ -12,8 +12,8 @@ from typing import NamedTuple
 from ingestion.lint.findings import Finding
 from ingestion.lint.pages import Page, Part
 from ingestion.lint.upkeep import supersedes
-from twofold.claims import Claim, alike, apart, claims, differing, names, words_of
 from twofold.clients.embedder import Embedder
+from twofold.text.claims import Claim, alike, apart, claims, differing, names, words_of
 
 NEAR = 0.75
 """Cosine of the two claims, quantities taken out."""

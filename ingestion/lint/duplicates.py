@@ -8,7 +8,7 @@ from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
 from ingestion.lint.findings import Finding
 from ingestion.lint.pages import Page
 from ingestion.lint.upkeep import supersedes
-from twofold.index import content_hash
+from twofold.index.contract import content_hash
 
 PERMUTATIONS = 128
 SHINGLE = 3

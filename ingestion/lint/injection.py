@@ -31,20 +31,20 @@ _PATTERNS = tuple(
         rf"(?:own\s+|next\s+|final\s+)?{_REPLY}\b",
         rf"^\W*{_CHANGE}\s+your\s+message\b",
         rf"^\W*in\s+your\s+(?:own\s+|next\s+|final\s+)?{_REPLY}\b,?\s+(?!you\b|we\b|please\b)\w+",
-        rf"\b(?:letters|words|vowels|spaces)\b[^.]*\byour\s+(?:{_REPLY}|message)\b",
-        rf"^\W*{_CHANGE}\b[^.]*\b(?:every\s+(?:\w+\s+)?(?:letter|word|vowel)|vowels?\s+with)\b",
+        rf"\b(?:letters|words|vowels|spaces)\b[^.]{{0,200}}\byour\s+(?:{_REPLY}|message)\b",
+        rf"^\W*{_CHANGE}\b[^.]{{0,200}}\b(?:every\s+(?:\w+\s+)?(?:letter|word|vowel)|vowels?\s+with)\b",
         # Orders to a model.
         r"\b(?:ignore|disregard|forget|override|bypass)\b[^.]{0,40}\b(?:previous|prior|above|earlier"
         r"|preceding|all|any|your|system|safety)\b[^.]{0,30}\b(?:instructions?|prompts?|rules?"
         r"|guidelines?|directions?|polic(?:y|ies)|context)\b",
         r"\b(?:your|the|hidden|initial|reveal[^.]{0,20})\s+system\s+prompt\b",
-        r"\bas\s+an?\s+(?:ai|language\s+model|assistant|chatbot)\b[^.]*\byou\b",
+        r"\bas\s+an?\s+(?:ai|language\s+model|assistant|chatbot)\b[^.]{0,200}\byou\b",
         r"\byou\s+are\s+(?:now|no\s+longer)\s+(?:an?\b|the\b|in\b|free\b)",
         r"\b(?:attention|note|message|instructions?)\s+(?:to|for)\s+(?:the\s+)?(?:ai|llm|language"
         r"\s+model|assistant|chatbot|model)s?\b",
         r"\b(?:do\s+not|don't|never)\s+(?:tell|inform|mention\s+(?:this|it)\s+to|reveal\s+this\s+to)"
         r"\s+(?:the\s+)?(?:user|customer|reader)",
-        r"\b(?:pretend|act)\s+(?:to\s+be|as\s+(?:if|though|an?))\b[^.]*\b(?:ai|assistant|model|dan"
+        r"\b(?:pretend|act)\s+(?:to\s+be|as\s+(?:if|though|an?))\b[^.]{0,200}\b(?:ai|assistant|model|dan"
         r"|unrestricted)\b",
         r"<\|[a-z_]+\|>|\[/?INST\]|<</?SYS>>|^\W*(?:system|assistant)\s*:\s",
         # Letters that only a machine reads.

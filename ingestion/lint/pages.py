@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from ingestion.errors import reason
 from ingestion.extract import extract
 from ingestion.lint.findings import Finding, Place
 from ingestion.sources import Folder
-from twofold import prose
-from twofold.index import BEGINNING, FOREVER
+from ingestion.sync.errors import reason
+from twofold.index.contract import BEGINNING, FOREVER
 from twofold.ledger import Ledger
 from twofold.ledger.models import Document, Version
+from twofold.text import blocks as prose
 
 
 class Part(NamedTuple):

@@ -13,7 +13,7 @@ THIN_WORDS = 30
 SHOWN_CHARS = 160
 
 _PAGES = {"md", "markdown", "mdx", "html", "htm"}
-_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(<?([^()\s>]+)>?(?:\s+\"[^\"]*\")?\)")
+_LINK = re.compile(r"(?<!!)\[([^\[\]]*+)\]\(<?([^()\s>]++)>?(?:\s++\"[^\"]*+\")?\)")
 
 
 def freshness(pages: Sequence[Page], now: float) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ingestion.sources.base import NO_META, OURS, Fetched, Item, Source
-from ingestion.sources.folder import MEDIA_TYPES, Folder
+from ingestion.sources.base import NO_META, OURS, Fetched, Incomplete, Item, NotRead, Source
+from ingestion.sources.folder import MEDIA_TYPES, Folder, not_read
 from ingestion.sources.registry import KINDS, open_source
 from twofold.errors import InvalidInput
 from twofold.settings import Settings
@@ -17,9 +17,12 @@ __all__ = [
     "OURS",
     "Fetched",
     "Folder",
+    "Incomplete",
     "Item",
+    "NotRead",
     "Source",
     "check_name",
+    "not_read",
     "open_source",
     "reopen",
 ]

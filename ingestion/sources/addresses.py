@@ -41,7 +41,7 @@ _CLOSED_6 = [
 ]
 _NAT64 = IPv6Network("64:ff9b::/96")
 _MAPPED = IPv6Network("::ffff:0:0/96")
-_USER = re.compile(r"[^/?#]*//[^/?#]*@")
+_USER = re.compile(r"\A[^/?#]*+//[^/?#]*@")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 

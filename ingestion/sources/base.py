@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from twofold.errors import UpstreamError
+
 OURS = ("every", "hook_secret")
 """Keys of a config that no kind reads: the schedule, and what webhooks are signed with."""
 NO_META: Mapping[str, Any] = MappingProxyType({})
@@ -23,6 +25,9 @@ class Fetched(NamedTuple):
     media_type: str
     updated_at: float | None = None
     meta: Mapping[str, Any] = NO_META
+    trusted: bool = True
+    """Whether the text is the operator's own voice. What others wrote may say that fewer people
+    may read it, and not that more may."""
 
     @property
     def digest(self) -> str:
@@ -37,10 +42,20 @@ def meta_bytes(meta: Mapping[str, Any]) -> bytes:
     return orjson.dumps(dict(meta), option=orjson.OPT_SORT_KEYS) if meta else b""
 
 
-def without_front_matter(raw: bytes) -> bytes:
-    """Text of a server that is not the operator's own voice: it must not name its own audience."""
-    bare = raw.removeprefix(b"\xef\xbb\xbf")
-    return b"\n" + bare if bare.startswith(b"---") else raw
+class NotRead(Exception):
+    """A document that its source names and that is left out, though nothing is wrong: why.
+
+    `hidden` says that it shuts readers out: then what was live of it must go.
+    """
+
+    def __init__(self, reason: str, *, hidden: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hidden = hidden
+
+
+class Incomplete(UpstreamError):
+    """Raised behind the last item: there may be more, which could not be listed, and why."""
 
 
 class Item(Protocol):
@@ -50,7 +65,8 @@ class Item(Protocol):
     def external_id(self) -> str: ...
 
     def fetch(self) -> Fetched:
-        """Read it. Raises TwofoldError or OSError; the sync goes on with the others."""
+        """Read it. Raises TwofoldError or OSError; the sync goes on with the others. Raises NotRead
+        where it is to be left out."""
         ...
 
 
@@ -69,6 +85,7 @@ class Source(Protocol):
     def discover(self) -> Iterator[Item]:
         """Every document there is, in a stable order.
 
-        An error means that discovery is incomplete, and then nothing is removed.
+        Raises Incomplete behind the last one where there may be others: then nothing is removed.
+        Any other error means that nothing can be said of the source, and nothing is changed.
         """
         ...

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
+import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from twofold.errors import InvalidInput, SetupError
-from twofold.index import KINDS, Kind
+from twofold.errors import Forbidden, InvalidInput, SetupError
+from twofold.index.contract import KINDS, Kind
 from twofold.settings import secret
 
 SECRET_PREFIX = "TWOFOLD_SECRET_"  # noqa: S105  the prefix of names, not a secret
@@ -90,8 +91,18 @@ def _wrong(error: Any) -> str:
     return f"{key}: {message}"
 
 
-def read_secret(name: str) -> str:
-    """The secret in the variable of this name. Raises SetupError where it is not set."""
+def read_secret(name: str, url: str) -> str:
+    """The secret in the variable of this name, for the host of `url`.
+
+    Raises SetupError where it is not set or nobody said whose it is, and Forbidden where it is
+    another host's: who may change a source's config must not have it sent elsewhere.
+    """
+    host, owner = httpx.URL(url).host, f"{name}_HOST"
+    hosts = [each.strip().lower() for each in secret(owner).split(",") if each.strip()]
+    if not hosts:
+        raise SetupError(f"Say which host may see {name}: set the variable {owner}, to {host!r}.")
+    if host not in hosts:
+        raise Forbidden(f"{name} is not for {host!r}: the variable {owner} names its hosts.")
     value = secret(name)
     if not value:
         raise SetupError(f"The environment variable {name} is not set. Put the source's token in.")

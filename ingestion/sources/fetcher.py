@@ -28,7 +28,7 @@ AGENT = "Twofold/0.1 (+https://github.com/twofold; knowledge sync)"
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 500, 502, 503, 504)
-_KEPT_HEADERS = ("content-type", "link", "last-modified", "content-language")
+_KEPT_HEADERS = ("content-type", "link", "last-modified", "content-language", "x-robots-tag")
 
 # They write whole URLs, and at the finest level headers too: tokens may stand in both.
 for _name in ("httpx", "httpcore"):

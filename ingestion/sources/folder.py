@@ -1,13 +1,14 @@
 """A folder of Markdown, MDX, HTML, text, PDF and Word files."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ingestion.sources.base import NO_META, Fetched, meta_bytes
+from ingestion.sources.base import NO_META, Fetched, NotRead, meta_bytes
 from twofold.errors import InvalidInput, TooLarge, UpstreamError
 
 MEDIA_TYPES = {
@@ -17,9 +18,20 @@ MEDIA_TYPES = {
     "html": "text/html",
     "htm": "text/html",
     "txt": "text/plain",
+    "text": "text/plain",
+    "rst": "text/x-rst",
     "pdf": "application/pdf",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
+_DOCUMENTS = frozenset(
+    re.findall(
+        r"\S+",
+        """adoc asciidoc asc csv doc docm dot dotx epub eml ipynb key mediawiki mht mhtml msg
+        numbers odp ods odt org pages pod ppt pptx ps rdoc rtf tex texinfo textile tsv wiki wpd
+        xhtml xls xlsm xlsx xps""",
+    )
+)
+"""Files that may hold text for readers and are not read: named, never left out silently."""
 _SMALL = 65_536
 """Bytes; a larger file is read by `fetch` even where it is unchanged."""
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -88,6 +100,25 @@ class File(NamedTuple):
         )
 
 
+class Unread(NamedTuple):
+    """A document of a kind that is not read."""
+
+    external_id: str
+
+    def fetch(self) -> Fetched:
+        """Raises NotRead saying so."""
+        raise NotRead(not_read(self.external_id))
+
+
+def not_read(name: str) -> str:
+    """Why a file of this name is left out."""
+    kind = name.rpartition(".")[2].lower() if "." in name else name
+    return (
+        f"Files of kind .{kind} are not read. Save it as one of:"
+        f" {', '.join(f'.{each}' for each in MEDIA_TYPES)}."
+    )
+
+
 class Folder:
     """Files of known kinds below `path`, sorted.
 
@@ -113,12 +144,12 @@ class Folder:
     def config(self) -> Mapping[str, Any]:
         return {**self._told.meta, "path": str(self.root)}
 
-    def discover(self) -> Iterator[File]:
+    def discover(self) -> Iterator[File | Unread]:
         """Raises UpstreamError naming a folder below that cannot be listed."""
         return iter(self._files(str(self.root), ""))
 
-    def _files(self, folder: str, prefix: str) -> list[File]:
-        found: list[File] = []
+    def _files(self, folder: str, prefix: str) -> list[File | Unread]:
+        found: list[File | Unread] = []
         for entry in _listing(folder):
             name = entry.name
             if name.startswith("."):
@@ -129,6 +160,8 @@ class Folder:
                 path = self._target(entry) if entry.is_symlink() else entry.path
                 if path is not None:
                     found.append(File(prefix + name, path, media_type, self._told))
+            elif name.rpartition(".")[2].lower() in _DOCUMENTS and entry.is_file():
+                found.append(Unread(prefix + name))
         return found
 
     def _target(self, link: os.DirEntry[str]) -> str | None:

@@ -19,7 +19,7 @@ from twofold.errors import UpstreamError
 
 KIND = "github_releases"
 _HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
-_NEXT = re.compile(r'<([^<>]+)>\s*;[^,]*\brel="?next"?')
+_NEXT = re.compile(r'<([^<>]+)>\s*+;[^,<]*\brel="?next"?')
 
 
 class GitHubConfig(SourceConfig):
@@ -49,7 +49,9 @@ class GitHubReleases:
         """Raises NotFound where there is no such repository, or the token may not see it."""
         credentials = {}
         if self._config.token_env:
-            credentials["Authorization"] = f"Bearer {read_secret(self._config.token_env)}"
+            credentials["Authorization"] = (
+                f"Bearer {read_secret(self._config.token_env, self._root)}"
+            )
         with (
             self._web.cache(KIND, self.name, self.config) as cache,
             self._web.fetcher(cache) as fetcher,

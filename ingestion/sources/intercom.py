@@ -56,7 +56,7 @@ class Intercom:
 
     def discover(self) -> Iterator[Record]:
         """Raises Forbidden on a refused token, UpstreamError where the listing breaks off."""
-        token = read_secret(self._config.token_env)
+        token = read_secret(self._config.token_env, str(self._root))
         with self._web.fetcher() as fetcher:
             api = Api(fetcher, {"Authorization": f"Bearer {token}"}, {"Intercom-Version": VERSION})
             collections = {

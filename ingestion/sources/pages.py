@@ -1,6 +1,7 @@
 """A web page without what stands around its content: the same page then hashes the same."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urljoin
@@ -9,17 +10,15 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from twofold.errors import InvalidInput
 
-_NOISE = (
-    "script, style, noscript, template, iframe, object, svg, nav, footer, form, button, select,"
-    " input, dialog, [hidden], [aria-hidden=true], [role=navigation], [role=search],"
-    " [role=banner], [role=contentinfo], [role=dialog], [role=complementary]"
+_NO_TEXT = "script, style, noscript, template, iframe, object, svg, input, select"
+_AROUND = (
+    "nav, [role=navigation], [role=search], [role=banner], [role=contentinfo], [role=dialog],"
+    " [role=alertdialog], dialog"
 )
-_NOISY = re.compile(
-    r"(?:^|[\s_-])(?:nav(?:bar|igation)?|side-?bar|bread-?crumbs?|cookies?|consent|share|sharing"
-    r"|social|comments?|related|recent|feedback|vot(?:e|es|ing)|helpful|pagination|pager|toc|skip"
-    r"|newsletter|advert|promo|modal|popup|masthead|menu)(?:$|[\s_-])",
-    re.IGNORECASE,
-)
+_EDGES = "header, footer, aside, [role=complementary]"
+_LISTS = "ul, ol, div, section, p"
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_LEAVES = "p, li, h1, h2, h3, h4, h5, h6, td, th, dt, dd, label, button, figcaption, div, span, a"
 _NAMED = (
     "main",
     "[role=main]",
@@ -34,11 +33,15 @@ _NAMED = (
 _SPACES = re.compile(r"\s+")
 _ENOUGH = 0.8
 """Share of the page's prose that its main part must hold."""
-_LEAST = 40
-"""Characters: what a theme names as content and holds less is an empty shell."""
+_HALF = 0.5
+"""Share that an element which a theme names as content must hold: less is a teaser."""
+_MENU = 0.7
+"""Share of a block's words that stand in links, above which it only leads on."""
+_MENU_LINKS = 4
+_NOT_INDEXED = re.compile(r"\b(?:noindex|none)\b", re.IGNORECASE)
 
 
-_CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
+_CHARSET = re.compile(rb"""<meta[^<>]+charset\s*+=\s*+["']?\s*+([\w.:-]+)""", re.IGNORECASE)
 
 
 class WebText(NamedTuple):
@@ -49,6 +52,10 @@ class WebText(NamedTuple):
     canonical: str
     locale: str
     links: Sequence[str]
+    indexed: bool = True
+    """Whether the page lets itself be found."""
+    words: frozenset[str] = frozenset()
+    """Of its main content."""
 
 
 def read_page(text: str, url: str, *, content: str = "", without: Sequence[str] = ()) -> WebText:
@@ -63,24 +70,84 @@ def read_page(text: str, url: str, *, content: str = "", without: Sequence[str] 
     title = _title(tree)
     canonical = _attribute(tree, "link[rel=canonical]", "href")
     locale = _attribute(tree, "html", "lang")
+    robots = tree.css("meta[name=robots i], meta[name=googlebot i]")
+    indexed = allows_index(" ".join(node.attributes.get("content") or "" for node in robots))
     for selector in without:
         for node in _css(tree, selector):
-            node.decompose()
+            node.remove()
     root = _chosen(tree, content, url) if content else _main(tree)
     if root is None:
-        return WebText(title, "", "", locale, links)
+        return WebText(title, "", "", locale, links, indexed)
     heading = root.css_first("h1")
     if heading is not None and (named := _squeezed(heading.text())):
         title = named
     for node in root.css("a[href]"):
         node.attrs["href"] = urljoin(base, node.attributes.get("href") or "")
     html = root.html or ""
-    return WebText(title, html, urljoin(base, canonical) if canonical else "", locale, links)
+    canonical = urljoin(base, canonical) if canonical else ""
+    words = frozenset(_squeezed(root.text(separator=" ")).split())
+    return WebText(title, html, canonical, locale, links, indexed, words)
+
+
+def allows_index(robots: str) -> bool:
+    """Whether a robots tag, of a page or of a header, lets a page be found."""
+    return not _NOT_INDEXED.search(robots)
+
+
+class Repeats:
+    """Blocks that stand at the edge of most pages of a site: they are the site's, not the page's.
+
+    What they say is kept once, on the first page: no fact goes.
+    """
+
+    LEAST = 5
+    """Fewer pages do not tell a site's blocks from a coincidence."""
+    SHARE = 0.6
+
+    def __init__(self) -> None:
+        self._pages = 0
+        self._counts: Counter[str] = Counter()
+        self._first = ""
+
+    def add(self, identity: str, html: str) -> None:
+        self._pages += 1
+        self._first = min(self._first or identity, identity)
+        self._counts.update({_squeezed(leaf.text()) for leaf in _leaves(LexborHTMLParser(html))})
+
+    def without(self, identity: str, html: str) -> str:
+        """The page without what most pages begin or end with."""
+        if self._pages < self.LEAST or identity == self._first:
+            return html
+        tree = LexborHTMLParser(html)
+        leaves = _leaves(tree)
+        for run in (leaves, leaves[::-1]):
+            for leaf in run:
+                if self._counts[_squeezed(leaf.text())] < self._pages * self.SHARE:
+                    break
+                leaf.remove()
+        body = tree.body
+        left = [leaf for leaf in _leaves(tree) if leaf.tag not in _HEADINGS]
+        # A page of which nothing else is left says what others say, too.
+        return (body.inner_html or html) if body is not None and left else html
+
+
+def _leaves(tree: LexborHTMLParser) -> list[LexborNode]:
+    """Elements with text and no such elements in them, in reading order."""
+    if tree.body is None:
+        return []
+    found = tree.body.css(_LEAVES)
+    outer: set[int] = set()
+    for node in found:
+        up = node.parent
+        while up is not None and up.mem_id not in outer:
+            outer.add(up.mem_id)
+            up = up.parent
+    return [node for node in found if node.mem_id not in outer and _squeezed(node.text())]
 
 
 def decode_page(body: bytes, content_type: str) -> str:
     """Text of a page, by the charset that its header names, or itself, or that most pages use."""
-    named = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", content_type, re.IGNORECASE)
+    named = re.search(r"charset\s*+=\s*+[\"']?([\w.:-]+)", content_type, re.IGNORECASE)
     within = _CHARSET.search(body[:2048])
     charset = named[1] if named else within[1].decode("ascii", "replace") if within else "utf-8"
     for name in (charset, "utf-8", "cp1252"):
@@ -106,28 +173,43 @@ def _css(tree: LexborHTMLParser, selector: str) -> list[LexborNode]:
 
 
 def _main(tree: LexborHTMLParser) -> LexborNode | None:
+    """What the page is about: by what it says of itself, else by where its text is."""
     body = tree.body
     if body is None:
         return None
-    for node in body.css(_NOISE):
-        node.decompose()
-    _drop_noisy(body)
+    for node in body.css(_NO_TEXT):
+        node.remove()
+    for node in body.css(_AROUND):
+        node.remove()
+    whole = _prose(body)
+    for node in body.css(_EDGES):
+        if _within_content(node) is None and _prose(node) * 2 < whole:
+            node.remove()
+    whole = _prose(body)
     for selector in _NAMED:
-        found = [node for node in body.css(selector) if len(_squeezed(node.text())) >= _LEAST]
-        if len(found) == 1:
+        found = [node for node in body.css(selector) if _prose(node) >= whole * _HALF]
+        if found and _prose(found[0]):
             return found[0]
-    return _densest(body)
+    root = _densest(body)
+    for node in root.css(_LISTS):
+        if node.parent is not None and _is_menu(node) and _prose(node) * 2 < whole:
+            node.remove()
+    return root
 
 
-def _drop_noisy(body: LexborNode) -> None:
-    whole = len(body.text())
-    for node in body.css("div, section, aside, header, ul, ol, p"):
-        attributes = node.attributes
-        names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
-        # A wrapper named after its side bar still holds the article.
-        keeps = node.css_first("h1, main, article") is not None or len(node.text()) * 2 >= whole
-        if not keeps and _NOISY.search(names):
-            node.decompose()
+def _within_content(node: LexborNode) -> LexborNode | None:
+    up = node.parent
+    while up is not None and up.tag not in ("main", "article", "blockquote"):
+        up = up.parent
+    return up
+
+
+def _is_menu(node: LexborNode) -> bool:
+    links = node.css("a")
+    if len(links) < _MENU_LINKS:
+        return False
+    linked = sum(len(link.text().split()) for link in links)
+    return linked >= len(node.text().split()) * _MENU
 
 
 def _densest(body: LexborNode) -> LexborNode:

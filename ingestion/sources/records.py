@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from ingestion.sources.addresses import shown
-from ingestion.sources.base import Fetched, without_front_matter
+from ingestion.sources.base import Fetched
 from ingestion.sources.fetcher import NO_HEADERS, Fetcher, Page
 from twofold.errors import UpstreamError
 
@@ -26,8 +26,8 @@ class Record(NamedTuple):
     meta: Mapping[str, Any]
 
     def fetch(self) -> Fetched:
-        raw = without_front_matter(self.text.encode(errors="replace"))
-        return Fetched(raw, self.media_type, self.updated_at, self.meta)
+        raw = self.text.encode(errors="replace")
+        return Fetched(raw, self.media_type, self.updated_at, self.meta, trusted=False)
 
 
 class Api(NamedTuple):

@@ -1,5 +1,6 @@
 """Sitemaps (sitemaps.org): which pages a site says it has, and when each changed."""
 
+import re
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,12 +9,15 @@ from xml.etree import ElementTree
 
 from ingestion.sources.addresses import shown
 from ingestion.sources.fetcher import Fetcher
-from twofold.errors import TooLarge, UpstreamError
+from twofold.errors import Overloaded, TooLarge, TwofoldError, UpstreamError
 
 MAX_SITEMAPS = 500
 MAX_BYTES = 50_000_000
 """Of one sitemap, unpacked: the protocol's own limit."""
 _DEPTH = 3
+_PAGE = re.compile(
+    rb"\A\s*+(?:<!--[^>]{0,500}-->\s*+)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE
+)
 
 
 class Entry(NamedTuple):
@@ -23,11 +27,16 @@ class Entry(NamedTuple):
     changed: float | None
 
 
-def read_sitemap(fetcher: Fetcher, url: str) -> Iterator[Entry]:
+class NoSitemap(UpstreamError):
+    """A page for people stands where a sitemap was looked for."""
+
+
+def read_sitemap(fetcher: Fetcher, url: str, problems: list[str]) -> Iterator[Entry]:
     """Its pages, those of the sitemaps it lists included.
 
-    Raises NotFound where there is none, UpstreamError where one of them cannot be read: pages of
-    a sitemap that is left out would look deleted.
+    Raises NotFound where there is none, NoSitemap where it is a page, UpstreamError where it cannot
+    be read. What is wrong with one that it lists is put into `problems`: its pages are not known,
+    and not gone.
     """
     seen: set[str] = set()
     pending = [(url, 1)]
@@ -41,7 +50,15 @@ def read_sitemap(fetcher: Fetcher, url: str) -> Iterator[Entry]:
                 f"The sitemap {shown(url)} lists over {MAX_SITEMAPS} sitemaps, or nests them over"
                 f" {_DEPTH} deep. Name those that matter in `sitemaps`."
             )
-        root = _parse(address, fetcher.get(address).body)
+        try:
+            root = _parse(address, fetcher.get(address).body)
+        except Overloaded:
+            raise
+        except TwofoldError as error:
+            if address == url:
+                raise
+            problems.append(error.message)
+            continue
         for element in root:
             name = _local(element)
             where = _text(element, "loc")
@@ -62,6 +79,8 @@ def _parse(url: str, body: bytes) -> ElementTree.Element:
                 entry = ElementTree.SubElement(root, "url")
                 ElementTree.SubElement(entry, "loc").text = line.strip()
         return root
+    if _PAGE.match(body[:1000]):
+        raise NoSitemap(f"{shown(url)} is a page, and not a sitemap.")
     # A sitemap needs no document type; one that declares entities wants to blow up.
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise UpstreamError(f"The sitemap {shown(url)} declares a document type. Take it out.")

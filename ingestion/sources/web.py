@@ -10,7 +10,7 @@ import orjson
 from ingestion.sources.addresses import Rules, check_url
 from ingestion.sources.cache import Cache
 from ingestion.sources.fetcher import Fetcher, Limits
-from twofold.index import content_hash
+from twofold.index.contract import content_hash
 from twofold.settings import Settings
 
 

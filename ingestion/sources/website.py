@@ -12,12 +12,12 @@ import httpx
 from protego import Protego
 from pydantic import Field
 
-from ingestion.sources.base import Fetched, without_front_matter
+from ingestion.sources.base import Fetched, Incomplete, NotRead
 from ingestion.sources.cache import Cache
 from ingestion.sources.config import SourceConfig, Texts, read_config
 from ingestion.sources.fetcher import AGENT, Fetcher, Page
-from ingestion.sources.pages import decode_page, read_page
-from ingestion.sources.sitemap import Entry, read_sitemap
+from ingestion.sources.pages import Repeats, WebText, allows_index, decode_page, read_page
+from ingestion.sources.sitemap import Entry, NoSitemap, read_sitemap
 from ingestion.sources.web import Web
 from twofold.errors import (
     Forbidden,
@@ -31,6 +31,11 @@ from twofold.errors import (
 KIND = "website"
 MAX_CRAWL_DELAY = 10.0
 FAILURES_IN_A_ROW = 10
+SHOWN_PROBLEMS = 3
+MAX_ORIGINALS = 3
+"""Pages that name an original that names an original, and so on."""
+ALIKE = 0.9
+"""Share of words that a page and its original have in common."""
 _HTML = ("text/html", "application/xhtml+xml")
 _READ = (*_HTML, "text/plain", "text/markdown", "application/pdf")
 _TRACKING = re.compile(r"utm_\w+|gclid|fbclid|mc_[ce]id|ref|_ga")
@@ -57,16 +62,18 @@ class WebPage(NamedTuple):
 
     external_id: str
     cache: Cache
-    problem: TwofoldError | None = None
+    repeats: Repeats
+    problem: TwofoldError | NotRead | None = None
 
     def fetch(self) -> Fetched:
         if self.problem is not None:
             raise self.problem
         kept = self.cache.record("page", self.external_id)
-        body = kept["text"].encode() if "text" in kept else bytes.fromhex(kept["raw"])
-        if kept["media_type"].startswith("text/"):
-            body = without_front_matter(body)
-        return Fetched(body, kept["media_type"], kept["updated_at"], kept["meta"])
+        if "text" in kept:
+            body = self.repeats.without(self.external_id, kept["text"]).encode()
+        else:
+            body = bytes.fromhex(kept["raw"])
+        return Fetched(body, kept["media_type"], kept["updated_at"], kept["meta"], trusted=False)
 
 
 class Website:
@@ -94,12 +101,15 @@ class Website:
         return self._config.record()
 
     def discover(self) -> Iterator[WebPage]:
-        """Visits every page. Raises UpstreamError where the site as a whole cannot be read."""
+        """Visits every page. Raises UpstreamError where the site as a whole cannot be read, and
+        Incomplete behind the pages where there may be others."""
         cache = self._web.cache(KIND, self.name, self.config)
         pace = 1 / self._config.requests_per_second
         with self._web.fetcher(cache, pace=pace) as fetcher:
             visit = _Visit(self, fetcher, cache)
             yield from visit.pages()
+            if visit.problems:
+                raise Incomplete(" ".join(visit.problems[:SHOWN_PROBLEMS]))
             cache.drop_others("page", visit.emitted)
             cache.drop_other_pages(visit.requested)
 
@@ -121,19 +131,25 @@ class _Visit:
         self._fetcher = fetcher
         self._cache = cache
         self._robots: dict[str, Protego] = {}
+        self._crawling = False
         self._queue: deque[Entry] = deque()
         self._known: set[str] = set()
+        self._visited: set[str] = set()
+        self._words: dict[str, frozenset[str]] = {}
+        """Identity of each page that was kept, and the words of its content."""
+        self._repeats = Repeats()
         self._failures = 0
+        self.problems: list[str] = []
+        """Why there may be pages that were not found."""
         self.emitted: set[str] = set()
         self.requested: set[str] = set()
 
     def pages(self) -> Iterator[WebPage]:
-        crawling = self._config.crawl or not self._from_sitemaps()
-        if crawling:
+        self._crawling = self._config.crawl or not self._from_sitemaps()
+        if self._crawling:
             self._add(Entry(str(self._site._start), None), start=True)
         while self._queue:
-            entry = self._queue.popleft()
-            yield from self._visit(entry, follow=crawling)
+            yield from self._visit(self._queue.popleft())
 
     def _from_sitemaps(self) -> bool:
         start = self._site._start
@@ -143,12 +159,13 @@ class _Visit:
         for address in addresses:
             self.requested.add(address)
             try:
-                for entry in read_sitemap(self._fetcher, address):
+                for entry in read_sitemap(self._fetcher, address, self.problems):
                     self._add(entry)
                     found = True
-            except NotFound:
-                if self._config.sitemaps:
-                    raise
+            except (NotFound, NoSitemap) as error:
+                # Nobody said that there is one at the usual place.
+                if named:
+                    self.problems.append(error.message)
         return found
 
     def _add(self, entry: Entry, *, start: bool = False) -> None:
@@ -167,10 +184,11 @@ class _Visit:
         self._known.add(address)
         self._queue.append(Entry(address, entry.changed))
 
-    def _visit(self, entry: Entry, *, follow: bool) -> Iterator[WebPage]:
+    def _visit(self, entry: Entry, depth: int = 0) -> Iterator[WebPage]:
         url = httpx.URL(entry.url)
-        if not self._rules_of(url).can_fetch(entry.url, AGENT):
+        if entry.url in self._visited or not self._rules_of(url).can_fetch(entry.url, AGENT):
             return
+        self._visited.add(entry.url)
         self.requested.add(entry.url)
         try:
             page = self._fetcher.get(entry.url, accept=_READ)
@@ -185,17 +203,16 @@ class _Visit:
             raise
         except TwofoldError as error:
             self._failed(error)
+            if self._crawling:
+                # Where its links lead is not known.
+                self.problems.append(error.message)
             yield from self._emit(self._cache.record("identity", entry.url) or entry.url, error)
             return
         self.requested.add(page.url)
         try:
-            identity = self._keep(entry, page, follow=follow)
+            yield from self._keep(entry, page, depth)
         except TwofoldError as error:
             yield from self._emit(entry.url, error)
-            return
-        if identity:
-            self._cache.keep("identity", entry.url, identity)
-            yield from self._emit(identity)
 
     def _failed(self, error: TwofoldError) -> None:
         self._failures += 1
@@ -205,39 +222,65 @@ class _Visit:
                 " removed. Mend that, then sync again."
             ) from error
 
-    def _emit(self, identity: str, problem: TwofoldError | None = None) -> Iterator[WebPage]:
+    def _emit(
+        self, identity: str, problem: TwofoldError | NotRead | None = None
+    ) -> Iterator[WebPage]:
         if identity not in self.emitted:
             self.emitted.add(identity)
-            yield WebPage(identity, self._cache, problem)
+            yield WebPage(identity, self._cache, self._repeats, problem)
 
-    def _keep(self, entry: Entry, page: Page, *, follow: bool) -> str:
-        """Store what the page holds; "" where it is another page's copy, or not of the site."""
+    def _keep(self, entry: Entry, page: Page, depth: int) -> Iterator[WebPage]:
+        """Store what the page holds, unless it is another page's copy, or not of the site."""
         final = httpx.URL(page.url)
         if final.host not in self._site._hosts:
-            return ""
-        landed = normal(final)
-        identity, record = landed, self._record(entry, page)
+            return
+        identity, record = normal(final), self._record(entry, page)
+        indexed = allows_index(page.headers.get("x-robots-tag", ""))
         if page.media_type in _HTML:
-            config = self._config
-            text = decode_page(page.body, page.headers.get("content-type", ""))
-            read = read_page(text, page.url, content=config.content, without=config.without)
-            if follow:
-                for link in read.links:
-                    self._add(Entry(link, None))
-            identity = self._identity(landed, read.canonical)
+            read = self._read(page)
+            indexed = indexed and read.indexed
+            canonical = self._canonical(identity, read.canonical)
+            if canonical != identity:
+                yield from self._original(canonical, depth)
+                held = self._words.get(canonical)
+                if held is not None and _alike(held, read.words):
+                    self._cache.keep("identity", entry.url, canonical)
+                    return
+                # Different pages that all name one of them stay what they are.
+                identity = canonical if held is None else identity
             locale = read.locale if _LOCALE.fullmatch(read.locale) else ""
-            record["text"] = read.html
-            record["media_type"] = "text/html"
-            record["meta"] = config.meta(title=read.title, url=identity, locale=locale)
+            meta = self._config.meta(title=read.title, url=identity, locale=locale)
+            record |= {"text": read.html, "media_type": "text/html", "meta": meta}
+            self._words.setdefault(identity, read.words)
         if not self._site.wanted(httpx.URL(identity)):
-            return ""
-        if identity != entry.url and identity in self._known:
-            return ""
+            return
+        self._cache.keep("identity", entry.url, identity)
+        if not indexed:
+            out = NotRead("It is not for the public: its robots tag says noindex.", hidden=True)
+            yield from self._emit(identity, out)
+            return
         if identity not in self.emitted:
             self._cache.keep("page", identity, record)
-        return identity
+            if "text" in record:
+                self._repeats.add(identity, record["text"])
+        yield from self._emit(identity)
 
-    def _identity(self, landed: str, canonical: str) -> str:
+    def _read(self, page: Page) -> WebText:
+        config = self._config
+        text = decode_page(page.body, page.headers.get("content-type", ""))
+        read = read_page(text, page.url, content=config.content, without=config.without)
+        if self._crawling:
+            for link in read.links:
+                self._add(Entry(link, None))
+        return read
+
+    def _original(self, canonical: str, depth: int) -> Iterator[WebPage]:
+        """The page that another one names as its original, read first."""
+        if depth < MAX_ORIGINALS and self._site.wanted(httpx.URL(canonical)):
+            self._known.add(canonical)
+            yield from self._visit(Entry(canonical, None), depth + 1)
+
+    def _canonical(self, landed: str, canonical: str) -> str:
         if not canonical:
             return landed
         try:
@@ -267,6 +310,10 @@ class _Visit:
                 self._fetcher.slow_down(url.host, min(float(delay), MAX_CRAWL_DELAY))
             self._robots[origin] = rules
         return self._robots[origin]
+
+
+def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
+    return len(a & b) >= len(a | b) * ALIKE
 
 
 def normal(url: httpx.URL) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 from pydantic import Field
 
-from ingestion.sources.base import Fetched, without_front_matter
+from ingestion.sources.base import Fetched
 from ingestion.sources.cache import Cache
 from ingestion.sources.config import (
     Audience,
@@ -26,7 +26,7 @@ from ingestion.sources.config import (
 from ingestion.sources.records import MAX_PAGES, Api, epoch, rows, text
 from ingestion.sources.web import Web
 from twofold.errors import InvalidInput, UpstreamError
-from twofold.index import PUBLIC
+from twofold.index.contract import PUBLIC
 
 KIND = "zendesk"
 CUSTOMER, STAFF = "customer", "internal"
@@ -58,8 +58,8 @@ class Article(NamedTuple):
 
     def fetch(self) -> Fetched:
         body = self.cache.record("article", self.external_id)["body"]
-        raw = without_front_matter(body.encode(errors="replace"))
-        return Fetched(raw, "text/html", self.updated_at, self.meta)
+        raw = body.encode(errors="replace")
+        return Fetched(raw, "text/html", self.updated_at, self.meta, trusted=False)
 
 
 class Zendesk:
@@ -81,7 +81,7 @@ class Zendesk:
         """Raises Forbidden on a refused token, UpstreamError where the listing breaks off."""
         credentials = {}
         if self._config.token_env:
-            user = f"{self._config.email}/token:{read_secret(self._config.token_env)}"
+            user = f"{self._config.email}/token:{read_secret(self._config.token_env, self._root)}"
             credentials["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
         cache = self._web.cache(KIND, self.name, self.config)
         with self._web.fetcher() as fetcher:

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ingestion.pipeline import sync
-from ingestion.run import Report
 from ingestion.sources import Folder
+from ingestion.sync.pipeline import sync
+from ingestion.sync.run import Report
 from tests.fakes import DictIndex
-from twofold.index import Chunk, Scope
+from twofold.index.contract import Chunk, Scope
 from twofold.ledger import versions_at
 from twofold.ledger.models import Document, Version
 from twofold.stack import Stack

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,23 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 
-from ingestion.api import router
-from ingestion.run import open_run
+from ingestion.api import NewDocument, router
 from ingestion.sources import Folder
+from ingestion.sync.run import open_run
 from tests.fakes import HashingEmbedder, make_stack
 from tests.ingestion.helpers import WORKSPACE, points_of, readable, write_tree
+from tests.servers import wait_until
 from twofold.errors import TwofoldError
 from twofold.stack import Stack
 
 
 @pytest.fixture
-def client(stack: Stack) -> Iterator[TestClient]:
+def client(stack: Stack, tree: Path) -> Iterator[TestClient]:
     app = FastAPI()
-    app.include_router(router(stack))
+    settings = stack.settings.model_copy(update={"source_roots": [tree.parent]})
+    app.include_router(router(replace(stack, settings=settings)))
 
     def refuse(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, TwofoldError)
@@ -34,12 +38,11 @@ def client(stack: Stack) -> Iterator[TestClient]:
 
 
 def finished(client: TestClient, id: str) -> dict[str, Any]:
-    for _ in range(500):
-        sync: dict[str, Any] = client.get(f"/v1/syncs/{id}").json()
-        if sync["state"] not in ("queued", "running"):
-            return sync
-        time.sleep(0.01)
-    raise AssertionError("the sync never ended")
+    def sync() -> dict[str, Any]:
+        return dict(client.get(f"/v1/syncs/{id}").json())
+
+    wait_until(lambda: sync()["state"] not in ("queued", "running"), "the sync has ended")
+    return sync()
 
 
 def test_a_source_is_added_synced_and_listed(client: TestClient, stack: Stack, tree: Path) -> None:
@@ -54,6 +57,17 @@ def test_a_source_is_added_synced_and_listed(client: TestClient, stack: Stack, t
     assert readable(stack) == {"help/a.md": ["Apples."]}
     (source,) = client.get("/v1/sources").json()
     assert (source["name"], source["documents"], source["chunks"]) == ("help", 1, 1)
+
+
+@pytest.mark.parametrize("path", ["/etc", "..", "tree/../../../etc"])
+def test_a_folder_is_read_below_a_named_root_alone(
+    client: TestClient, tree: Path, path: str
+) -> None:
+    outside = str(tree.parent.parent / path) if path.startswith("tree") else path
+    refused = client.post("/v1/sources", json={"name": "etc", "path": outside})
+    assert refused.status_code == 403
+    assert "TWOFOLD_SOURCE_ROOTS" in refused.json()["detail"]
+    assert client.get("/v1/sources").json() == []
 
 
 def test_a_sync_that_cannot_be_done_says_why(client: TestClient, tree: Path) -> None:
@@ -130,21 +144,23 @@ def test_what_is_not_there_is_not_found(client: TestClient, method: str, url: st
     assert client.request(method, url).status_code == 404
 
 
+@pytest.mark.heavy
 def test_closing_the_server_stops_a_sync_where_it_can_go_on(home: Path, tree: Path) -> None:
     class Slow(HashingEmbedder):
-        def embed(self, texts: Any) -> Any:
+        def embed(self, texts: Any, *, passages: bool = False) -> Any:
             time.sleep(0.05)
             return super().embed(texts)
 
     write_tree(tree, {f"{n}.md": f"Text {n}." for n in range(400)})
     with make_stack(home, embedder=Slow()) as stack:
         first, second = FastAPI(), FastAPI()
-        first.include_router(router(stack))
+        settings = stack.settings.model_copy(update={"source_roots": [tree]})
+        first.include_router(router(replace(stack, settings=settings)))
         second.include_router(router(stack))
         with TestClient(first) as client:
             client.post("/v1/sources", json={"name": "help", "path": str(tree)})
             id = client.post("/v1/sources/help/sync").json()["id"]
-        from ingestion.status import sync_status
+        from ingestion.sync.status import sync_status
 
         stopped = sync_status(stack.ledger, WORKSPACE, id)
         # Closed before its first turn it is still queued: it goes on from there all the same.
@@ -152,3 +168,18 @@ def test_closing_the_server_stops_a_sync_where_it_can_go_on(home: Path, tree: Pa
         assert stopped.done < 400
         with TestClient(second) as client:
             assert finished(client, id)["counts"]["added"] == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"title": "x" * 100_000},
+        {"url": "https://example.com/" + "x" * 100_000},
+        {"labels": ["x"] * 1000},
+        {"audience": ["x" * 1000]},
+        {"locale": "x" * 1000},
+    ],
+)
+def test_what_is_said_of_a_document_is_bounded(body: Any) -> None:
+    with pytest.raises(ValidationError, match="should have at most"):
+        NewDocument.model_validate({"content": "Hello.", **body})

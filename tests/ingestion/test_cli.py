@@ -12,8 +12,8 @@ from sqlalchemy import update
 from typer.testing import CliRunner, Result
 
 import twofold.stack
-from ingestion.run import open_run
 from ingestion.sources import Folder
+from ingestion.sync.run import open_run
 from tests.fakes import DictIndex, make_stack
 from tests.ingestion.helpers import WORKSPACE, write_tree
 from twofold.__main__ import build
@@ -21,7 +21,8 @@ from twofold.ledger import Ledger
 from twofold.ledger.models import Sync
 from twofold.settings import Settings
 
-REPORT = ["added", "changed", "unchanged", "removed", "failed", "chunks", "seconds", "failures"]
+COUNTED = ["added", "changed", "unchanged", "removed", "skipped", "failed", "chunks"]
+REPORT = [*COUNTED, "held", "seconds", "failures", "left_out", "remark"]
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +59,7 @@ def test_ingest_reports_and_says_by_its_exit_code_how_it_went(tree: Path) -> Non
 def test_ingest_prints_a_table_for_people(tree: Path) -> None:
     write_tree(tree, {"a.md": "Apples.", "b.md": ""})
     result = run("ingest", tree, "--source", "help")
-    assert [line.split()[0] for line in result.stdout.splitlines()[:6]] == REPORT[:6]
+    assert [line.split()[0] for line in result.stdout.splitlines()[:7]] == COUNTED
     assert "chunks per second" in result.stdout
     assert "failed: b.md (extract): It holds no text." in result.stderr
 
@@ -128,6 +129,46 @@ def test_show_tells_versions_by_any_of_a_documents_names(tree: Path) -> None:
     assert shown["versions"][1]["sections"][0]["text"] == "Apples and pears."
     assert orjson.loads(run("knowledge", "show", "a.md", "--json").stdout) == shown
     assert "version 2 (live): A" in run("knowledge", "show", shown["id"]).stdout
+
+
+SEEN = "file title kind audience locale effective_from expires_at visible text chunks skipped error"
+
+
+def test_a_dry_run_shows_what_would_be_read_and_needs_nothing(tree: Path, home: Path) -> None:
+    write_tree(
+        tree,
+        {
+            "b.md": "---\ntitle: T\naudience: [internal]\nexpires_at: 2030-01-31\n---\n"
+            "## Why?\n\nSo.",
+            "a.html": "<h1>Hi</h1><p>Apples.",
+            "c.xyz": "?",
+        },
+    )
+    names = [str(tree / name) for name in ("b.md", "a.html", "c.xyz", "none.md")]
+    result = run("ingest", "--dry-run", *names, "--json")
+    seen = orjson.loads(result.stdout)
+    assert [each["file"] for each in seen] == names
+    assert all(list(each) == SEEN.split() for each in seen)
+    assert (seen[0]["audience"], seen[0]["visible"]) == (["internal"], False)
+    assert seen[0]["expires_at"].startswith("2030-01-31T23:59:59")
+    assert (seen[0]["text"], seen[0]["chunks"]) == ("# T\n\n## Why?\n\nSo.", ["T > Why?\nSo."])
+    assert (seen[1]["title"], seen[1]["visible"]) == ("Hi", True)
+    assert ".xyz" in seen[2]["skipped"]
+    assert "exists" in seen[3]["error"]
+    assert result.exit_code == 1
+    assert not home.exists()
+    assert "Apples." in run("ingest", "--dry-run", tree).stdout
+
+
+def test_show_tells_what_the_index_holds(tree: Path) -> None:
+    write_tree(tree, {"a b.md": "# Fruit\n\n## Part\n\nApples."})
+    dry = orjson.loads(run("ingest", "--dry-run", tree / "a b.md", "--json").stdout)[0]
+    run("ingest", tree, "--source", "help")
+    shown = orjson.loads(run("knowledge", "show", "help", "a b.md", "--json").stdout)
+    assert {key: shown[key] for key in dry if key != "file"} == {
+        key: value for key, value in dry.items() if key != "file"
+    }
+    assert "told to the public today: yes" in run("knowledge", "show", "help", "a b.md").stdout
 
 
 def test_registering_the_commands_imports_nothing_heavy() -> None:

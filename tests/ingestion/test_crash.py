@@ -13,7 +13,7 @@ from sqlalchemy import event, select, update
 from tests.fakes import DictIndex, HashingEmbedder, make_stack
 from tests.ingestion.helpers import article, readable, run_sync, state_of, write_tree
 from twofold.errors import UpstreamError
-from twofold.index import Chunk, Embedded
+from twofold.index.contract import Chunk, Embedded
 from twofold.ledger.models import Document, Source
 
 POLICY = {"kind": "policy", "effective_from": "2026-01-01", "title": "Refunds"}
@@ -79,7 +79,7 @@ class FusedIndex(DictIndex):
 class FusedEmbedder(HashingEmbedder):
     fuse: Fuse | None = None
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], *, passages: bool = False) -> npt.NDArray[np.float32]:
         call = lambda: super(FusedEmbedder, self).embed(texts)  # noqa: E731
         return self.fuse.around(call) if self.fuse else call()
 
@@ -235,7 +235,7 @@ def test_one_document_that_cannot_be_embedded_does_not_fail_the_others(tmp_path:
     class Picky(HashingEmbedder):
         broken = True
 
-        def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        def embed(self, texts: Sequence[str], *, passages: bool = False) -> npt.NDArray[np.float32]:
             if self.broken and any("poison" in text for text in texts):
                 raise RuntimeError("bad luck")
             return super().embed(texts)
@@ -256,7 +256,7 @@ def test_a_broken_embedder_stops_the_sync_instead_of_failing_every_document(tmp_
     class Broken(HashingEmbedder):
         tries = 0
 
-        def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        def embed(self, texts: Sequence[str], *, passages: bool = False) -> npt.NDArray[np.float32]:
             self.tries += 1
             raise UpstreamError("The embedding server cannot be reached.")
 

@@ -1,12 +1,17 @@
 """What extraction keeps, drops and normalises, format by format."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from ingestion.extract import Extracted, extract
 from ingestion.sources import Fetched
+from twofold.errors import InvalidInput
 
+ROOT = Path(__file__).parents[2]
 MD, MDX, HTML, TEXT = "text/markdown", "text/mdx", "text/html", "text/plain"
 
 
@@ -30,21 +35,21 @@ CASES = [
         "link", MD, "See [the guide](https://x.example/a).", "See [the guide](https://x.example/a)."
     ),
     Case("html-link", MD, 'See <a href="/a" target="_blank">it</a>.', "See [it](/a)."),
-    Case("tags", MD, "A <ins>B</ins> <span class='x'>C</span><br/>D", "A B C D"),
+    Case("tags", MD, "A <ins>B</ins> <span class='x'>C</span><br/>D", "A B C\nD"),
     Case("placeholder", MD, "Run it with <project-id> there.", "Run it with <project-id> there."),
-    Case("autolink", MD, "At <https://x.example>.", "At <https://x.example>."),
+    Case("autolink", MD, "At <https://x.example>.", "At https://x.example."),
     Case("code-span", MD, "Use `<b>&amp;</b>` &amp; rest.", "Use `<b>&amp;</b>` & rest."),
     Case("fence", MD, "```html\n<b>x</b>\n<!-- y -->\n```", "```html\n<b>x</b>\n<!-- y -->\n```"),
     Case("comment", MD, "A\n\n<!-- gone\n\nall of it -->\n\nB", "A\n\nB"),
     Case("image", MD, "![The settings page](a.png) ![x.png](x.png)", "The settings page"),
     Case("escape", MD, r"The locale is en\_GB.", "The locale is en_GB."),
-    Case("callout", MD, ">![info]\n>\n>Mind this.", ">**Info:**\n>\n>Mind this."),
+    Case("callout", MD, ">![info]\n>\n>Mind this.", "> **Info:**\n>\n> Mind this."),
     Case("alert", MD, "> [!WARNING]\n> Mind this.", "> **Warning:**\n> Mind this."),
     Case("note", MD, "> **Note:** Mind this.", "> **Note:** Mind this."),
     Case("directive", MD, ":::note\nMind this.\n:::", "**Note:**\nMind this."),
     Case("directive-title", MD, ":::tip[Short cut]\nX.\n:::", "**Tip:** Short cut\nX."),
-    Case("liquid", MD, "{% ifversion fpt %}Free{% endif %}", "{% ifversion fpt %}Free{% endif %}"),
-    Case("table", MD, "| a | b |\n|---|---|\n| 1 | 2 |", "| a | b |\n|---|---|\n| 1 | 2 |"),
+    Case("liquid", MD, "{% ifversion fpt %}Free{% endif %}", "Free"),
+    Case("table", MD, "| a | b |\n|---|---|\n| 1 | 2 |", "| a | b |\n| --- | --- |\n| 1 | 2 |"),
     Case(
         "html-table",
         MD,
@@ -55,13 +60,10 @@ CASES = [
     Case("rule", MD, "A\n\n---\n\nB", "A\n\nB"),
     Case("crlf", MD, "A\r\n\r\nB\r\n", "A\n\nB"),
     Case("imports", MDX, "import X from './x'\nexport const a = {\n  b: 1\n}\n\nText.", "Text."),
-    Case("jsx", MDX, "<Note kind={(a) => b}>\n  Mind **this**.\n</Note>", "Mind **this**."),
     Case(
-        "jsx-title",
-        MDX,
-        '<Accordion title="How long?">\nA day.\n</Accordion>',
-        "**How long?**\nA day.",
+        "jsx", MDX, "<Note kind={(a) => b}>\n  Mind **this**.\n</Note>", "**Note:**\nMind **this**."
     ),
+    Case("jsx-title", MDX, '<Tab title="Mac">\nA day.\n</Tab>', "**Mac**\nA day."),
     Case(
         "jsx-code",
         MDX,
@@ -140,7 +142,7 @@ def test_heading_paths_follow_levels_and_leave_the_title_out() -> None:
 
 def test_sections_name_their_line_in_the_file() -> None:
     text = "---\ntitle: T\n---\n\nOne.\n\n## Two\n\n<!-- a\nb -->\n\n## Three\n\nx\n"
-    assert [section.line for section in read(text).sections] == [5, 12]
+    assert [section.line for section in read(text).sections] == [5, 7, 12]
     assert [s.line for s in read("<p>a</p>\n\n<h2>B</h2>\n<p>c</p>", HTML).sections] == [1, 3]
 
 
@@ -162,7 +164,11 @@ def test_the_day_that_other_tools_write_is_the_day_of_a_page(key: str) -> None:
     assert read(f"---\n{key}: 2026-09-14\n---\nBody").meta.updated_at == 1789344000
     both = read(f"---\n{key}: 2020-01-01\nupdated_at: 2026-09-14\n---\nBody").meta
     assert both.updated_at == 1789344000
-    assert read(f"---\n{key}: someday\n---\nBody").meta.updated_at is None
+    if key == "published":
+        with pytest.raises(InvalidInput, match="line 2: published is 'someday'"):
+            read(f"---\n{key}: someday\n---\nBody")
+    else:
+        assert read(f"---\n{key}: someday\n---\nBody").meta.updated_at is None
 
 
 def test_what_the_source_knows_gives_way_to_front_matter() -> None:
@@ -175,3 +181,36 @@ def test_what_the_source_knows_gives_way_to_front_matter() -> None:
 def test_byte_order_marks_are_no_text(coding: str) -> None:
     extracted = extract("a.md", Fetched("---\ntitle: Grüße\n---\nHallo".encode(coding), MD))
     assert (extracted.title, extracted.sections[0].text) == ("Grüße", "Hallo")
+
+
+READERS = """
+import subprocess
+
+begun = []
+
+class Counted(subprocess.Popen):
+    def __init__(self, *args, **more):
+        begun.append(args)
+        super().__init__(*args, **more)
+
+subprocess.Popen = Counted
+held = b"x" * (600 << 20)  # as a server with its embedder holds
+from ingestion.extract import Bounds, extract
+from ingestion.sources import Fetched
+
+for memory in (500, 501):  # readers of other bounds must not take the places
+    extract("x.md", Fetched(b"# Title", "text/markdown"), bounds=Bounds(memory=memory))
+for n in range(4):
+    extract(f"{n}.md", Fetched(b"# Title", "text/markdown"))
+print(len(begun))
+"""
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(sys.platform != "linux", reason="children are looked up in /proc")
+def test_a_large_process_reads_document_after_document_with_one_reader() -> None:
+    """A child's highest memory, as the kernel tells it, begins with what its parent held."""
+    done = subprocess.run(
+        [sys.executable, "-c", READERS], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "3"

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.folders import open_folder
-from ingestion.pipeline import sync
-from ingestion.run import Report
+from ingestion.sources.by_path import open_folder
+from ingestion.sync.pipeline import sync
+from ingestion.sync.run import Report
+from ingestion.sync.status import find_source
 from tests.ingestion.helpers import WORKSPACE, article, points_of, readable, write_tree
 from twofold.errors import InvalidInput
 from twofold.stack import Stack
@@ -62,3 +63,16 @@ def test_a_wrong_word_is_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=says):
         ingest(stack, tree, **given)
+
+
+def test_an_empty_folder_does_not_take_a_sources_place(
+    stack: Stack, tree: Path, tmp_path: Path
+) -> None:
+    write_tree(tree, {"a.md": "Apples."})
+    ingest(stack, tree)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InvalidInput, match="goes on reading"):
+        ingest(stack, empty)
+    assert find_source(stack.ledger, WORKSPACE, "help").config["path"] == str(tree)
+    assert readable(stack) == {"help/a.md": ["Apples."]}

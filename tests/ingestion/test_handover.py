@@ -12,7 +12,7 @@ from tests.fakes import make_stack
 from tests.ingestion.helpers import readable, write_tree
 from tests.ingestion.test_cli import run
 from tests.services.standalone.serving import served
-from twofold import running
+from twofold import server_file
 from twofold.settings import Settings
 from twofold.stack import Stack
 
@@ -31,9 +31,9 @@ def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         app.include_router(router(stack))
         app.get("/healthz")(lambda: "ok")
         with served(app) as url:
-            running.announce(home, url)
+            server_file.announce(home, url)
             yield stack
-        running.withdraw(home)
+        server_file.withdraw(home)
 
 
 def test_the_server_ingests_syncs_and_removes(server: Stack, tree: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from ingestion.sources import Folder
-from ingestion.status import knowledge_status
+from ingestion.sync.status import knowledge_status
 from tests.fakes import make_stack
 from tests.ingestion.helpers import WORKSPACE, points_of, readable, run_sync, write_tree
 from twofold.errors import InvalidInput, UpstreamError
@@ -33,7 +33,6 @@ ALIASES = [
 ]
 BAD = [
     Bad("empty", b"", "extract", ("no text", "remove the file")),
-    Bad("only-front-matter", b"---\ntitle: T\n---\n", "extract", ("no text",)),
     Bad("only-white-space", b" \n\n\t\n", "extract", ("no text",)),
     Bad("binary", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "extract", ("binary file", "byte 8")),
     Bad("latin-1", "Grüße".encode("latin-1"), "extract", ("not valid UTF-8 at byte 2", "Convert")),
@@ -44,7 +43,10 @@ BAD = [
     Bad("unclosed", b"---\ntitle: T\n\nBody\n", "extract", ("never closed", "line of ---")),
     Bad("list", front("- a\n- b"), "extract", ("`key: value`",)),
     Bad(
-        "kind", front("kind: tutorial"), "extract", ("kind is 'tutorial'", "article, release_note")
+        "kind",
+        front("kind: banana"),
+        "extract",
+        ("line 2: kind is 'banana'", "article, release_note"),
     ),
     Bad("audience", front("audience: 7"), "extract", ("audience is 7", "[public]")),
     Bad("nobody", front("audience: []"), "extract", ("audience is []", "[internal]")),
@@ -62,7 +64,7 @@ BAD = [
         "alias-bomb",
         front("\n".join(["a: &a [x, x, x]", *ALIASES])),
         "extract",
-        ("over 5000 values",),
+        ("alias", "line 3"),
     ),
     Bad(
         "too-large",
@@ -164,6 +166,7 @@ def test_a_file_name_of_unknown_coding_is_one_failure(stack: Stack, tree: Path) 
     assert "Rename the file" in note.reason
 
 
+@pytest.mark.heavy
 def test_a_parser_that_crashes_is_one_failure(
     home: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

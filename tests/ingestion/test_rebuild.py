@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+import twofold.index.stores
 import twofold.stack
-import twofold.stores
-from ingestion import rebuild as building
-from ingestion.pipeline import sync
-from ingestion.quarantine import quarantine, release
-from ingestion.rebuild import open_current, prune_stores, rebuild, rollback
-from ingestion.reconcile import reconcile
 from ingestion.sources import Folder
+from ingestion.sync.pipeline import sync
+from ingestion.upkeep import rebuild as building
+from ingestion.upkeep.quarantine import quarantine, release
+from ingestion.upkeep.rebuild import open_current, prune_stores, rebuild, rollback
+from ingestion.upkeep.reconcile import reconcile
 from tests.fakes import HashingEmbedder
 from tests.ingestion.helpers import SOURCE, WORKSPACE, article, write_tree
 from twofold.errors import Conflict, NotFound, Outdated, SetupError, UpstreamError
-from twofold.index import Chunk, Fingerprint
+from twofold.index.contract import Chunk, Fingerprint
+from twofold.index.stores import EdgeStores, QdrantStores, open_stores
 from twofold.ledger.models import Version
 from twofold.settings import Settings
 from twofold.stack import SPLITTER, Stack, open_stack
-from twofold.stores import EdgeStores, QdrantStores, open_stores
 
 LONG = " ".join(f"Sentence number {n} tells of the orchard and its many trees." for n in range(30))
 
@@ -133,7 +133,7 @@ def test_a_store_whose_titles_do_not_find_their_documents_stays_dark(
     settings: Settings, smaller: Settings, filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = clean(settings)
-    monkeypatch.setattr("ingestion.smoke.SHARE", 1.1)
+    monkeypatch.setattr("ingestion.upkeep.smoke.SHARE", 1.1)
     with pytest.raises(UpstreamError, match="not made live"):
         rebuild(smaller)
     assert clean(settings) == before
@@ -267,7 +267,7 @@ def test_settings_say_how_a_collection_is_laid_out(monkeypatch: pytest.MonkeyPat
             made.update(options)
             return bool(super().create_collection(name, **options))
 
-    monkeypatch.setattr(twofold.stores, "_connect", lambda settings: Noting(":memory:"))
+    monkeypatch.setattr(twofold.index.stores, "_connect", lambda settings: Noting(":memory:"))
     settings = Settings(
         qdrant_url="http://here", qdrant_quantized=True, qdrant_shards=3, qdrant_replicas=2
     )
@@ -279,4 +279,4 @@ def test_settings_say_how_a_collection_is_laid_out(monkeypatch: pytest.MonkeyPat
 def test_the_folder_of_a_store_tells_what_made_it(settings: Settings, filled: Path) -> None:
     (store,) = EdgeStores(settings.home / "index").all()
     assert store.fingerprint.splitter == f"{SPLITTER}/200"
-    assert replace(store.fingerprint, extractor="2").digest != store.digest
+    assert replace(store.fingerprint, extractor="next").digest != store.digest

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from ingestion import ages
-from ingestion import lease as leases
-from ingestion.push import put_document
-from ingestion.reconcile import reconcile
+from ingestion.jobs import queue_metrics
 from ingestion.sources import Fetched
+from ingestion.sync import lease as leases
+from ingestion.sync.push import put_document
+from ingestion.upkeep.reconcile import reconcile
 from tests.fakes import DictIndex, make_stack
 from tests.ingestion.helpers import (
     SOURCE,
@@ -85,9 +85,11 @@ def test_each_kind_of_drift_is_found_and_mended(
             points.clear()
     assert drift_of(stack) == found
     kinds = dict(zip(metrics.DRIFTS, found, strict=True))
+    queue_metrics.expose(stack.ledger, WORKSPACE)
     for kind, count in kinds.items():
-        assert metrics.KNOWLEDGE_DRIFT.labels(kind)._value.get() == count
+        assert value("twofold_knowledge_drift_points", drift=kind) == count
     assert drift_of(stack, repair=True) == found
+    assert value("twofold_knowledge_drift_points", drift="missing") == 0
     assert drift_of(stack) == (0, 0, 0)
     assert state_of(stack) == before
 
@@ -96,7 +98,7 @@ def test_a_source_under_a_sync_is_left_alone_and_named(
     stack: Stack, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three(stack, tree)
-    monkeypatch.setattr("ingestion.reconcile.held.__wrapped__.__defaults__", (0.0,))
+    monkeypatch.setattr("ingestion.upkeep.reconcile.held.__wrapped__.__defaults__", (0.0,))
     leases.acquire(stack.ledger, WORKSPACE, SOURCE)
     drift = reconcile(stack, WORKSPACE, repair=True)
     assert (drift.skipped, drift.total) == ([SOURCE], 0)
@@ -115,7 +117,8 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.heavy
+@settings(max_examples=25)
 @given(edits=EDITS)
 def test_any_history_replays_to_what_the_syncs_left(
     tmp_path_factory: pytest.TempPathFactory, edits: list[Any]
@@ -159,6 +162,6 @@ def test_metrics_tell_what_syncs_did_by_kind_of_source(stack: Stack, tree: Path)
     pushed = value(documents, kind="push", outcome="added")
     put_document(stack, WORKSPACE, "pushed", "a", Fetched(b"Apples.", "text/markdown"))
     assert value(documents, kind="push", outcome="added") == pushed + 1
-    ages.expose(stack.ledger, WORKSPACE)
+    queue_metrics.expose(stack.ledger, WORKSPACE)
     assert 0 <= value("twofold_ingestion_sync_age_seconds", kind="folder") < 60
     assert math.isnan(value("twofold_ingestion_sync_age_seconds", kind="website"))

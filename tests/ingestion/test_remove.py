@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from ingestion.dispatch import do_now
-from ingestion.pipeline import sync
-from ingestion.queue import Queue
-from ingestion.remove import remove_source
-from ingestion.run import open_run
-from ingestion.schedule import removal_job, submit_sync
+from ingestion.jobs.dispatch import do_now
+from ingestion.jobs.queue import Queue
+from ingestion.jobs.schedule import removal_job, submit_sync
 from ingestion.sources import Folder
-from ingestion.status import knowledge_status, list_sources
+from ingestion.sync.pipeline import sync
+from ingestion.sync.remove import remove_source
+from ingestion.sync.run import open_run
+from ingestion.sync.status import knowledge_status, list_sources
 from tests.fakes import DictIndex, make_stack
 from tests.ingestion.helpers import WORKSPACE, article, points_of, readable, write_tree
 from twofold.errors import Conflict, NotFound, UpstreamError
@@ -77,7 +77,7 @@ def test_no_job_of_a_removed_source_is_left(stack: Stack, filled: Path) -> None:
 def test_a_source_that_is_being_written_is_not_removed(
     stack: Stack, filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingestion.remove.WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("ingestion.sync.remove.WAIT_SECONDS", 0.0)
     fill(stack, filled)
     source = Folder("rules", filled / "rules")
     with open_run(stack.ledger, WORKSPACE, source), pytest.raises(Conflict, match="written"):

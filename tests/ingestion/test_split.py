@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ingestion.extract import Block, Section, extract
 from ingestion.sources import Fetched
-from ingestion.split import MIN_ROOM, Budget, Piece, Tokens, split
+from ingestion.sync.split import MIN_ROOM, Budget, Piece, Tokens, split
 from tests.fakes import HashingEmbedder
-from twofold import prose
+from twofold.text import blocks as prose
 
 count = HashingEmbedder().count_tokens
 
@@ -62,7 +62,8 @@ def letters(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.heavy
+@settings(max_examples=150)
 @given(documents(), budgets)
 def test_chunks_in_order_are_the_section(sections: list[Section], budget: Budget) -> None:
     pieces = cut(sections, budget)
@@ -72,20 +73,23 @@ def test_chunks_in_order_are_the_section(sections: list[Section], budget: Budget
         assert unfenced("\n".join(own)).split() == unfenced(section.text).split()
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.heavy
+@settings(max_examples=150)
 @given(documents(st.one_of(blocks, tables())), budgets)
 def test_no_chunk_is_over_the_budget(sections: list[Section], budget: Budget) -> None:
     for piece in cut(sections, budget):
         assert 0 < count([piece.text])[0] <= budget.chunk
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.heavy
+@settings(max_examples=100)
 @given(documents(st.one_of(blocks, tables())), budgets)
 def test_splitting_is_deterministic(sections: list[Section], budget: Budget) -> None:
     assert cut(sections, budget) == cut(list(sections), budget)
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.heavy
+@settings(max_examples=100)
 @given(documents(tables()), budgets)
 def test_every_row_of_a_table_stays_under_its_header(
     sections: list[Section], budget: Budget
@@ -105,7 +109,8 @@ def test_every_row_of_a_table_stays_under_its_header(
                 assert any(f"{header}\n{rule}" in text for text in holders)
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.heavy
+@settings(max_examples=100)
 @given(documents(codes), budgets)
 def test_every_piece_of_code_stands_between_fences(sections: list[Section], budget: Budget) -> None:
     for piece in cut(sections, budget):
@@ -115,7 +120,8 @@ def test_every_piece_of_code_stands_between_fences(sections: list[Section], budg
         assert piece.text.endswith("\n```")
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.heavy
+@settings(max_examples=60)
 @given(documents(), st.integers(0, 3), budgets)
 def test_an_edit_in_one_section_leaves_the_others(
     sections: list[Section], at: int, budget: Budget

@@ -4,11 +4,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
-from ingestion.pipeline import carry_out
-from ingestion.run import open_run
+from ingestion.jobs import queue_metrics
 from ingestion.sources import Folder
-from ingestion.status import knowledge_status
+from ingestion.sync.pipeline import carry_out
+from ingestion.sync.run import open_run
+from ingestion.sync.status import knowledge_status, list_sources
 from tests.fakes import DictIndex, HashingEmbedder, make_stack
 from tests.ingestion.helpers import (
     SOURCE,
@@ -116,7 +118,7 @@ def test_an_emptied_source_is_refused_until_it_is_meant(stack: Stack, tree: Path
     with pytest.raises(InvalidInput, match="holds no documents now, but 1 are live"):
         run_sync(stack, tree)
     assert readable(stack) == {"help/a.md": ["Apples."]}
-    assert run_sync(stack, tree, allow_empty=True).removed == 1
+    assert run_sync(stack, tree, allow_removal=True).removed == 1
     assert readable(stack) == {}
 
 
@@ -200,7 +202,7 @@ def test_progress_and_outcome_stand_in_the_ledger(stack: Stack, tree: Path) -> N
 
 
 def test_sources_of_one_ledger_do_not_touch_each_other(stack: Stack, tree: Path) -> None:
-    from ingestion.pipeline import sync
+    from ingestion.sync.pipeline import sync
 
     write_tree(tree, {"one/a.md": "Apples.", "two/a.md": "Pears."})
     sync(stack, WORKSPACE, Folder("one", tree / "one"))
@@ -208,6 +210,58 @@ def test_sources_of_one_ledger_do_not_touch_each_other(stack: Stack, tree: Path)
     sync(stack, "other", Folder("one", tree / "two"))
     assert readable(stack) == {"one/a.md": ["Apples."], "two/a.md": ["Pears."]}
     (tree / "two" / "a.md").unlink()
-    sync(stack, WORKSPACE, Folder("two", tree / "two"), allow_empty=True)
+    sync(stack, WORKSPACE, Folder("two", tree / "two"), allow_removal=True)
     assert readable(stack) == {"one/a.md": ["Apples."]}
     assert len(points_of(stack)) == 2
+
+
+def told_held() -> float | None:
+    return REGISTRY.get_sample_value("twofold_ingestion_held_removals", {"kind": "folder"})
+
+
+def test_a_sync_that_would_remove_an_unusual_share_holds_until_it_is_told_to_go_on(
+    stack: Stack, tree: Path
+) -> None:
+    write_tree(tree, {f"{n}.md": f"Page {n}." for n in range(10)})
+    run_sync(stack, tree)
+    for n in range(4):
+        (tree / f"{n}.md").unlink()
+    write_tree(tree, {"9.md": "Page 9, edited."})
+    held = run_sync(stack, tree)
+    assert (held.changed, held.removed, held.held) == (1, 0, 4)
+    assert "--allow-removal" in held.remark
+    queue_metrics.expose(stack.ledger, WORKSPACE)
+    assert told_held() == 4  # by whoever reads the ledger: the worker's own gauges are not scraped
+    assert len(readable(stack)) == 10
+    (source,) = list_sources(stack.ledger, WORKSPACE)
+    assert source.last_sync is not None
+    assert "4 documents are gone" in source.last_sync.error
+    told = run_sync(stack, tree, allow_removal=True)
+    assert (told.removed, told.held, told.remark) == (4, 0, "")
+    assert told_held() == 0
+    for n in range(4, 5):
+        (tree / f"{n}.md").unlink()
+    assert run_sync(stack, tree).removed == 1
+
+
+def test_a_page_that_becomes_a_draft_is_told_to_nobody_whatever_share_it_is(
+    stack: Stack, tree: Path
+) -> None:
+    write_tree(tree, {f"{n}.md": f"Page {n}." for n in range(5)})
+    run_sync(stack, tree)
+    write_tree(tree, {f"{n}.md": f"---\ndraft: true\n---\nPage {n}." for n in range(4)})
+    report = run_sync(stack, tree)
+    assert (report.skipped, report.removed, report.failed, report.held) == (4, 4, 0, 0)
+    assert report.left_out[0].reason == "It is not for the public: `draft: true`."
+    assert list(readable(stack)) == ["help/4.md"]
+    assert run_sync(stack, tree).skipped == 4
+    write_tree(tree, {"0.md": "Page 0."})
+    assert run_sync(stack, tree).added == 1
+
+
+def test_files_of_other_kinds_are_named(stack: Stack, tree: Path) -> None:
+    write_tree(tree, {"a.md": "Apples.", "b.csv": "1,2", "c.adoc": "= C", "logo.png": "x"})
+    report = run_sync(stack, tree)
+    assert (report.added, report.skipped, report.failed) == (1, 2, 0)
+    assert [each.document for each in report.left_out] == ["b.csv", "c.adoc"]
+    assert ".adoc are not read" in report.left_out[1].reason

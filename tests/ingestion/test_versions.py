@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.ingestion.helpers import article, points_of, readable, run_sync, write_tree
-from twofold.index import OPEN_VERSION
+from twofold.index.contract import OPEN_VERSION
 from twofold.ledger.models import Version
 from twofold.stack import Stack
 
@@ -104,7 +104,7 @@ def test_versions_are_numbered_on_and_keep_their_sections(stack: Stack, tree: Pa
     for text in ("One.", "Two.", None, "Three."):
         if text is None:
             (tree / "a.md").unlink()
-            run_sync(stack, tree, allow_empty=True)
+            run_sync(stack, tree, allow_removal=True)
         else:
             write_tree(tree, {"a.md": text})
             run_sync(stack, tree)

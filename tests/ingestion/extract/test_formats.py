@@ -5,16 +5,14 @@ from pathlib import Path
 import pytest
 
 from ingestion.extract import Extracted, extract
-from ingestion.extract.confined import MEDIA_TYPES
-from ingestion.pipeline import sync
+from ingestion.extract.reading import DOCX, PDF
 from ingestion.sources import Fetched, Folder
+from ingestion.sync.pipeline import sync
 from tests.ingestion.extract import files
 from tests.ingestion.extract.files import docx, para, pdf, table
 from tests.ingestion.helpers import WORKSPACE, readable
 from twofold.errors import InvalidInput
 from twofold.stack import Stack
-
-PDF, DOCX = MEDIA_TYPES
 
 
 def read(raw: bytes, media_type: str = PDF) -> Extracted:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from ingestion.pipeline import sync
 from ingestion.sources.feed import Feed
 from ingestion.sources.github_releases import GitHubReleases
 from ingestion.sources.intercom import Intercom
 from ingestion.sources.web import Web
+from ingestion.sync.pipeline import sync
 from tests.ingestion.helpers import WORKSPACE, readable
 from tests.ingestion.sources.web import Net, in_turn, metas, reply, texts
 from twofold.errors import Forbidden, InvalidInput, NotFound, UpstreamError
@@ -23,6 +23,7 @@ FEED = "https://brack.example.com/releases.xml"
 @pytest.fixture(autouse=True)
 def _tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWOFOLD_SECRET_TOKEN", "canary")
+    monkeypatch.setenv("TWOFOLD_SECRET_TOKEN_HOST", "api.intercom.io, api.github.com")
 
 
 def article(id: int, **changes: Any) -> dict[str, Any]:
@@ -206,11 +207,12 @@ def test_github_errors_are_told(answer: Any, error: type[Exception]) -> None:
         texts(github(Net({RELEASES: answer})))
 
 
-def test_a_release_that_opens_with_a_rule_is_no_front_matter(stack: Stack) -> None:
+def test_a_release_that_says_it_is_internal_is_told_to_nobody_else(stack: Stack) -> None:
     body = "---\naudience: [internal]\n---\n\nFixes."
     net = Net({RELEASES: reply([release(1, body=body)])})
     sync(stack, WORKSPACE, github(net))
-    assert list(readable(stack)) == ["gh/1"]
+    assert list(readable(stack)) == []
+    assert readable(stack, "internal") == {"gh/1": ["Fixes."]}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ingestion.pipeline import sync
 from ingestion.sources.feed import Feed
+from ingestion.sync.pipeline import sync
 from tests.ingestion.helpers import WORKSPACE
 from tests.ingestion.sources.web import Net, reply, texts
 from twofold.errors import UpstreamError

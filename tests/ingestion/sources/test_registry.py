@@ -1,6 +1,7 @@
 """Sources of every kind, added by command and over HTTP, and synced by name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 import twofold.stack
 from ingestion.api import router
-from ingestion.cli_sources import read_pairs
+from ingestion.cli.sources import read_pairs
 from ingestion.sources import KINDS, open_source
 from tests.fakes import DictIndex, make_stack
 from tests.ingestion.helpers import write_tree
@@ -51,7 +52,8 @@ def _embedded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def client(stack: Stack) -> Iterator[TestClient]:
     app = FastAPI()
-    app.include_router(router(stack))
+    settings = stack.settings.model_copy(update={"source_roots": [Path("/")]})
+    app.include_router(router(replace(stack, settings=settings)))
 
     def refuse(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, TwofoldError)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ingestion.pipeline import sync
+from ingestion.extract import extract
 from ingestion.sources.web import Web
 from ingestion.sources.website import Website
+from ingestion.sync.pipeline import sync
 from tests.ingestion.helpers import WORKSPACE, readable
 from tests.ingestion.sources.web import Net, html, in_turn, reply, texts, validated
 from twofold.errors import Forbidden, InvalidInput, UpstreamError
@@ -86,9 +87,7 @@ def test_a_sitemap_index_of_two_levels_is_followed() -> None:
     [
         reply(status=500),
         reply("<urlset><url>"),
-        reply("<html></html>"),
         reply('<!DOCTYPE x [<!ENTITY a "b">]><urlset/>'),
-        reply(index("/sitemap2.xml")),
     ],
 )
 def test_a_sitemap_that_cannot_be_read_changes_nothing(answer: Any, stack: Stack) -> None:
@@ -96,11 +95,100 @@ def test_a_sitemap_that_cannot_be_read_changes_nothing(answer: Any, stack: Stack
     source = site(web.web(stack.settings.home), requests_per_second=50)
     sync(stack, WORKSPACE, source)
     web.pages[f"{SITE}/sitemap.xml"] = answer
-    web.pages[f"{SITE}/sitemap2.xml"] = reply(index("/sitemap3.xml"))
-    web.pages[f"{SITE}/sitemap3.xml"] = reply(index("/sitemap4.xml"))
     with pytest.raises(UpstreamError):
         sync(stack, WORKSPACE, source)
     assert list(readable(stack)) == [f"docs/{SITE}/a"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [reply(status=404), reply(status=500), html("<html>Sorry"), reply("<urlset><url>")],
+    ids=["gone", "down", "page", "broken"],
+)
+def test_one_child_sitemap_that_fails_removes_nothing_and_says_so(
+    answer: Any, stack: Stack
+) -> None:
+    web = net({"/a": html(page("A")), "/b": html(page("B", "b"))})
+    web.pages[f"{SITE}/sitemap.xml"] = reply(index("/one.xml", "/two.xml"))
+    web.pages[f"{SITE}/one.xml"] = reply(sitemap("/a"))
+    web.pages[f"{SITE}/two.xml"] = reply(sitemap("/b"))
+    source = site(web.web(attempts=1), requests_per_second=50)
+    assert sync(stack, WORKSPACE, source).added == 2
+    web.pages[f"{SITE}/two.xml"] = answer
+    web.pages[f"{SITE}/a"] = html(page("A", "New."))
+    report = sync(stack, WORKSPACE, source)
+    assert (report.changed, report.removed) == (1, 0)
+    assert "two.xml" in report.remark
+    assert "nothing was removed" in report.remark
+    assert len(readable(stack)) == 2
+    web.pages[f"{SITE}/sitemap.xml"] = reply(index("/one.xml"))
+    whole = sync(stack, WORKSPACE, source)
+    assert (whole.removed, whole.remark) == (1, "")
+
+
+def test_a_sitemap_that_is_a_page_is_none_and_links_are_followed() -> None:
+    web = net({"/": html(page("Home", '<a href="b">b</a>')), "/b": html(page("B", "b"))})
+    web.pages[f"{SITE}/sitemap.xml"] = html("<!doctype html><html><body>App</body></html>")
+    assert found(web) == ["/", "/b"]
+
+
+def test_pages_that_ask_not_to_be_found_are_not_told(stack: Stack) -> None:
+    closed = page("C").replace("<title>", "<meta name=ROBOTS content='noindex'><title>")
+    header = {"x-robots-tag": "googlebot: noindex, nofollow"}
+    web = net({"/a": html(page("A")), "/b": html(page("B", "b")), "/c": html(page("C"))})
+    source = site(web.web(), requests_per_second=50)
+    assert sync(stack, WORKSPACE, source).added == 3
+    web.pages[f"{SITE}/b"] = html(page("B", "b"), **header)
+    web.pages[f"{SITE}/c"] = html(closed)
+    report = sync(stack, WORKSPACE, source)
+    assert (report.skipped, report.removed) == (2, 2)
+    assert all("noindex" in each.reason for each in report.left_out)
+    assert list(readable(stack)) == [f"docs/{SITE}/a"]
+
+
+def test_different_pages_that_name_one_original_are_all_kept() -> None:
+    pages = {
+        f"/{name}": html(
+            f"<head><link rel=canonical href=/></head><main><h1>{name}</h1><p>{text}</p></main>"
+        )
+        for name, text in (
+            ("", "The start of our help pages."),
+            ("fees", "The monthly fee is 12 EUR, due on the first."),
+            ("hours", "We are there from nine to five on workdays."),
+            ("copy", "The start of our help pages."),
+        )
+    }
+    web = net(pages)
+    assert "/fees" in found(web)
+    assert "/hours" in found(web)
+    assert "/" in found(web)
+
+
+def test_what_most_pages_begin_and_end_with_is_kept_once(stack: Stack) -> None:
+    pages = {
+        f"/{n}": html(
+            f"<body><div class=top>Call 0800 55 for help</div><h1>Part {n}</h1>"
+            f"<p>Part number {n} weighs {n + 40} kg and is blue.</p>"
+            "<div id=cookies>We use cookies on this site</div></body>"
+        )
+        for n in range(6)
+    }
+    source = site(net(pages).web(), requests_per_second=50)
+    sync(stack, WORKSPACE, source)
+    said = {key: " ".join(texts) for key, texts in readable(stack).items()}
+    for n in range(6):
+        text = said[f"docs/{SITE}/{n}"]
+        assert f"{n + 40} kg" in text
+        assert ("0800 55" in text, "cookies" in text) == (n == 0, n == 0)
+
+
+def test_names_that_sound_like_noise_are_content() -> None:
+    body = "".join(
+        f"<section id={name}><p>Our {name} page says {at} things of interest.</p></section>"
+        for at, name in enumerate(("share-a-tool", "feedback", "promo-code", "related-info"))
+    )
+    (text,) = texts(site(net({"/a": html(f"<body>{body}</body>")}).web())).values()
+    assert all(f"says {at} things" in text for at in range(4))
 
 
 def test_robots_are_obeyed() -> None:
@@ -203,11 +291,19 @@ def test_a_redirect_out_of_the_site_is_left_out() -> None:
     assert found(web) == ["/b"]
 
 
-def test_a_page_cannot_name_its_own_audience() -> None:
-    secret = "---\naudience: [public]\n---\n# Hi"
-    web = net({"/a": reply(secret, content_type="text/markdown")})
-    (text,) = texts(site(web.web(), audience="internal")).values()
-    assert text == "\n" + secret
+@pytest.mark.parametrize(
+    ("said", "source", "readers"),
+    [
+        ("public", "public", "public"),
+        ("public", "internal", "internal"),
+        ("Internal", "public", "internal"),
+    ],
+)
+def test_a_page_may_shut_readers_out_and_let_none_in(said: str, source: str, readers: str) -> None:
+    text = f"---\naudience: [{said}]\n---\n# Hi\n\nText."
+    web = net({"/a": reply(text, content_type="text/markdown")})
+    (found,) = site(web.web(), audience=source).discover()
+    assert extract(found.external_id, found.fetch()).meta.audience == (readers,)
 
 
 def test_content_and_without_choose_by_selector() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from ingestion.pipeline import sync
 from ingestion.sources.zendesk import Zendesk
+from ingestion.sync.pipeline import sync
 from tests.ingestion.helpers import WORKSPACE, readable
 from tests.ingestion.sources.web import Net, in_turn, metas, reply, texts
 from twofold.errors import Forbidden, InvalidInput, SetupError, UpstreamError
@@ -103,6 +103,7 @@ class Center(Net):
 @pytest.fixture(autouse=True)
 def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWOFOLD_SECRET_ZENDESK", "canary")
+    monkeypatch.setenv("TWOFOLD_SECRET_ZENDESK_HOST", "brack.zendesk.com")
 
 
 def source(net: Net, state: Path | None = None, **config: Any) -> Zendesk:
@@ -266,3 +267,13 @@ def test_secrets_come_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TWOFOLD_SECRET_ZENDESK")
     with pytest.raises(SetupError, match="TWOFOLD_SECRET_ZENDESK is not set"):
         texts(source(Center()))
+
+
+def test_a_secret_goes_only_where_the_operator_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Center()
+    monkeypatch.setenv("TWOFOLD_SECRET_ZENDESK_HOST", "other.zendesk.com")
+    with pytest.raises(Forbidden, match="TWOFOLD_SECRET_ZENDESK_HOST names its hosts"):
+        texts(source(net))
+    monkeypatch.delenv("TWOFOLD_SECRET_ZENDESK_HOST")
+    with pytest.raises(SetupError, match="TWOFOLD_SECRET_ZENDESK_HOST, to"):
+        texts(source(net))

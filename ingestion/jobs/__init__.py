@@ -1,0 +1,1 @@
+"""Work accepted, scheduled and done: by threads of this process, or by Celery."""

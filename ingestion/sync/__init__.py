@@ -1,0 +1,1 @@
+"""A document's way into the index: `pipeline.py` is the flow."""

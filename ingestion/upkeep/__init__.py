@@ -1,0 +1,1 @@
+"""What keeps the index right: expected state, reconcile, rebuild, quarantine, status."""
