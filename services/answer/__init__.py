@@ -1,1 +1,1 @@
-"""Knowledge, read, and behaviour: a question becomes a reply."""
+"""The answer service: takes a question, searches the index, decides, replies, records."""

@@ -7,19 +7,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import select
+from sqlalchemy.orm import selectinload
 
 from services.answer import pipeline
-from services.answer.contract import Ask, Turn
-from services.answer.generate import Told
+from services.answer.contract import Ask
+from services.answer.generate import ReplyResult
 from services.answer.pipeline import Parts
-from services.answer.watch import Watch
-from twofold import prose
-from twofold.errors import NotFound
+from services.answer.record import turns_of
+from services.answer.timer import RequestTimer
 from twofold.ledger import Ledger
-from twofold.ledger.models import Answer, Citation, Document
-from twofold.reply import ACTIONS
+from twofold.ledger.documents import find_document
+from twofold.ledger.models import Answer, Citation
+from twofold.text.blocks import plain
+from twofold.text.numbers import numbers
 
 NOW_S: Final = 60.0
 """An answer about a moment this far from when it was given was asked about that day."""
@@ -43,7 +44,7 @@ class Affected:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ReplyMeaning:
     """What a customer takes along from a reply; its wording is not part of that."""
 
     action: str
@@ -51,7 +52,7 @@ class Said:
     days: frozenset[str]
     documents: frozenset[str]
 
-    def changes(self, now: "Said") -> tuple[str, ...]:
+    def changes(self, now: "ReplyMeaning") -> tuple[str, ...]:
         """Names of what differs."""
         return tuple(name for name in self.__slots__ if getattr(self, name) != getattr(now, name))
 
@@ -75,7 +76,7 @@ def find(
     `name` is `source/path`, the path alone or the id. Raises NotFound, also where it is not unique.
     """
     with ledger.session() as session:
-        document = _document(session, workspace, name)
+        document = find_document(session, workspace, name)
         until = document.live if before is None else before
         cited = Citation.document_id == document.id
         if until is not None:
@@ -107,46 +108,25 @@ async def replay(parts: Parts, answers: Sequence[Answer]) -> list[Replayed]:
     return found
 
 
-def said(action: str, text: str, documents: Collection[str]) -> Said:
+def said(action: str, text: str, documents: Collection[str]) -> ReplyMeaning:
     # A fixed sentence of the house names hours and days of its own, which no document changes.
-    words = _MARK.sub(" ", prose.plain(text)) if action == "ANSWER" else ""
+    words = _MARK.sub(" ", plain(text)) if action == "ANSWER" else ""
     days = frozenset(day.strip() for day in _DAY.findall(words))
-    return Said(action, prose.numbers(_DAY.sub(" ", words)), days, frozenset(documents))
-
-
-def _document(session: Session, workspace: str, name: str) -> Document:
-    source, _, external_id = name.partition("/")
-    rows = session.scalars(
-        select(Document).where(
-            Document.workspace == workspace,
-            or_(
-                (Document.source == source) & (Document.external_id == external_id),
-                Document.external_id == name,
-                Document.id == name,
-            ),
-        )
-    ).all()
-    if len(rows) != 1:
-        what = f"{len(rows)} documents are" if rows else "No document is"
-        raise NotFound(f"{what} named {name!r}. Name it as source/path, such as help/faq.md.")
-    return rows[0]
+    return ReplyMeaning(action, numbers(_DAY.sub(" ", words)), days, frozenset(documents))
 
 
 def _ask(ledger: Ledger, answer: Answer) -> Ask:
     """The question with what was said before it, to the same audience, about the same day."""
     with ledger.session() as session:
-        before = session.execute(
-            select(Answer.question, Answer.text, Answer.action)
+        before = session.scalars(
+            select(Answer)
             .where(
                 Answer.conversation_id == answer.conversation_id,
                 Answer.created_at < answer.created_at,
             )
             .order_by(Answer.created_at)
         ).all()
-    history: list[Turn] = []
-    for question, text, action in before:
-        known = next(name for name in ACTIONS if name == action)
-        history += [Turn("user", question), Turn("assistant", text, known)]
+    history = [turn for each in before for turn in turns_of(each)]
     past = abs(answer.as_of - answer.created_at) > NOW_S
     return Ask(
         message=answer.question,
@@ -158,12 +138,11 @@ def _ask(ledger: Ledger, answer: Answer) -> Ask:
     )
 
 
-async def _rehearse(parts: Parts, ask: Ask, conversation: str) -> Told:
-    watch = Watch(time.monotonic() + parts.stack.settings.deadline_s)
-    async with parts.searches.place(watch.until):
-        seen = await pipeline.look(ask, parts, watch)
+async def _rehearse(parts: Parts, ask: Ask, conversation: str) -> ReplyResult:
+    watch = RequestTimer(time.monotonic() + parts.stack.settings.deadline_s)
+    seen = await pipeline.prepare(ask, parts, watch)
     told = None
-    async for event in parts.ladder.tell(seen, watch.until, conversation):
+    async for event in pipeline.reply(seen, parts, watch, conversation):
         told = event
-    assert isinstance(told, Told)  # noqa: S101  it comes last
+    assert isinstance(told, ReplyResult)  # noqa: S101  it comes last
     return told

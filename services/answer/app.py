@@ -1,42 +1,61 @@
 """The answer service: its composition root, and its HTTP application."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
+import orjson
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.answer.crowd import Crowd
-from services.answer.decide import Decider
-from services.answer.endpoints import problems, routers
-from services.answer.endpoints.admission import Admission
-from services.answer.endpoints.gate import Gate, Shield
-from services.answer.endpoints.runs import Runs
+from services.answer.access.bulkhead import Bulkhead
+from services.answer.access.keys import SCOPES, Caller, KeyRing
+from services.answer.access.limits import open_limiter
+from services.answer.approved.same import reader
+from services.answer.approved.serve import ApprovedAnswers
+from services.answer.decide.decider import Decider
+from services.answer.endpoints import routers
+from services.answer.endpoints.admission import CALLER, Admission, needs
+from services.answer.endpoints.health import Readiness
+from services.answer.endpoints.openai_schemas import OpenAIError
+from services.answer.endpoints.runs import ResumableAnswers
 from services.answer.generate.ladder import open_ladder
 from services.answer.housekeeping import behind_the_scenes
-from services.answer.keys import KeyRing
-from services.answer.limits import open_limiter
-from services.answer.openai_schemas import OpenAIError
 from services.answer.pipeline import BUSY, Parts
-from services.answer.rerank import open_reranker
-from services.answer.schemas import Problem
-from twofold.house import load_house
+from services.answer.search.rerank import open_reranker
+from services.http import problems
+from services.http.boundary import ErrorBoundary, RequestLimits, Screen
+from services.http.problems import Problem
+from services.http.traced import NOT_FASTAPIS, Traced
+from twofold import metrics
+from twofold.clients.embedder import Remembering
+from twofold.house_file import load_house
 from twofold.stack import Stack
 
 
 def open_parts(stack: Stack) -> Parts:
     """What answering needs, upon an open stack. Raises NotFound or InvalidInput on a bad house."""
     settings = stack.settings
-    house = load_house(settings.house)
+    stack = replace(stack, embedder=Remembering(stack.embedder))
+    house = load_house(settings.house_file)
     decider = Decider(house, stack.embedder)
+    for reason in house.reasons:
+        metrics.BEHAVIOUR_ESCALATIONS.labels(reason)  # there before the first of them
     return Parts(
         stack=stack,
         house=house,
         decider=decider,
         ladder=open_ladder(stack, house, decider),
+        approved=ApprovedAnswers(stack, reader(house.synonyms)),
         reranker=open_reranker(settings),
-        searches=Crowd(settings.searches, settings.search_queue, BUSY),
+        searches=Bulkhead(settings.searches, settings.search_queue, BUSY),
         searchers=ThreadPoolExecutor(settings.searches, "search"),
     )
 
@@ -54,13 +73,22 @@ def protect(
     larger: Sequence[tuple[str, int]] = (),
     hosts: Sequence[str] = (),
     key_needed: bool = False,
+    screens: Sequence[tuple[str, Screen]] = (),
 ) -> None:
-    """The outer layers, as `Admission` and `Gate` describe them: a caller is known before a byte
-    of what it sends is read. Last of all: what is added later is outside.
+    """The outer layers, as `Admission` and `RequestLimits` describe them: a caller is known before
+    a byte of what it sends is read. Last of all: what is added later is outside.
     """
     settings = stack.settings
     most = settings.max_request_kb * 1000
-    app.add_middleware(Gate, max_bytes=most, larger=larger, hosts=hosts)
+    app.add_middleware(Traced, trusts=lambda scope: CALLER in scope)
+    app.add_middleware(
+        RequestLimits,
+        max_bytes=most,
+        larger=larger,
+        hosts=hosts,
+        screens=screens,
+        proxies=settings.proxies,
+    )
     app.add_middleware(
         Admission,
         keys=KeyRing(stack.ledger, settings.workspace),
@@ -68,7 +96,7 @@ def protect(
         settings=settings,
         key_needed=key_needed,
     )
-    app.add_middleware(Shield)
+    app.add_middleware(ErrorBoundary)
 
 
 def bare_app(parts: Parts) -> FastAPI:
@@ -80,10 +108,13 @@ def bare_app(parts: Parts) -> FastAPI:
         summary="Ask a help center; get an answer with its sources, or a person.",
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         lifespan=_open,
+        telemetry=NOT_FASTAPIS,
     )
     app.state.parts = parts
-    app.state.runs = Runs(parts)
+    app.state.runs = ResumableAnswers(parts)
+    app.state.readiness = Readiness(parts)
     problems.install(app)
     for router in routers:
         app.include_router(router)
@@ -91,13 +122,25 @@ def bare_app(parts: Parts) -> FastAPI:
     return app
 
 
+def admitting(app: ASGIApp, workspace: str) -> ASGIApp:
+    """The app for this process's own calls: they need no key, whatever keys there are."""
+
+    async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, CALLER: Caller(workspace)}, receive, send)
+
+    return admitted
+
+
 @asynccontextmanager
 async def _open(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     with behind_the_scenes(parts):
+        watching = asyncio.create_task(parts.flights.watch(parts.stack.ledger, parts.writers))
         try:
             yield
         finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             await app.state.runs.aclose()
             await parts.aclose()
 
@@ -106,7 +149,8 @@ def _describe_problems(app: FastAPI) -> None:
     """Put the Problem schema where `problems.declare` points, in place of FastAPI's own."""
     generate = app.openapi
 
-    def openapi() -> dict[str, object]:
+    @cache
+    def openapi() -> dict[str, Any]:
         document = generate()
         schemas = document["components"]["schemas"]
         for model in (Problem, OpenAIError):
@@ -114,8 +158,45 @@ def _describe_problems(app: FastAPI) -> None:
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(described.pop("$defs", {}))
                 schemas[model.__name__] = described
+        _describe_keys(document)
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+    # No endpoint of FastAPI's: its caches would keep this one, and with it the whole app.
+    app.add_route("/openapi.json", _told_once(openapi), include_in_schema=False)
+
+
+def _told_once(openapi: Callable[[], dict[str, Any]]) -> Callable[[Request], Awaitable[Response]]:
+    """The document as bytes, made once: some milliseconds of the loop that all requests share."""
+
+    @cache
+    def encoded() -> bytes:
+        return orjson.dumps(openapi())
+
+    async def tell(request: Request) -> Response:
+        del request
+        return Response(encoded(), media_type="application/json")
+
+    return tell
+
+
+def _describe_keys(document: dict[str, Any]) -> None:
+    """Say of each operation which scopes open it."""
+    document["components"]["securitySchemes"] = {
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key of `twofold key create`, with one of the operation's scopes. A"
+            " server that never had a key takes requests of its own machine without one.",
+        }
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            scopes = needs(method.upper(), path)
+            operation["security"] = [{"key": list(scopes)}] if scopes else []
+            if scopes and set(scopes) < set(SCOPES):
+                said = operation.get("description", "")
+                needed = " or ".join(f"`{scope}`" for scope in scopes)
+                operation["description"] = f"{said}\n\nNeeds the scope {needed}.".strip()

@@ -1,23 +1,33 @@
 """What the steps hand each other, in the order of a question's way through `pipeline.answer`."""
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from twofold.index import Chunk, Scope, SparseVector
+from twofold.index.contract import Chunk, Scope, SparseVector
 from twofold.reply import Action, Citation, Escalation
 
 
 class Turn(NamedTuple):
-    """One earlier message of the conversation."""
+    """One earlier message of the conversation. What a message of ours did comes from its record;
+    callers that keep their own history may name the record by `answer_id`."""
 
     role: Literal["user", "assistant"]
     text: str
     action: Action | None = None
     escalation: Escalation | None = None
+    consent: str | None = None
+    """The reason that consent was asked for."""
+    failed: bool = False
+    """Whether it left the question without an answer."""
+    choices: tuple[str, ...] = ()
+    """Titles that it asked to choose among."""
+    answer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +48,20 @@ class Ask:
     as_of: float | None = None
     history: tuple[Turn, ...] = ()
     evaluation: bool = False
+    owner: str = ""
+    """Whose conversation it is: the name of the key that asks; "" where none was needed."""
+    owns_all: bool = True
+    """Whether the asker may go on with conversations of other owners."""
+    asked_at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The question that retrieval understands: standalone, in a known locale, at a known time."""
+    """A question in a known locale, at a known time.
+
+    What it leans on is decided once, by the search: `standalone` is the message with the turns that
+    it needs, `leans` whether there are any.
+    """
 
     asked: str
     standalone: str
@@ -50,6 +69,7 @@ class Question:
     scope: Scope
     as_of: float | None
     history: tuple[Turn, ...] = ()
+    leans: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +84,50 @@ class Candidate:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """How well the sources seem to cover the question; inputs of the decision, kept in the record.
+NOTHING = -6.0
+"""Log odds that an empty search answers."""
 
-    `cosine`: best dense score. `fused`: the best candidate's fused score (0..1.7). `keywords`: best
-    BM25 score per question term. `coverage`: share (0..1), weighted by rarity, of the question's
-    content words that stand in the packed chunks together; `passage`: in the one chunk that holds
-    most. `agreement`: dense and keyword search have the same best document.
+
+class Clues(NamedTuple):
+    """What is seen of a search's candidates.
+
+    `cosine`: best dense score; `cosine_margin`: over the mean of the next five. `fused`: best fused
+    score (0..1.7). `passage`: share (0..1), by rarity, of what is searched for that the one passage
+    holds which holds most. `likeness`: cosine of a passage times its share of the message's own
+    terms, the best. `one_document`: share of the first six candidates that belong to the document
+    of the first. `stranger`: 1 where the question holds a name that no candidate does. `code`: 1
+    where it holds a code ("D-22", "bwp_", 429) that a candidate does. `matched`: cosine of the
+    piece that answers best, as the matcher reads it; 0 where it read none.
     """
 
     cosine: float = 0.0
+    cosine_margin: float = 0.0
     fused: float = 0.0
-    keywords: float = 0.0
-    coverage: float = 0.0
     passage: float = 0.0
-    agreement: bool = False
+    likeness: float = 0.0
+    one_document: float = 0.0
+    stranger: float = 0.0
+    code: float = 0.0
+    matched: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Whether the sources answer the question, and what says so; kept in the record.
+
+    Log odds, where both are as frequent: that the sources answer, against that they do not; and
+    that a question they do not answer is `foreign` to them, against that it is about their subject.
+    What is known of a house's questions beforehand comes on top.
+    """
+
+    answerable: float = NOTHING
+    foreign: float = 0.0
+    clues: Clues = field(default_factory=Clues)
+
+    @property
+    def p_answerable(self) -> float:
+        """Where as many questions have an answer as have none."""
+        return 1 / (1 + math.exp(-self.answerable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +156,8 @@ class Draft:
     """Mark -> literal span of its chunk, where the reply maker knows it."""
     repairs: tuple[str, ...] = ()
     profile: str = "none"
+    release: str = ""
+    """Name of the model or adapter that wrote it; empty for the composer."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -131,12 +181,27 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The action, and why: `signals` holds every number that took part."""
+    """What the reply does, and why. `signals` is what took part, for the record: nothing reads it
+    back."""
 
     action: Action
     escalation: Escalation | None
     why: str
-    signals: dict[str, Any]
+    signals: Mapping[str, Any]
+    consent: str | None = None
+    """CLARIFY: the reason for a person that the customer is asked to agree to."""
+    courtesy: bool = False
+    """CLARIFY: nothing was asked."""
+    choices: tuple[str, ...] = ()
+    """CLARIFY: titles of pages, one of which may be meant."""
+    topic: str = ""
+    """ESCALATE: what was looked for in the sources, and is not there."""
+    searched: bool = True
+    """False where the sources could not be searched."""
 
-
-Packed = Sequence[Candidate]
+    @property
+    def failed(self) -> bool:
+        """Whether it leaves the question without an answer: so many in a row call a person."""
+        if self.action == "CLARIFY":
+            return not (self.consent or self.courtesy)
+        return self.action == "ESCALATE" and bool(self.topic) and self.searched

@@ -1,5 +1,8 @@
-"""A question's way: guard, condense, retrieve, rerank, overrule, pack, generate, verify, decide,
-record.
+"""A question's way: guard, recall, search, hear, decide, generate and verify, record.
+
+`search` is retrieve, rerank, overrule, match, pack. `hear` gathers what rules, classifier and
+evidence say; `reply` decides once: at the header of a model's reply, which is one more witness, or
+before the composer. Each sentence is verified before it is told.
 
 Every question ends in one of three ways. It is answered. Or, where index or embedder do not answer,
 it is handed over with the words that search is down. Or, where the ledger does not answer, it is
@@ -9,6 +12,7 @@ or deliver twice at most.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -21,28 +25,33 @@ from uuid import uuid4
 
 import numpy as np
 import structlog
+from opentelemetry import trace
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
-from services.answer.condense import as_of_in, condense
+from services.answer.access.bulkhead import Bulkhead
+from services.answer.access.flights import Flight, Flights
+from services.answer.approved.serve import ApprovedAnswers
 from services.answer.contract import Ask, Evidence, Found, Question
-from services.answer.crowd import Crowd
-from services.answer.decide import Decider
+from services.answer.decide.decider import Decider
 from services.answer.events import Acted, Answered, Cited, Delta, Done, Event, Meta
-from services.answer.generate import Seen, Told
+from services.answer.generate import AnswerContext, ReplyResult
 from services.answer.generate.ladder import Ladder
-from services.answer.guard import clean, detect_locale
-from services.answer.pack import Terms, pack
-from services.answer.precedence import holding
 from services.answer.record import SLOW, recall, record
-from services.answer.rerank import rerank
-from services.answer.retrieve import retrieve
+from services.answer.search import Searched, search
+from services.answer.search.condense import as_of_in
+from services.answer.search.expand import synonyms
+from services.answer.search.guard import clean, detect_locale
+from services.answer.search.pack import Terms
+from services.answer.search.rerank import Rerank, as_stage
+from services.answer.timer import RequestTimer
 from services.answer.verify import Sources
-from services.answer.watch import Watch
-from twofold import metrics
+from twofold import genai, metrics
 from twofold.clients.rerank import Reranker
 from twofold.errors import TwofoldError, Unavailable
-from twofold.house import HousePolicy
-from twofold.index import Scope, SparseVector
+from twofold.index.contract import Scope, SparseVector
+from twofold.ledger.watch import NO_LEDGER, LedgerWatch
+from twofold.policy import HousePolicy
 from twofold.stack import Stack
 
 T = TypeVar("T")
@@ -51,6 +60,10 @@ GRACE_S = 2.0
 """Past its deadline an answer still has this long to be recorded: without it, it is lost."""
 SEARCH_SHARE = 0.5
 """Search may take this much of a question's time: the rest is for saying what came of it."""
+RERANK_SHARE = 0.5
+"""Of the time that search has left, a reranker may take this much."""
+LOOK_EVERY_S = 0.5
+"""Who waits for the ledger hears within this that it is known not to answer."""
 BUSY = "More questions arrive than can be searched for. Ask again in a moment."
 
 _log = structlog.get_logger("twofold.pipeline")
@@ -65,15 +78,26 @@ class Parts:
     decider: Decider
     ladder: Ladder
     reranker: Reranker | None = None
-    searches: Crowd = field(default_factory=lambda: Crowd(8, 32, BUSY))
+    approved: ApprovedAnswers | None = None
+    searches: Bulkhead = field(default_factory=lambda: Bulkhead(8, 32, BUSY))
     searchers: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, "search"))
     """Threads of search alone: a search that hangs must not keep a hand-over from being written."""
+    writers: Executor = field(default_factory=lambda: ThreadPoolExecutor(8, "ledger"))
+    """Threads that wait for the ledger alone: a locked one must not stop what others do."""
+    flights: Flights = field(default_factory=Flights)
     clock: Callable[[], float] = time.time
 
     async def aclose(self) -> None:
         await self.ladder.aclose()
         if self.reranker is not None:
             await self.reranker.aclose()
+        self.close()
+
+    def close(self) -> None:
+        """Ends the threads. What one is at, it does to its end; what waits for one is given up."""
+        self.ladder.sentences.close()
+        for threads in (self.searchers, self.writers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def answer(ask: Ask, parts: Parts) -> AsyncGenerator[Event, None]:
@@ -82,24 +106,35 @@ async def answer(ask: Ask, parts: Parts) -> AsyncGenerator[Event, None]:
     Only the ledger can still fail it after Meta: an answer that is not recorded is not Done.
     Closing this generator ends the model's call, and leaves no record.
     """
-    watch = Watch(time.monotonic() + parts.stack.settings.deadline_s)
-    with metrics.ANSWER_IN_FLIGHT.track_inprogress():
-        async with parts.searches.place(watch.until):
-            seen = await look(ask, parts, watch)
-        meta = Meta(str(uuid4()), ask.conversation_id or str(uuid4()))
+    watch = RequestTimer(time.monotonic() + parts.stack.settings.deadline_s)
+    meta = Meta(str(uuid4()), ask.conversation_id or str(uuid4()))
+    with (
+        metrics.ANSWER_IN_FLIGHT.track_inprogress(),
+        bound_contextvars(answer_id=meta.answer_id),
+        parts.flights.of(ask) as flight,
+    ):
+        seen = await flight.going(prepare(ask, parts, watch))
+        parts.flights.name(flight, ask.workspace, meta.conversation_id, meta.answer_id)
         yield meta
+        told: ReplyResult | None = None
         with watch.step("generate"):
-            tell = parts.ladder.tell(seen, watch.until, meta.conversation_id)
-            async with aclosing(tell) as said:
-                async for event in said:
-                    if not isinstance(event, Told):
+            async with aclosing(reply(seen, parts, watch, meta.conversation_id, flight)) as said:
+                while (event := await flight.going(anext(said, None))) is not None:
+                    if isinstance(event, ReplyResult):
+                        told = event
+                    else:
                         watch.spoke()
                         yield event
-        told = event
-        assert isinstance(told, Told)  # noqa: S101  it comes last
+        assert told is not None  # noqa: S101  it comes last
         answered = _answered(meta, seen, told, watch)
         until = watch.until + GRACE_S
-        await _apart(until, partial(_write, ask, seen, told, answered, parts, watch, until))
+        refused = threading.Event()
+        write = partial(_write, ask, seen, told, answered, parts, watch, until, refused)
+        try:
+            await _apart(until, write, parts.writers, parts.stack.ledger.watch)
+        except TwofoldError:
+            refused.set()
+            raise
         watch.spoke()
         for event in _unsaid(told, answered):
             yield event
@@ -116,39 +151,63 @@ async def ask_once(ask: Ask, parts: Parts) -> Answered:
     raise AssertionError("a question ends in Done")
 
 
-async def look(ask: Ask, parts: Parts, watch: Watch) -> Seen:
+async def prepare(ask: Ask, parts: Parts, watch: RequestTimer) -> AnswerContext:
     """Everything before a word is written: what is asked, what the sources hold, what that means.
 
     Raises a TwofoldError; but where only search fails, what is seen is that.
     """
-    until = watch.share(SEARCH_SHARE)
-    try:
-        if parts.reranker is None:
-            work = partial(_search_and_weigh, ask, parts, watch)
-            return await _apart(until, work, parts.searchers)
-        search = partial(_search, ask, parts, watch)
-        question, found = await _apart(until, search, parts.searchers)
-    except _NoSearch as error:
-        failed = str(error)
-    except _TooLate:
-        failed = "search: too slow"
-    else:
-        with watch.step("rerank"):
-            seconds = parts.stack.settings.reranker_s
-            found = await rerank(question.standalone, found, parts.reranker, seconds)
-        return await _apart(watch.until, lambda: _weigh(question, found, parts, watch))
-    return await _apart(watch.until, lambda: _unsearched(ask, parts, watch, failed))
+    ledger = parts.stack.ledger.watch
+    async with parts.searches.place(watch.until):
+        until = watch.share(SEARCH_SHARE)
+        rerank = _reranking(parts, until)
+        try:
+            look = partial(_look, ask, parts, watch, rerank)
+            return await _apart(until, look, parts.searchers, ledger)
+        except _NoSearch as error:
+            failed = str(error)
+        except _TooLate:
+            failed = "search: too slow"
+        unsearched = partial(_unsearched, ask, parts, watch, failed)
+        return await _apart(watch.until, unsearched, parts.writers, ledger)
+
+
+async def find(ask: Ask, parts: Parts) -> Searched:
+    """The passages alone. Raises what search raises."""
+    until = time.monotonic() + parts.stack.settings.deadline_s
+    async with parts.searches.place(until):
+        rerank = _reranking(parts, until)
+
+        def look() -> Searched:
+            with _naming_what_failed():
+                also = synonyms(parts.house.synonyms)
+                return search(understand(ask, parts), parts.stack, rerank, also=also)
+
+        watch = parts.stack.ledger.watch
+        return await _apart(until, look, parts.searchers, watch, writing=False)
+
+
+def reply(
+    seen: AnswerContext,
+    parts: Parts,
+    watch: RequestTimer,
+    conversation: str,
+    flight: Flight | None = None,
+) -> AsyncGenerator[Acted | Delta | ReplyResult, None]:
+    """The reply while it is made, and its end. Here is decided what it does, once."""
+    decide = partial(parts.decider.decide, seen.heard)
+    return parts.ladder.tell(seen, decide, watch.until, conversation, flight)
 
 
 def understand(ask: Ask, parts: Parts) -> Question:
-    """Guard and condense: the standalone question, its language, and whose sources it may see."""
+    """Guard and recall: the message, its language, what was said before, whose sources it sees."""
     message = clean(ask.message, parts.stack.settings.max_question_chars)
     history = recall(parts.stack.ledger, ask)
     now = parts.clock()
-    as_of = ask.as_of or as_of_in(message, now)
+    # What is still to come is nobody's to read, whoever names the day.
+    as_of = min(ask.as_of, now) if ask.as_of is not None else as_of_in(message, now)
     return Question(
         asked=message,
-        standalone=condense(message, history),
+        standalone=message,
         locale=ask.locale or detect_locale(message, parts.house.locales),
         scope=Scope(ask.workspace, int(as_of or now), ask.audiences),
         as_of=as_of,
@@ -156,44 +215,47 @@ def understand(ask: Ask, parts: Parts) -> Question:
     )
 
 
-def _search_and_weigh(ask: Ask, parts: Parts, watch: Watch) -> Seen:
-    return _weigh(*_search(ask, parts, watch), parts, watch)
-
-
-def _search(ask: Ask, parts: Parts, watch: Watch) -> tuple[Question, Found]:
+def _look(ask: Ask, parts: Parts, watch: RequestTimer, rerank: Rerank | None) -> AnswerContext:
     with _naming_what_failed():
         with watch.step("condense"):
             question = understand(ask, parts)
-        with watch.step("retrieve"), _naming_search():
-            return question, retrieve(question, parts.stack)
-
-
-def _weigh(question: Question, found: Found, parts: Parts, watch: Watch) -> Seen:
-    with watch.step("pack"):
-        found = holding(found, question)
-        terms = Terms(parts.stack.sparse, question.locale, found)
-        settings = parts.stack.settings
-        packed, evidence = pack(found, terms, settings.context_chunks, settings.context_chars)
+        with _naming_search():
+            also = synonyms(parts.house.synonyms)
+            searched = search(question, parts.stack, rerank, watch.step, also)
     with watch.step("decide"):
-        reading = parts.decider.read(question, found.vector)
-        verdict = parts.decider.after(reading, found, evidence)
-    sources = Sources(packed, terms)
-    seen = Seen(question, found, packed, terms, sources, evidence, reading.settled, verdict)
+        heard = parts.decider.hear(searched)
+        pinned = None
+        if heard.settled is None and parts.approved is not None:
+            with _naming_what_failed(), _naming_search():
+                pinned = parts.approved.meeting(searched.question)
+    seen = AnswerContext(searched, Sources(searched.packed, searched.terms), heard, pinned)
     watch.found(seen)
     return seen
 
 
-def _unsearched(ask: Ask, parts: Parts, watch: Watch, failed: str) -> Seen:
+def _unsearched(ask: Ask, parts: Parts, watch: RequestTimer, failed: str) -> AnswerContext:
     """What is left to see of a question when the sources cannot be searched: its words."""
     with _naming_what_failed(), watch.step("condense"):
         question = understand(ask, parts)
     found = Found((), np.empty(0, np.float32), SparseVector([], []))
     terms = Terms(parts.stack.sparse, question.locale, found)
-    verdict = parts.decider.unsearched(question, failed)
-    return Seen(question, found, (), terms, Sources((), terms), Evidence(), verdict, verdict)
+    searched = Searched(question, found, (), terms, Evidence())
+    heard = parts.decider.hear_unsearched(question, failed)
+    return AnswerContext(searched, Sources((), terms), heard)
 
 
-def _answered(meta: Meta, seen: Seen, told: Told, watch: Watch) -> Answered:
+def _reranking(parts: Parts, until: float) -> Rerank | None:
+    if parts.reranker is None:
+        return None
+    most = parts.stack.settings.reranker_s
+
+    def seconds() -> float:
+        return min(most, max(0.0, RERANK_SHARE * (until - time.monotonic())))
+
+    return as_stage(parts.reranker, seconds)
+
+
+def _answered(meta: Meta, seen: AnswerContext, told: ReplyResult, watch: RequestTimer) -> Answered:
     return Answered(
         answer_id=meta.answer_id,
         conversation_id=meta.conversation_id,
@@ -208,20 +270,50 @@ def _answered(meta: Meta, seen: Seen, told: Told, watch: Watch) -> Answered:
 
 
 def _write(
-    ask: Ask, seen: Seen, told: Told, answered: Answered, parts: Parts, watch: Watch, until: float
+    ask: Ask,
+    seen: AnswerContext,
+    told: ReplyResult,
+    answered: Answered,
+    parts: Parts,
+    watch: RequestTimer,
+    until: float,
+    refused: threading.Event,
 ) -> None:
     """The record, and with it a handoff's outbox row: before any promise to the customer."""
     stack = parts.stack
     with _naming_what_failed(), watch.step("record"):
         record(
-            stack.ledger, ask, seen.question, seen.found, seen.packed, told.draft, told.verified,
-            told.decision, answered, stack.fingerprint.digest, until,
+            stack.ledger, ask, seen.searched, told.draft, told.verified, told.decision, answered,
+            stack.fingerprint.digest, until, refused,
         )  # fmt: skip
     if not ask.evaluation:
         watch.ended(told)
+        _say(answered, told, logged=stack.settings.log_answers)
 
 
-def _unsaid(told: Told, answered: Answered) -> Iterator[Acted | Delta]:
+def _say(answered: Answered, told: ReplyResult, *, logged: bool) -> None:
+    """What the trace and, where it is `logged`, the log keep of an answer: none of its words."""
+    trace.get_current_span().set_attributes(
+        {"twofold.answer_id": answered.answer_id, genai.CONVERSATION: answered.conversation_id,
+         "twofold.action": answered.action, "twofold.served_by": answered.served_by,
+         "twofold.release": told.release}
+    )  # fmt: skip
+    if logged:
+        to = answered.escalation
+        _log.info(
+            "answered",
+            conversation_id=answered.conversation_id,
+            action=answered.action,
+            team=to.team if to else None,
+            reason=to.reason if to else None,
+            served_by=answered.served_by,
+            release=told.release or None,
+            citations=len(answered.citations),
+            ms={step: round(s * 1000, 1) for step, s in answered.timings.items()},
+        )
+
+
+def _unsaid(told: ReplyResult, answered: Answered) -> Iterator[Acted | Delta]:
     """What the customer has not read yet. A reply that broke off is taken over: it acts again."""
     if told.acted != answered.action:
         yield Acted(answered.action, answered.escalation, answered.served_by)
@@ -238,14 +330,33 @@ class _TooLate(Unavailable):
     pass
 
 
-async def _apart(until: float, work: Callable[[], T], threads: Executor | None = None) -> T:
-    """`work` in a thread of its own; what still runs at `until` (time.monotonic) is left alone."""
+async def _apart(
+    until: float,
+    work: Callable[[], T],
+    threads: Executor,
+    ledger: LedgerWatch,
+    *,
+    writing: bool = True,
+) -> T:
+    """`work` in a thread of its own; what still runs at `until` (time.monotonic) is left alone.
+
+    Raises Unavailable sooner, where the ledger it waits for does not answer: what cannot be
+    recorded (`writing`) need not be found, either.
+    """
+    ledger.check(writing=writing)
     loop = asyncio.get_running_loop()
+    done = loop.run_in_executor(threads, partial(copy_context().run, work))
     try:
-        async with asyncio.timeout(max(0.0, until - time.monotonic())):
-            return await loop.run_in_executor(threads, partial(copy_context().run, work))
-    except TimeoutError as error:
-        raise _TooLate(SLOW) from error
+        while not done.done():
+            left = until - time.monotonic()
+            if left <= 0:
+                raise _TooLate(SLOW)
+            await asyncio.wait({done}, timeout=min(left, LOOK_EVERY_S))
+            if not done.done():
+                ledger.check(writing=writing)
+        return done.result()
+    finally:
+        done.cancel()
 
 
 @contextmanager
@@ -254,7 +365,7 @@ def _naming_what_failed() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         _log.error("the ledger failed", exc_info=error)
-        raise Unavailable("The ledger does not answer. Ask again in a moment.") from error
+        raise Unavailable(NO_LEDGER) from error
 
 
 @contextmanager

@@ -1,91 +1,122 @@
-"""Last step: the answer's record, and the outbox row of a handoff, in one transaction."""
+"""Record: the answer, and the outbox row of a handoff, in one transaction."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.orm import load_only
 
+from services.answer.access.objects import find_conversation, owned
 from services.answer.contract import (
     Ask,
     Candidate,
     Decision,
     Draft,
     Found,
-    Question,
     Turn,
     Verified,
 )
 from services.answer.events import Answered
+from services.answer.search import Searched
 from twofold import metrics
 from twofold.errors import NotFound, Unavailable
-from twofold.index import PUBLIC
-from twofold.ledger import Ledger, versions_at
+from twofold.index.contract import PUBLIC
+from twofold.ledger import Ledger, tombstones, versions_at
 from twofold.ledger.models import Answer, Citation, Conversation, Handoff
 from twofold.reply import ACTIONS, Escalation
 
 SLOW = "The ledger took too long. Ask again in a moment."
 REMEMBERED = 20
 """Turns of a conversation that are read back."""
+SAID_LATELY_S = 86_400.0
+"""A message of ours that is known by its text alone was said within a day."""
+
+_TURN = load_only(
+    Answer.question, Answer.text, Answer.action, Answer.team, Answer.reason, Answer.audience,
+    Answer.consent, Answer.failed, Answer.choices,
+)  # fmt: skip
 
 
 def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
     """Earlier turns that the asker may see, oldest first: what was answered for staff is no memory
     for a customer. Raises NotFound for a conversation of nobody, or of others."""
     if ask.conversation_id is None:
-        return ask.history
+        return _known(ledger, ask)
     with ledger.session() as session:
-        conversation = session.get(Conversation, ask.conversation_id)
-        if conversation is None or conversation.workspace != ask.workspace:
-            raise NotFound(
-                f"There is no conversation {ask.conversation_id!r}. Leave `conversation_id` out to"
-                " start one."
-            )
-        rows = session.execute(
-            select(
-                Answer.question,
-                Answer.text,
-                Answer.action,
-                Answer.team,
-                Answer.reason,
-                Answer.audience,
-            )
+        conversation = find_conversation(session, ask, ask.conversation_id, ask.customer)
+        rows = session.scalars(
+            select(Answer)
             .where(Answer.conversation_id == conversation.id)
             .order_by(Answer.created_at.desc())
             .limit(REMEMBERED)
+            .options(_TURN)
         ).all()
     visible = ask.audiences | {PUBLIC}
-    turns: list[Turn] = []
-    for question, text, action, team, reason, audience in reversed(rows):
-        if not visible.issuperset(audience):
-            continue
-        turns.append(Turn("user", question))
-        known = next(name for name in ACTIONS if name == action)
-        to = Escalation(team, reason) if team and reason else None
-        turns.append(Turn("assistant", text, known, to))
+    seen = [row for row in reversed(rows) if visible.issuperset(row.audience)]
+    return tuple(turn for row in seen for turn in turns_of(row))
+
+
+def turns_of(answer: Answer) -> tuple[Turn, Turn]:
+    """A question of the conversation and what it was answered."""
+    return Turn("user", answer.question), _ours(answer)
+
+
+def _known(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
+    """A caller's own history, its last message of ours with what is on record of it: a "yes" must
+    find the question that it answers. A caller that names no record is known by the text."""
+    turns = list(ask.history)
+    last = next((i for i in reversed(range(len(turns))) if turns[i].role == "assistant"), None)
+    if last is None or turns[last].action is not None:
+        return ask.history
+    turn = turns[last]
+    said = Answer.id == turn.answer_id
+    if turn.answer_id is None:
+        since = time.time() - SAID_LATELY_S
+        said = (Answer.action == "CLARIFY") & (Answer.created_at > since)
+        said &= Answer.text == turn.text
+    with ledger.session() as session:
+        row = session.scalars(
+            select(Answer)
+            .join(Conversation, Conversation.id == Answer.conversation_id)
+            .where(owned(ask), said)
+            .order_by(Answer.created_at.desc())
+            .limit(1)
+            .options(_TURN)
+        ).first()
+    if row is not None and (ask.audiences | {PUBLIC}).issuperset(row.audience):
+        turns[last] = _ours(row)._replace(text=turn.text)
     return tuple(turns)
+
+
+def _ours(answer: Answer) -> Turn:
+    known = next(name for name in ACTIONS if name == answer.action)
+    to = Escalation(answer.team, answer.reason) if answer.team and answer.reason else None
+    return Turn(
+        "assistant", answer.text, known, to,
+        consent=answer.consent, failed=answer.failed, choices=tuple(answer.choices),
+    )  # fmt: skip
 
 
 def record(
     ledger: Ledger,
     ask: Ask,
-    question: Question,
-    found: Found,
-    packed: Sequence[Candidate],
+    searched: Searched,
     draft: Draft | None,
     verified: Verified,
     decision: Decision,
     answered: Answered,
     fingerprint: str,
     until: float,
+    refused: Event,
 ) -> None:
-    """Raises Unavailable past `until` (time.monotonic): the asker has been refused by then, and
-    will ask again; what was written is taken back."""
-    now = time.time()
+    """Raises Unavailable past `until` (time.monotonic), or once the asker was `refused`, and will
+    ask again: what was written is taken back."""
+    now, question, found = time.time(), searched.question, searched.found
     # Statements of Core: the mapped classes took half of the milliseconds that recording costs.
-    with ledger.engine.begin() as connection:
+    with ledger.connection() as connection:
         _conversation(connection, ask, answered.conversation_id, now)
         connection.execute(
             insert(Answer),
@@ -103,15 +134,18 @@ def record(
                 "team": decision.escalation.team if decision.escalation else None,
                 "reason": decision.escalation.reason if decision.escalation else None,
                 "text": answered.text,
+                "consent": decision.consent,
+                "failed": decision.failed,
+                "choices": list(decision.choices),
                 "served_by": answered.served_by,
                 "profile": draft.profile if draft else "none",
                 "prompt_tokens": draft.prompt_tokens if draft else 0,
                 "completion_tokens": draft.completion_tokens if draft else 0,
                 "fingerprint": fingerprint,
                 "retrieved": [_scores(c) for c in (*found.candidates, *found.overruled)],
-                "packed": [c.chunk.id for c in packed],
+                "packed": [c.chunk.id for c in searched.packed],
                 "verdicts": [asdict(v) for v in verified.verdicts],
-                "signals": decision.signals | _about(decision, found),
+                "signals": {**decision.signals, **_about(decision, found)},
                 "timings": {step: round(s * 1000, 3) for step, s in answered.timings.items()},
             },
         )
@@ -120,9 +154,10 @@ def record(
                 insert(Citation),
                 [{"answer_id": answered.answer_id, **asdict(c)} for c in answered.citations],
             )
+        handed_over = False
         superseded = not ask.evaluation and _superseded(connection, answered)
         if decision.action == "ESCALATE" and decision.escalation and not ask.evaluation:
-            team = decision.escalation.team
+            handed_over, team = True, decision.escalation.team
             packet = {
                 "question": question.asked,
                 "why": decision.why,
@@ -143,19 +178,29 @@ def record(
                     "created_at": now,
                 },
             )
-        if time.monotonic() > until:
+        if refused.is_set() or time.monotonic() > until:
             raise Unavailable(SLOW)
     metrics.KNOWLEDGE_SUPERSEDED.inc(superseded)
+    metrics.HANDOFF_CREATED.labels("assistant").inc(handed_over)
 
 
 def _conversation(connection: Connection, ask: Ask, id: str, now: float) -> None:
-    """There from its first answer on; and again, where it was deleted while this one was made."""
+    """There from its first answer on. Raises NotFound where it, or its customer, was deleted while
+    this answer was made: then nothing is written."""
+    marks = [tombstones.conversation_mark(ask.workspace, id)]
+    if ask.customer is not None:
+        marks.append(tombstones.customer_mark(ask.workspace, ask.customer))
+    tombstones.lock(connection, marks)
     if ask.conversation_id is not None:
-        known = update(Conversation).where(Conversation.id == id).values(last_at=now)
-        if connection.execute(known).rowcount:
-            return
-    row = {"id": id, "workspace": ask.workspace, "customer": ask.customer}
-    connection.execute(insert(Conversation), {**row, "created_at": now, "last_at": now})
+        values = {"last_at": now, "customer": func.coalesce(Conversation.customer, ask.customer)}
+        known = update(Conversation).where(Conversation.id == id).values(values)
+        gone = not connection.execute(known).rowcount
+    else:
+        row = {"id": id, "workspace": ask.workspace, "customer": ask.customer, "owner": ask.owner}
+        connection.execute(insert(Conversation), {**row, "created_at": now, "last_at": now})
+        gone = False
+    if gone or tombstones.buried(connection, marks, ask.asked_at):
+        raise NotFound("This conversation was deleted. Start a new one.")
 
 
 def _followed(connection: Connection, conversation: str, team: str) -> str | None:

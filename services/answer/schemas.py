@@ -1,22 +1,40 @@
 """What goes over HTTP: the requests, the answer, and its record."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from services.answer.access.keys import Caller
 from services.answer.contract import Ask, Candidate, Turn
 from services.answer.events import Answered
-from twofold.index import Kind
+from twofold.characters import is_plain, tidy
+from twofold.index.contract import Kind
 from twofold.ledger import models
 from twofold.reply import Action, Citation, Escalation
 
 MAX_HISTORY = 50
+MAX_TURN_CHARS = 8000
+MAX_HISTORY_CHARS = 40_000
+"""Of all earlier turns together."""
 MAX_COMMENT = 2000
 MAX_CUSTOMER = 200
 Audience = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
 
+
+def _plain(text: str) -> str:
+    if not is_plain(text):
+        raise ValueError("control characters and line ends do not belong here")
+    return text
+
+
+Written = Annotated[str, AfterValidator(tidy)]
+"""What a person wrote: characters that nobody sees are left out."""
+Plain = Annotated[str, AfterValidator(_plain)]
+"""A name or an id."""
+Id = Annotated[str, Field(max_length=64), AfterValidator(_plain)]
+CustomerId = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOMER), AfterValidator(_plain)]
 Locale = Annotated[str, Field(pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$", max_length=35)]
 
 
@@ -28,7 +46,10 @@ class HistoryTurn(Request):
     """An earlier message, for callers that keep their own history."""
 
     role: Literal["user", "assistant"]
-    text: str
+    text: Annotated[Written, Field(max_length=MAX_TURN_CHARS)]
+    answer_id: Id | None = Field(
+        default=None, description="Of an assistant's turn: the answer that it was."
+    )
 
 
 class Asked(Request):
@@ -44,6 +65,14 @@ class Asked(Request):
         default=None, description="Ask about the rules of that day (UTC); today when left out."
     )
 
+    @field_validator("as_of")
+    @classmethod
+    def _not_to_come(cls, as_of: date | None) -> date | None:
+        # A day more than UTC's: where the question is asked, tomorrow may have begun.
+        if as_of is not None and as_of > datetime.now(UTC).date() + timedelta(days=1):
+            raise ValueError("that day is still to come: what will hold then is told then")
+        return as_of
+
     @property
     def audiences(self) -> frozenset[str]:
         return frozenset([self.audience] if isinstance(self.audience, str) else self.audience)
@@ -58,10 +87,10 @@ class Asked(Request):
 
 class ChatRequest(Asked):
     message: str = Field(description="The question, as the person typed it.")
-    conversation_id: Annotated[str, Field(max_length=64)] | None = Field(
+    conversation_id: Id | None = Field(
         default=None, description="From an earlier answer; a new conversation when left out."
     )
-    customer: Annotated[str, Field(min_length=1, max_length=MAX_CUSTOMER)] | None = Field(
+    customer: CustomerId | None = Field(
         default=None, description="Who asks, by your own id: exports and deletions go by it."
     )
     history: Annotated[list[HistoryTurn], Field(max_length=MAX_HISTORY)] = Field(
@@ -73,16 +102,26 @@ class ChatRequest(Asked):
         description="Nobody waits for the answer: what it hands over is recorded, not delivered.",
     )
 
-    def ask(self, workspace: str) -> Ask:
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if sum(len(turn.text) for turn in self.history) > MAX_HISTORY_CHARS:
+            raise ValueError(f"history: at most {MAX_HISTORY_CHARS:,} characters are read")
+        return self
+
+    def ask(self, caller: Caller) -> Ask:
         return Ask(
             message=self.message,
-            workspace=workspace,
+            workspace=caller.workspace,
+            owner=caller.owner,
+            owns_all=caller.owns_all,
             audiences=self.audiences,
             locale=self.locale,
             conversation_id=self.conversation_id,
             customer=self.customer,
             as_of=self.moment,
-            history=tuple(Turn(turn.role, turn.text) for turn in self.history),
+            history=tuple(
+                Turn(turn.role, turn.text, answer_id=turn.answer_id) for turn in self.history
+            ),
             evaluation=self.evaluation,
         )
 
@@ -102,11 +141,11 @@ def _says_rating(rating: str) -> str:
 
 
 class FeedbackRequest(Request):
-    answer_id: Annotated[str, Field(max_length=64)]
+    answer_id: Id
     rating: Annotated[
         str, AfterValidator(_says_rating), Field(json_schema_extra={"enum": ["up", "down"]})
     ]
-    comment: Annotated[str, Field(max_length=MAX_COMMENT)] = ""
+    comment: Annotated[Written, Field(max_length=MAX_COMMENT)] = ""
 
 
 class CitationOut(BaseModel):
@@ -231,6 +270,22 @@ class PackedOut(BaseModel):
     passages: list[PassageOut]
 
 
+class SectionOut(BaseModel):
+    heading_path: list[str] = []
+    text: str
+
+
+class VersionOut(BaseModel):
+    """What a document said in one of its versions."""
+
+    document: str
+    version: int
+    live: bool = Field(description="Whether it is the version that answers now.")
+    title: str
+    url: str
+    sections: list[SectionOut]
+
+
 class TurnOut(BaseModel):
     """A question of a conversation, its answer, and how the person rated it last."""
 
@@ -321,20 +376,3 @@ class Ready(BaseModel):
 
 class Alive(BaseModel):
     status: Literal["ok"]
-
-
-class FieldProblem(BaseModel):
-    field: str
-    message: str
-
-
-class Problem(BaseModel):
-    """An RFC 9457 problem document."""
-
-    type: str = Field(description="`urn:twofold:problem:<slug>`; `about:blank` for plain HTTP.")
-    title: str
-    status: int
-    detail: str
-    instance: str | None = None
-    error_id: str | None = Field(default=None, description="Look for it in the log.")
-    errors: list[FieldProblem] | None = None

@@ -1,15 +1,19 @@
 """Who is let in, pure ASGI, before a byte of a body is read: the key, its scope, its rate, room."""
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.answer.endpoints.problems import headers_of, problem_of, respond
-from services.answer.keys import Caller, KeyRing
-from services.answer.limits import Limiter, check_rate
+from services.answer.access.keys import KEY_NEEDED, NOT_OURS, SCOPES, Caller, KeyRing, is_ours
+from services.answer.access.limits import Attempts, Limiter, check_rate
+from services.http.boundary import WHO
+from services.http.local import check_same_site, is_local
+from services.http.origin import network
+from services.http.problems import headers_of, problem_of, respond
 from twofold import metrics
 from twofold.errors import Forbidden, Overloaded, TwofoldError, Unauthorized
 from twofold.settings import Settings
@@ -21,37 +25,82 @@ ASKING: Final = frozenset({"/v1/chat", "/v1/chat/completions", "/v1/search", "/v
 """Where somebody waits for work that takes long; everything else has its own, smaller room."""
 OTHERS: Final = 64
 RETRY_AFTER_S: Final = 1.0
+SHARE: Final = 0.75
+"""Of a room, for one key or address: the rest is for others."""
+UNNAMED: Final = 8
+"""Requests at once of one address that needs no key, for a hook that its signature opens."""
+
+ASKED_FOR: Final = "those it may ask for"
+HIDDEN: Final = "others are hidden"
+OWN: Final = "of its key's name and its customer"
+WHOLE: Final = "the whole workspace's"
+SERVERS: Final = "the server's own workspace's"
+NOT_SHOWN: Final = "nobody's"
+
+
+class Rule(NamedTuple):
+    """What opens an endpoint (`*` in `path` stands for an id; what follows it is open by the same
+    rule), which audiences count there, and whose objects it shows and changes."""
+
+    verb: str
+    path: str
+    scopes: tuple[str, ...]
+    audience: str
+    owner: str
+
 
 # First match wins; a path under /v1 that is not here needs `admin`.
-_NEEDS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
-    ("*", "/v1/hooks/", ()),  # signed by who sends them
-    ("*", "/v1/chat", ("answer",)),
-    ("GET", "/v1/models", ("answer",)),
-    ("GET", "/v1/answers/*/events", ("answer", "read")),
-    ("GET", "/v1/answers", ("read",)),
-    ("GET", "/v1/conversations/", ("read",)),
-    ("*", "/v1/search", ("search",)),
-    ("GET", "/v1/feedback", ("read",)),
-    ("*", "/v1/feedback", ("feedback",)),
-    ("POST", "/v1/handoffs/*/reply", ("handoffs",)),
-    ("POST", "/v1/handoffs", ("answer", "handoffs")),
-    ("GET", "/v1/handoffs", ("handoffs",)),
-    ("*", "/v1/sources", ("knowledge",)),
-    ("*", "/v1/syncs", ("knowledge",)),
-    ("*", "/v1/documents", ("knowledge",)),
-    ("*", "/v1/knowledge", ("knowledge",)),
-)
+RULES: Final = tuple(Rule(*row) for row in (
+    ("*", "/v1/hooks/", (), "signature", NOT_SHOWN),
+    ("*", "/v1/chat", ("answer",), ASKED_FOR, OWN),
+    ("GET", "/v1/models", ("answer",), "none", NOT_SHOWN),
+    ("GET", "/v1/caller", SCOPES, "none", "the key itself"),
+    ("GET", "/v1/answers/*/events", ("answer", "read"), HIDDEN, OWN),
+    ("POST", "/v1/answers/*/stop", ("answer",), HIDDEN, OWN),
+    ("GET", "/v1/answers", ("read",), HIDDEN, OWN),
+    ("GET", "/v1/questions", ("read",), HIDDEN, OWN),
+    ("GET", "/v1/approved-answers", ("read", "knowledge"), HIDDEN, SERVERS),
+    ("*", "/v1/approved-answers", ("knowledge",), HIDDEN, SERVERS),
+    ("GET", "/v1/conversations/", ("read",), HIDDEN, OWN),
+    ("*", "/v1/search", ("search",), ASKED_FOR, NOT_SHOWN),
+    ("GET", "/v1/feedback", ("read",), HIDDEN, OWN),
+    ("*", "/v1/feedback", ("feedback",), HIDDEN, OWN),
+    ("POST", "/v1/handoffs/*/reply", ("handoffs",), HIDDEN, WHOLE),
+    ("POST", "/v1/handoffs", ("answer", "handoffs"), HIDDEN, OWN),
+    ("GET", "/v1/handoffs", ("handoffs",), HIDDEN, WHOLE),
+    ("*", "/v1/sources", ("knowledge",), "all", SERVERS),
+    ("*", "/v1/syncs", ("knowledge",), "all", SERVERS),
+    ("GET", "/v1/documents", ("read", "knowledge"), HIDDEN, SERVERS),
+    ("*", "/v1/documents", ("knowledge",), "all", SERVERS),
+    ("*", "/v1/knowledge", ("knowledge",), "all", SERVERS),
+    ("*", "/v1/sites", ("admin",), "all", SERVERS),
+))  # fmt: skip
+ADMIN_RULE: Final = Rule("*", "/v1", ("admin",), "all", WHOLE)
+_TOLD_HERE: Final = {"/metrics": ("metrics",), "/openapi.json": SCOPES}
+"""Open to this machine; elsewhere a key with one of these scopes reads it."""
+
+_WITHOUT_LEDGER: Final = frozenset({*_TOLD_HERE, "/v1/models", "/v1/caller"})
+_READING: Final = frozenset({"/v1/search"})
+"""Asked with a body, and written down nowhere."""
 
 
 def needs(method: str, path: str) -> tuple[str, ...] | None:
-    """The scopes of which a caller needs one; None where anybody may."""
+    """The scopes of which a caller needs one; none where something else than a key opens it, None
+    where anybody may."""
+    if path in _TOLD_HERE:
+        return _TOLD_HERE[path]
     if not path.startswith("/v1"):
         return None
-    for verb, prefix, scopes in _NEEDS:
-        start, _, end = prefix.partition("*")
-        if verb in ("*", method) and path.startswith(start) and path.endswith(end):
-            return scopes or None
-    return ("admin",)
+    return rule_of(method, path).scopes
+
+
+def rule_of(method: str, path: str) -> Rule:
+    """The rule of a path under `/v1`."""
+    for rule in RULES:
+        start, _, end = rule.path.partition("*")
+        if rule.verb in ("*", method) and path.startswith(start) and path.endswith(end):
+            return rule
+    return ADMIN_RULE
 
 
 class Admission:
@@ -73,8 +122,10 @@ class Admission:
         self._limiter = limiter
         self._settings = settings
         self._key_needed = key_needed
+        self._attempts = Attempts()
         self._inside = {True: 0, False: 0}
         self._room = {True: settings.max_in_flight, False: OTHERS}
+        self._of: Counter[tuple[bool, str]] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = needs(scope["method"], scope["path"]) if scope["type"] == "http" else None
@@ -83,31 +134,95 @@ class Admission:
             return
         asking = scope["path"] in ASKING
         if self._inside[asking] >= self._room[asking]:
-            busy = Overloaded("Too many requests are under way. Try again soon.", RETRY_AFTER_S)
-            await _refuse(busy, scope, receive, send)
+            await _refuse(_busy(), scope, receive, send)
             return
         self._inside[asking] += 1
         try:
             try:
-                scope[CALLER] = await self._admit(scope, wanted)
+                most = await self._admit(scope, wanted, asking)
             except TwofoldError as error:
                 await _refuse(error, scope, receive, send)
                 return
-            await self._app(scope, receive, send)
+            with self._counted((asking, scope[WHO])) as others:
+                if others >= most:
+                    await _refuse(_busy(), scope, receive, send)
+                    return
+                await self._app(scope, receive, send)
         finally:
             self._inside[asking] -= 1
 
-    async def _admit(self, scope: Scope, wanted: Iterable[str]) -> Caller:
-        plain = _key_of(Headers(scope=scope))
-        if plain is None and (self._key_needed or not _local(scope)):
-            raise Unauthorized("A key is needed here. Send it as Authorization: Bearer tf_….")
-        caller = self._keys.known(plain)
-        if caller is None:
-            caller = await asyncio.to_thread(self._keys.look_up, plain)
+    async def _admit(self, scope: Scope, wanted: Iterable[str], asking: bool) -> float:
+        """Names who calls in the scope; how many of its requests there may be at once."""
+        scope[WHO] = network(scope, self._settings.proxies)
+        if not wanted:
+            self._check_ledger(scope)
+            return UNNAMED
+        caller = await self._caller(scope)
         if not caller.may(wanted):
             raise Forbidden(f"This key lacks the scope {' or '.join(wanted)}.")
         await check_rate(self._limiter, caller, self._settings)
+        self._check_ledger(scope)
+        scope[CALLER] = caller
+        if not caller.key:
+            return self._room[asking]
+        scope[WHO] = caller.key
+        return max(1, SHARE * self._room[asking])
+
+    def _check_ledger(self, scope: Scope) -> None:
+        """Raises Unavailable at once where the request would only wait for a ledger that is known
+        not to answer: what is asked must be recorded before it is told."""
+        path = scope["path"]
+        if path in _WITHOUT_LEDGER:
+            return
+        reading = path in _READING or scope["method"] in ("GET", "HEAD")
+        self._keys.ledger.watch.check(writing=not reading)
+
+    @contextmanager
+    def _counted(self, who: tuple[bool, str]) -> Iterator[int]:
+        """How many others of the same caller are inside."""
+        others = self._of[who]
+        self._of[who] += 1
+        try:
+            yield others
+        finally:
+            self._of[who] -= 1
+            if not self._of[who]:
+                del self._of[who]
+
+    async def _caller(self, scope: Scope) -> Caller:
+        inside: Caller | None = scope.get(CALLER)
+        if inside is not None:
+            return inside  # an application of this process: no network puts anything into a scope
+        headers = Headers(scope=scope)
+        plain = _key_of(headers)
+        if plain is not None and is_ours(plain):
+            return await self._known(plain, scope[WHO])
+        # OpenAI's clients always send some key; where none is needed, theirs is as good as none.
+        refused = KEY_NEEDED if plain is None else NOT_OURS
+        if self._key_needed or not is_local(scope):
+            raise Unauthorized(refused)
+        if scope["path"] in _TOLD_HERE:
+            return Caller(self._settings.workspace)
+        try:
+            caller = await self._keys.find(None)
+        except Unauthorized:
+            raise Unauthorized(refused) from None
+        check_same_site(headers)
         return caller
+
+    async def _known(self, plain: str, address: str) -> Caller:
+        wait = self._attempts.wait_s(address)
+        if wait > 0 and not self._keys.seen_lately(plain):
+            raise Overloaded("Too many unknown keys came from this address. Slow down.", wait)
+        try:
+            return await self._keys.find(plain)
+        except Unauthorized:
+            self._attempts.failed(address)
+            raise
+
+
+def _busy() -> Overloaded:
+    return Overloaded("Too many requests are under way. Try again soon.", RETRY_AFTER_S)
 
 
 def _key_of(headers: Headers) -> str | None:
@@ -118,12 +233,6 @@ def _key_of(headers: Headers) -> str | None:
     if kind.lower() != "bearer":
         raise Unauthorized("Send the key as Authorization: Bearer tf_….")
     return plain.strip()
-
-
-def _local(scope: Scope) -> bool:
-    host = scope.get("client") and scope["client"][0]
-    # A socket of this machine's file system has no address.
-    return not host or host == "::1" or host.startswith(("127.", "::ffff:127."))
 
 
 async def _refuse(error: TwofoldError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,5 +1,6 @@
 """GET /v1/answers?document=…: answers that a change affects, and what would be said today."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -7,9 +8,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from services.answer import affected
+from services.answer.access.keys import Caller
+from services.answer.access.objects import visible
 from services.answer.endpoints.deps import CallerDep, PartsDep
-from services.answer.endpoints.problems import declare
+from services.answer.pipeline import Parts
 from services.answer.schemas import ChatAnswer
+from services.http.problems import declare
 from twofold.errors import NotFound
 from twofold.ledger.models import Answer
 
@@ -61,9 +65,14 @@ async def read_affected(
     if caller.workspace != parts.stack.settings.workspace and replay:
         raise NotFound(f"The knowledge of workspace {caller.workspace!r} is not kept here.")
     found = affected.find(parts.stack.ledger, caller.workspace, document, before_version, limit)
-    seen = [answer for answer in found.answers if caller.sees(answer.audience)]
+    seen = await asyncio.to_thread(_visible, parts, caller, found.answers)
     changed = await affected.replay(parts, seen[:MOST_REPLAYED]) if replay else None
     return out(found, seen[:MOST_REPLAYED] if replay else seen, changed)
+
+
+def _visible(parts: Parts, caller: Caller, answers: Sequence[Answer]) -> list[Answer]:
+    with parts.stack.ledger.session() as session:
+        return visible(session, caller, answers)
 
 
 def out(

@@ -1,17 +1,16 @@
 """GET /v1/answers/{id}: all that took part in an answer, its passages, and its events."""
 
 from fastapi import APIRouter
-from sqlalchemy.orm import selectinload
 from starlette.responses import Response
 
+from services.answer.access.keys import Caller
+from services.answer.access.objects import find_answer
 from services.answer.endpoints.chat import STREAM, LastEventId, resumed
 from services.answer.endpoints.deps import CallerDep, PartsDep, RunsDep
-from services.answer.endpoints.problems import declare
-from services.answer.keys import Caller
 from services.answer.pipeline import Parts
 from services.answer.schemas import AnswerRecord, PackedOut, PassageOut
-from twofold.errors import NotFound
-from twofold.index import Scope
+from services.http.problems import declare
+from twofold.index.contract import Scope
 from twofold.ledger.models import Answer
 
 router = APIRouter(tags=["answers"])
@@ -69,9 +68,18 @@ async def resume(
     return await resumed(await runs.follow(answer_id, caller), last_event_id)
 
 
+@router.post(
+    "/v1/answers/{answer_id}/stop",
+    status_code=204,
+    summary="End an answer where it is",
+    responses=declare(404),
+)
+async def stop(answer_id: str, runs: RunsDep, caller: CallerDep) -> None:
+    """Of one that is made for an Idempotency-Key: its model's call ends, and what was said is what
+    is recorded. Any other ends when its reader leaves."""
+    await runs.stop(answer_id, caller)
+
+
 def _find(answer_id: str, parts: Parts, caller: Caller) -> Answer:
     with parts.stack.ledger.session() as session:
-        row = session.get(Answer, answer_id, options=[selectinload(Answer.citations)])
-    if row is None or row.workspace != caller.workspace or not caller.sees(row.audience):
-        raise NotFound(f"There is no answer {answer_id!r}.")
-    return row
+        return find_answer(session, caller, answer_id)

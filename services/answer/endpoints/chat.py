@@ -9,15 +9,16 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from services.answer import pipeline
+from services.answer.access.keys import Caller
 from services.answer.endpoints.admission import CALLER
 from services.answer.endpoints.direct import DirectRoute
-from services.answer.endpoints.problems import declare
-from services.answer.endpoints.runs import Run, Runs
-from services.answer.endpoints.stream import EventStream, frames, while_connected
+from services.answer.endpoints.runs import ResumableAnswer, ResumableAnswers
+from services.answer.endpoints.stream import frames
 from services.answer.events import Event
-from services.answer.keys import Caller
 from services.answer.pipeline import Parts
 from services.answer.schemas import ChatAnswer, ChatRequest
+from services.http.problems import declare
+from services.http.streams import EventStream, while_connected
 from twofold import metrics
 from twofold.errors import TwofoldError
 
@@ -58,9 +59,9 @@ async def chat(
     last_event_id: LastEventId = None,
 ) -> Response:
     parts: Parts = request.app.state.parts
-    runs: Runs = request.app.state.runs
+    runs: ResumableAnswers = request.app.state.runs
     caller: Caller = request.scope[CALLER]
-    ask = body.ask(caller.workspace)
+    ask = body.ask(caller)
     caller.check_audiences(ask.audiences)
     with counting_refusals():
         if idempotency_key is not None:
@@ -85,13 +86,13 @@ def counting_refusals() -> Iterator[None]:
         raise
 
 
-async def resumed(run: Run, last_event_id: str | None) -> Response:
+async def resumed(run: ResumableAnswer, last_event_id: str | None) -> Response:
     """The rest of a stream: what stands behind `last_event_id`, and what is still to come."""
     await run.begun()
     return EventStream(run.read(_number(run, last_event_id)))
 
 
-def _number(run: Run, last_event_id: str | None) -> int:
+def _number(run: ResumableAnswer, last_event_id: str | None) -> int:
     answer_id, _, number = (last_event_id or "").rpartition(":")
     # Another answer's event, or none of ours: the reader gets everything.
     known = answer_id == run.answer_id and number.isascii() and number.isdigit()

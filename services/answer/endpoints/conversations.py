@@ -1,16 +1,18 @@
 """GET and DELETE /v1/conversations/{id}."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from services.answer import privacy
+from services.answer.access import privacy
+from services.answer.access.objects import find_conversation
 from services.answer.endpoints.deps import CallerDep, PartsDep, RunsDep
-from services.answer.endpoints.problems import declare
-from services.answer.keys import Caller
-from services.answer.schemas import ChatAnswer, ConversationOut, TurnOut
-from twofold.errors import NotFound
-from twofold.ledger.models import Answer, Conversation, Feedback
+from services.answer.schemas import MAX_CUSTOMER, ChatAnswer, ConversationOut, TurnOut
+from services.http.problems import declare
+from twofold.ledger.models import Answer, Feedback
+from twofold.ledger.tombstones import conversation_mark
 
 router = APIRouter(tags=["conversations"])
 
@@ -20,9 +22,16 @@ router = APIRouter(tags=["conversations"])
     summary="Read a conversation back, with its citations",
     responses=declare(404),
 )
-def read_conversation(conversation_id: str, parts: PartsDep, caller: CallerDep) -> ConversationOut:
+def read_conversation(
+    conversation_id: str,
+    parts: PartsDep,
+    caller: CallerDep,
+    customer: Annotated[
+        str | None, Query(max_length=MAX_CUSTOMER, description="Whose it is, where it has one.")
+    ] = None,
+) -> ConversationOut:
     with parts.stack.ledger.session() as session:
-        _find(session, caller, conversation_id)
+        find_conversation(session, caller, conversation_id, customer)
         rows = session.scalars(
             select(Answer)
             .where(Answer.conversation_id == conversation_id)
@@ -52,14 +61,12 @@ def read_conversation(conversation_id: str, parts: PartsDep, caller: CallerDep) 
 def delete_conversation(
     conversation_id: str, parts: PartsDep, runs: RunsDep, caller: CallerDep
 ) -> None:
-    privacy.delete_conversation(parts.stack.ledger, caller.workspace, conversation_id)
+    """What is on its way in it ends."""
+    try:
+        privacy.delete_conversation(parts.stack.ledger, caller.workspace, conversation_id)
+    finally:
+        parts.flights.end([conversation_mark(caller.workspace, conversation_id)])
     runs.forget(conversation_id)
-
-
-def _find(session: Session, caller: Caller, id: str) -> None:
-    found = session.get(Conversation, id)
-    if found is None or found.workspace != caller.workspace:
-        raise NotFound(f"There is no conversation {id!r}.")
 
 
 def _ratings(session: Session, conversation_id: str) -> dict[str, str]:

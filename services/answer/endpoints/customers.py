@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from services.answer import privacy
+from services.answer.access import privacy
 from services.answer.endpoints.deps import CallerDep, PartsDep, RunsDep
-from services.answer.endpoints.problems import declare
 from services.answer.schemas import MAX_CUSTOMER, CustomerExport
+from services.http.problems import declare
+from twofold.ledger.tombstones import customer_mark
 
 router = APIRouter(tags=["privacy"])
 Customer = Annotated[
@@ -16,7 +17,7 @@ Customer = Annotated[
 
 
 @router.get(
-    "/v1/customers/{customer}/export",
+    "/v1/customers/{customer:path}/export",
     summary="Everything that is kept of a customer",
     responses=declare(404),
 )
@@ -33,11 +34,15 @@ def export(
 
 
 @router.delete(
-    "/v1/customers/{customer}",
+    "/v1/customers/{customer:path}",
     status_code=204,
     summary="Delete everything that is kept of a customer",
     responses=declare(404),
 )
 def forget(customer: Customer, parts: PartsDep, runs: RunsDep, caller: CallerDep) -> None:
-    for id in privacy.delete_customer(parts.stack.ledger, caller.workspace, customer):
-        runs.forget(id)
+    """What is on its way for them ends."""
+    try:
+        for id in privacy.delete_customer(parts.stack.ledger, caller.workspace, customer):
+            runs.forget(id)
+    finally:
+        parts.flights.end([customer_mark(caller.workspace, customer)])

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
+from services.answer.access.keys import Caller
 from services.answer.endpoints.admission import CALLER
-from services.answer.endpoints.runs import Runs
-from services.answer.keys import Caller
+from services.answer.endpoints.runs import ResumableAnswers
 from services.answer.pipeline import Parts
 from twofold.errors import NotFound
 
@@ -16,8 +16,8 @@ async def _parts(request: Request) -> Parts:
     return parts
 
 
-async def _runs(request: Request) -> Runs:
-    runs: Runs = request.app.state.runs
+async def _runs(request: Request) -> ResumableAnswers:
+    runs: ResumableAnswers = request.app.state.runs
     return runs
 
 
@@ -35,11 +35,11 @@ async def own_workspace(request: Request) -> None:
     caller: Caller | None = request.scope.get(CALLER)
     own = (await _parts(request)).stack.settings.workspace
     if caller is not None and caller.workspace != own:
-        raise NotFound(f"The knowledge of workspace {caller.workspace!r} is not kept here.")
+        raise NotFound(f"Workspace {caller.workspace!r} is not kept here.")
 
 
 PartsDep = Annotated[Parts, Depends(_parts)]
-RunsDep = Annotated[Runs, Depends(_runs)]
+RunsDep = Annotated[ResumableAnswers, Depends(_runs)]
 CallerDep = Annotated[Caller, Depends(_caller)]
 After = Annotated[
     int, Query(ge=0, le=2**53, description="Only what was written after the one with this id.")

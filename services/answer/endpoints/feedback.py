@@ -2,15 +2,16 @@
 
 import time
 from itertools import islice
+from typing import Annotated
 
-from fastapi import APIRouter
-from sqlalchemy import func, select
+from fastapi import APIRouter, Query
+from sqlalchemy import func, select, true
 
+from services.answer.access.objects import find_answer, owned
 from services.answer.endpoints.deps import After, CallerDep, Limit, PartsDep
-from services.answer.endpoints.problems import declare
 from services.answer.schemas import FeedbackOut, FeedbackRequest, RatedOut, Rating, RatingsOut
-from twofold.errors import NotFound
-from twofold.ledger.models import Answer, Feedback
+from services.http.problems import declare
+from twofold.ledger.models import Answer, Conversation, Feedback
 
 router = APIRouter(tags=["feedback"])
 
@@ -23,9 +24,7 @@ router = APIRouter(tags=["feedback"])
 )
 def rate(body: FeedbackRequest, parts: PartsDep, caller: CallerDep) -> FeedbackOut:
     with parts.stack.ledger.session() as session:
-        row = session.get(Answer, body.answer_id)
-        if row is None or row.workspace != caller.workspace:
-            raise NotFound(f"There is no answer {body.answer_id!r} to rate.")
+        row = find_answer(session, caller, body.answer_id)
         session.add(
             Feedback(
                 answer_id=row.id, rating=body.rating, comment=body.comment, created_at=time.time()
@@ -42,7 +41,9 @@ def rate(body: FeedbackRequest, parts: PartsDep, caller: CallerDep) -> FeedbackO
 def ratings(
     parts: PartsDep,
     caller: CallerDep,
-    rating: Rating = "up",
+    rating: Annotated[
+        Rating | None, Query(description="Only those; by default both kinds.")
+    ] = None,
     after: After = 0,
     limit: Limit = 200,
 ) -> RatingsOut:
@@ -52,8 +53,9 @@ def ratings(
         rated = session.execute(
             select(Feedback, Answer.audience)
             .join(Answer, Answer.id == Feedback.answer_id)
-            .where(Answer.workspace == caller.workspace, Feedback.id.in_(latest))
-            .where(Feedback.rating == rating, Feedback.id > after)
+            .join(Conversation, Conversation.id == Answer.conversation_id)
+            .where(owned(caller), Feedback.id.in_(latest), Feedback.id > after)
+            .where(true() if rating is None else Feedback.rating == rating)
             .order_by(Feedback.id)
             .execution_options(yield_per=limit)
         )

@@ -5,10 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from services.answer import handoff_replies, handoffs, replays
+from services.answer.access import idempotency
+from services.answer.access.objects import find_handoff
 from services.answer.endpoints.deps import After, CallerDep, Limit, PartsDep
-from services.answer.endpoints.problems import declare
-from services.answer.handoff_schemas import (
+from services.answer.handoffs import outbox
+from services.answer.handoffs import replies as handoff_replies
+from services.answer.handoffs.schemas import (
     HandoffOut,
     HandoffRequest,
     HandoffsOut,
@@ -17,6 +19,8 @@ from services.answer.handoff_schemas import (
     ReplyOut,
     ReplyRequest,
 )
+from services.http.problems import declare
+from twofold.errors import InvalidInput
 
 router = APIRouter(tags=["handoffs"])
 
@@ -29,7 +33,7 @@ def read_handoffs(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> HandoffsOut:
     ledger, house = parts.stack.ledger, parts.house
-    found = handoffs.find(ledger, house, caller.workspace, state, limit)
+    found = outbox.find(ledger, house, caller.workspace, state, limit, caller.sees)
     return HandoffsOut(handoffs=[HandoffOut.of(each) for each in found])
 
 
@@ -51,15 +55,20 @@ def ask_for_a_person(
         str | None, Header(description="Where there is no conversation yet: what is one wish.")
     ] = None,
 ) -> HandoffOut:
+    if not (body.conversation_id or body.message.strip() or idempotency_key):
+        raise InvalidInput(
+            "Nobody could tell what this is about. Send a `message`, or the `conversation_id` that"
+            " a person is to take over."
+        )
     key = idempotency_key
     if key is not None:
-        key = ":".join(replays.slot(caller.workspace, caller.key, key))
+        key = ":".join(idempotency.slot(caller.workspace, caller.key, key))
     ledger, house = parts.stack.ledger, parts.house
-    wish = body.wish(caller.workspace, key, parts.stack.settings.max_question_chars)
-    id, new = handoffs.request(ledger, house, wish)
+    wish = body.wish(caller, key, parts.stack.settings.max_question_chars)
+    id, new = outbox.request(ledger, house, wish)
     if not new:
         response.status_code = 200
-    return HandoffOut.of(handoffs.find(ledger, house, caller.workspace, id=id)[0])
+    return HandoffOut.of(outbox.find_one(ledger, house, id, caller.sees))
 
 
 @router.get(
@@ -68,8 +77,16 @@ def ask_for_a_person(
 def read_replies(
     parts: PartsDep, caller: CallerDep, after: After = 0, limit: Limit = 200
 ) -> RepliesOut:
-    found = handoff_replies.kept(parts.stack.ledger, caller.workspace, after, limit)
+    found = handoff_replies.kept(parts.stack.ledger, caller, after, limit)
     return RepliesOut(replies=[ReplyOut.of(each) for each in found])
+
+
+@router.get("/v1/handoffs/{handoff_id}", summary="One hand-over", responses=declare(404))
+def read_handoff(handoff_id: str, parts: PartsDep, caller: CallerDep) -> HandoffOut:
+    ledger = parts.stack.ledger
+    with ledger.session() as session:
+        find_handoff(session, caller, handoff_id)
+    return HandoffOut.of(outbox.find_one(ledger, parts.house, handoff_id, caller.sees))
 
 
 @router.post(
@@ -81,6 +98,4 @@ def read_replies(
 def keep_reply(handoff_id: str, body: ReplyRequest, parts: PartsDep, caller: CallerDep) -> ReplyOut:
     """Behaviour learns from it (`twofold dataset build --agents`); it is not sent anywhere."""
     ledger, house = parts.stack.ledger, parts.house
-    return ReplyOut.of(
-        handoff_replies.keep(ledger, house, caller.workspace, handoff_id, body.wrote())
-    )
+    return ReplyOut.of(handoff_replies.keep(ledger, house, caller, handoff_id, body.wrote()))

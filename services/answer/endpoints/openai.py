@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
+from uuid import uuid4
 
 import orjson
 from fastapi import APIRouter, Request
@@ -12,13 +13,20 @@ from starlette.responses import Response
 
 from services.answer import pipeline
 from services.answer.endpoints.chat import CLIENT_LEFT, counting_refusals
+from services.answer.endpoints.chores import chore
 from services.answer.endpoints.deps import CallerDep, PartsDep
-from services.answer.endpoints.problems import declare_openai, openai_error, problem_of
-from services.answer.endpoints.stream import EventStream, while_connected
+from services.answer.endpoints.openai_schemas import (
+    MODEL,
+    Completion,
+    CompletionRequest,
+    Model,
+    ModelList,
+)
 from services.answer.events import Delta, Done, Event, Meta
-from services.answer.openai_schemas import MODEL, Completion, CompletionRequest, Model, ModelList
 from services.answer.pipeline import Parts
 from services.answer.schemas import ChatAnswer
+from services.http.problems import declare_openai, openai_error, problem_of
+from services.http.streams import EventStream, while_connected
 from twofold.errors import NotFound
 from twofold.ledger.models import Answer
 
@@ -51,7 +59,9 @@ async def complete(
 ) -> Response:
     if body.model != MODEL:
         raise NotFound(f"There is no model {body.model[:64]!r}. There is {MODEL!r}.")
-    ask = body.ask(caller.workspace)
+    if (done := chore([(m.role, m.text) for m in body.messages])) is not None:
+        return _without_answer(done.text, stream=bool(body.stream))
+    ask = body.ask(caller)
     caller.check_audiences(ask.audiences)
     with counting_refusals():
         if body.stream:
@@ -74,6 +84,22 @@ async def complete(
         ],
         "usage": await usage(parts, answer.answer_id),
         "twofold": answer.model_dump(),
+    }
+    return Response(orjson.dumps(completion), media_type="application/json")
+
+
+def _without_answer(text: str, *, stream: bool) -> Response:
+    """A completion that nobody asked of the house: none of it is on record."""
+    created = int(time.time())
+    if stream:
+        head = _head(str(uuid4()), "chat.completion.chunk", created)
+        parts = (_chunk(head, {"role": "assistant", "content": text}), _chunk(head, {}, "stop"))
+        return Response(b"".join([*parts, b"data: [DONE]\n\n"]), media_type="text/event-stream")
+    message = {"role": "assistant", "content": text, "refusal": None}
+    completion = {
+        **_head(str(uuid4()), "chat.completion", created),
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0),
     }
     return Response(orjson.dumps(completion), media_type="application/json")
 

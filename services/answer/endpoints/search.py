@@ -1,13 +1,12 @@
-"""POST /v1/search: retrieval alone, with the score of each stage."""
+"""POST /v1/search: search alone, with the score of each stage."""
 
 from fastapi import APIRouter
 
 from services.answer import pipeline
 from services.answer.contract import Ask
 from services.answer.endpoints.deps import CallerDep, PartsDep
-from services.answer.endpoints.problems import declare
-from services.answer.retrieve import retrieve
 from services.answer.schemas import CandidateOut, SearchOut, SearchRequest
+from services.http.problems import declare
 
 router = APIRouter(tags=["search"])
 
@@ -17,7 +16,7 @@ router = APIRouter(tags=["search"])
     summary="Find passages without answering",
     responses=declare(502),
 )
-def search(body: SearchRequest, parts: PartsDep, caller: CallerDep) -> SearchOut:
+async def search(body: SearchRequest, parts: PartsDep, caller: CallerDep) -> SearchOut:
     caller.check_audiences(body.audiences)
     ask = Ask(
         message=body.query,
@@ -26,8 +25,8 @@ def search(body: SearchRequest, parts: PartsDep, caller: CallerDep) -> SearchOut
         locale=body.locale,
         as_of=body.moment,
     )
-    question = pipeline.understand(ask, parts)
-    found = retrieve(question, parts.stack)
+    searched = await pipeline.find(ask, parts)
+    question, found = searched.question, searched.found
     return SearchOut(
         query=question.asked,
         standalone=question.standalone,

@@ -1,53 +1,59 @@
 """Reply makers: each turns a question and its packed chunks into a draft."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from services.answer.contract import (
-    Candidate,
-    Decision,
-    Draft,
-    Evidence,
-    Found,
-    Question,
-    Verified,
-)
-from services.answer.pack import Terms
+from services.answer.contract import Candidate, Decision, Draft, Question, Verified
+from services.answer.decide.decider import Witnesses
+from services.answer.search import Searched
 from services.answer.verify import Sources
-from twofold.reply import Action, Citation
+from twofold.reply import Action, Citation, Header
 
 Lane = Literal["live", "canary"]
 """Which of the registry's releases a model is."""
-Outcome = Literal["served", "failed", "broke_off"]
+Outcome = Literal["served", "failed", "broke_off", "replaced"]
+Decide = Callable[[Header | None], Decision]
+"""The decider, asked for one reply: with the header of a model's, or without a model."""
+
+
+class Pinned(NamedTuple):
+    """An approved answer that the question gets word for word; `id` is the approval's."""
+
+    id: str
+    text: str
+    citations: tuple[Citation, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of a question once the sources were read: all that a reply is made from.
+class AnswerContext:
+    """What is known of a question once the sources were read: all that a reply is made from."""
 
-    `rules` is what no source could change; `verdict` what the evidence says where no model judges.
-    """
-
-    question: Question
-    found: Found
-    packed: tuple[Candidate, ...]
-    terms: Terms
+    searched: Searched
     sources: Sources
-    evidence: Evidence
-    rules: Decision | None
-    verdict: Decision
+    heard: Witnesses
+    pinned: Pinned | None = None
+
+    @property
+    def question(self) -> Question:
+        return self.searched.question
+
+    @property
+    def packed(self) -> tuple[Candidate, ...]:
+        return self.searched.packed
 
 
 class Tried(NamedTuple):
-    """What a release of the registry did with a question; `failed`: another one was asked."""
+    """What a model did with a question; `failed`: another one was asked; `replaced`: verification
+    held nothing of it. A lane is the registry's: None is a model that settings name."""
 
-    lane: Lane
+    lane: Lane | None
     outcome: Outcome
     first_token_s: float | None
 
 
 @dataclass(slots=True)
-class Told:
+class ReplyResult:
     """How a reply ended. `said` of `text` has reached the customer already, as an `acted` reply."""
 
     decision: Decision
@@ -58,6 +64,11 @@ class Told:
     acted: Action | None = None
     said: str = ""
     tried: tuple[Tried, ...] = ()
+
+    @property
+    def release(self) -> str:
+        """Name of the model or adapter that wrote it; empty where none did."""
+        return self.draft.release if self.draft else ""
 
     @property
     def citations(self) -> tuple[Citation, ...]:

@@ -1,32 +1,46 @@
-"""The degradation ladder: tuned adapter, base model, composer, a person. No question falls off."""
+"""The degradation ladder: an approved answer, tuned adapter, base model, composer, a person. No
+question falls off."""
 
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import structlog
 
+from services.answer.access.bulkhead import Bulkhead
+from services.answer.access.flights import Flight
 from services.answer.contract import Decision, Verified
-from services.answer.crowd import Crowd
-from services.answer.decide import Decider
+from services.answer.decide.decider import Decider
+from services.answer.decide.wording import wording
 from services.answer.events import Acted, Delta
-from services.answer.generate import Lane, Seen, Told, Tried
-from services.answer.generate.compose import SERVED_BY, Wanted, compose
-from services.answer.generate.header import gap
+from services.answer.generate import (
+    AnswerContext,
+    Decide,
+    Lane,
+    Outcome,
+    Pinned,
+    ReplyResult,
+    Tried,
+)
+from services.answer.generate.composer import SERVED_BY, compose, fold_marks
 from services.answer.generate.model import ModelMaker, Step
 from services.answer.generate.releases import Releases
 from services.answer.generate.sentences import Sentences
-from services.answer.generate.telling import Telling
+from services.answer.generate.stream import ReplyStream, Unheld
 from services.answer.verify import verify
+from twofold import metrics
 from twofold.clients.chat import ChatModel, ModelServer
 from twofold.errors import SetupError, TwofoldError
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 from twofold.stack import Stack
 
+APPROVED = "approved"
+"""`served_by` of what people pinned to the question."""
 ESCALATION = "escalation"
 """`served_by` of a reply that nobody could make."""
 FIRST_TOKEN_SHARE = 0.5
@@ -45,25 +59,37 @@ class Ladder:
     house: HousePolicy
     decider: Decider
     models: tuple[ModelMaker, ...] = ()
-    calls: Crowd = field(default_factory=lambda: Crowd(32, 16, "The models have all they can do."))
+    calls: Bulkhead = field(
+        default_factory=lambda: Bulkhead(32, 16, "The models have all they can do.")
+    )
     clock: Callable[[], float] = time.time
     releases: Releases | None = None
     """What the registry has in service stands above `models`."""
     sentences: Sentences = field(default_factory=Sentences)
 
     async def tell(
-        self, seen: Seen, until: float, conversation: str
-    ) -> AsyncGenerator[Acted | Delta | Told, None]:
+        self,
+        seen: AnswerContext,
+        decide: Decide,
+        until: float,
+        conversation: str,
+        flight: Flight | None = None,
+    ) -> AsyncGenerator[Acted | Delta | ReplyResult, None]:
         """What may be said while the reply is made, and at the end how it ended, by `until`.
 
-        Never raises for a step that fails: the next one is asked, and `Told` names each in
-        `decision.signals["ladder"]`.
+        `decide` is called once for the reply that is told: at a model's header, or before the
+        composer. Never raises for a step that fails: the next one is asked, and each that failed is
+        named in `decision.signals["ladder"]`. A reply whose reader stops its `flight` ends with the
+        sentence that it has come to.
         """
+        if seen.pinned is not None:
+            yield _pinned(seen.pinned, seen.heard.signals)
+            return
         down: list[str] = []
         tried: list[Tried] = []
-        if seen.rules is None and seen.packed:
+        if seen.heard.settled is None and seen.packed:
             for maker in await self._makers(conversation):
-                telling = Telling(maker, seen, self.house, self.decider)
+                telling = ReplyStream(maker, seen, self.house, self.decider, decide)
                 try:
                     async with (
                         self.calls.place(self._first_by(until)),
@@ -71,12 +97,21 @@ class Ladder:
                     ):
                         async for each in said:
                             yield each
+                            if flight is not None and flight.ending is not None:
+                                break
                     told = telling.finished(self.clock())
+                except asyncio.CancelledError:
+                    if flight is None or not telling.told or not flight.took_it():
+                        raise
+                    told = telling.finished(self.clock())
+                    tried.append(telling.tried("served"))
+                    yield _noting(told, down, tried)
+                    return
                 except Exception as error:
                     down.append(f"{maker.lane or maker.step}: {_kind(error)}")
-                    tried += telling.tried("broke_off" if telling.told else "failed")
+                    tried.append(telling.tried(_outcome(error, told=telling.told)))
                 else:
-                    tried += telling.tried("served")
+                    tried.append(telling.tried("served"))
                     yield _noting(told, down, tried)
                     return
                 if telling.told:
@@ -85,7 +120,7 @@ class Ladder:
                     return
                 if telling.begun:
                     break  # no model is asked again after its first token
-        told = await asyncio.to_thread(self._without_model, seen, down)
+        told = await asyncio.to_thread(self._without_model, seen, decide, until, down)
         yield _noting(told, down, tried)
 
     async def _makers(self, conversation: str) -> tuple[ModelMaker, ...]:
@@ -99,31 +134,34 @@ class Ladder:
         }.values():
             await server.aclose()
 
-    def _without_model(self, seen: Seen, down: list[str]) -> Told:
+    def _without_model(
+        self, seen: AnswerContext, decide: Decide, until: float, down: list[str]
+    ) -> ReplyResult:
         try:
-            return self._composed(seen)
+            return self._composed(seen, decide(None), until)
         except Exception as error:
             down.append(f"{SERVED_BY}: {_kind(error)}")
-            decision = gap(seen, "no reply could be made", self.house, self.decider)
-            return Told(decision, self._wording(decision, seen), ESCALATION)
+            decision = self.decider.nothing_to_show(seen.heard, "no reply could be made")
+            return ReplyResult(decision, self._wording(decision, seen), ESCALATION)
 
-    def _composed(self, seen: Seen) -> Told:
-        decision, draft, verified = seen.verdict, None, Verified("", (), ())
+    def _composed(self, seen: AnswerContext, decision: Decision, until: float) -> ReplyResult:
+        draft, verified = None, Verified("", (), ())
         if decision.action == "ANSWER" and seen.packed:
-            terms = seen.terms
-            wanted = Wanted(seen.question, seen.found.vector, terms, self.sentences)
-            draft = compose(seen.packed, wanted, self.house.style.max_words)
-            verified = verify(draft, seen.packed, terms, self.house)
+            draft = compose(seen.searched, self.sentences, self.house.style.max_words, until)
+            if draft.repairs:
+                repairs = {"composer": list(draft.repairs)}
+                decision = replace(decision, signals={**decision.signals, **repairs})
+            verified = verify(draft, seen.packed, seen.searched.terms, self.house)
         if verified.citations:
-            return Told(decision, verified.text, SERVED_BY, draft, verified)
+            return ReplyResult(decision, fold_marks(verified.text), SERVED_BY, draft, verified)
         if decision.action == "ANSWER":
             why = "nothing that could be cited was left"
-            decision = gap(seen, why, self.house, self.decider)
-        step = ESCALATION if "failed" in decision.signals else SERVED_BY
-        return Told(decision, self._wording(decision, seen), step, draft, verified)
+            decision = self.decider.nothing_to_show(seen.heard, why)
+        step = SERVED_BY if decision.searched else ESCALATION
+        return ReplyResult(decision, self._wording(decision, seen), step, draft, verified)
 
-    def _wording(self, decision: Decision, seen: Seen) -> str:
-        return self.decider.wording(decision, seen.question, self.clock())
+    def _wording(self, decision: Decision, seen: AnswerContext) -> str:
+        return wording(self.house, decision, seen.question, self.clock())
 
     def _times(self, until: float) -> dict[str, float]:
         left = until - time.monotonic()
@@ -139,7 +177,7 @@ def open_ladder(stack: Stack, house: HousePolicy, decider: Decider) -> Ladder:
     """The steps that `settings` and the registry name. Raises SetupError where a server has no
     model to ask for."""
     settings, sentences = stack.settings, Sentences(stack.embedder)
-    calls = Crowd(settings.model_calls, settings.model_queue, "The models have all they can do.")
+    calls = Bulkhead(settings.model_calls, settings.model_queue, "The models have all they can do.")
     if not settings.model_url:
         return Ladder(house, decider, calls=calls, sentences=sentences)
     if not (settings.model_name or settings.model_adapter):
@@ -150,6 +188,7 @@ def open_ladder(stack: Stack, house: HousePolicy, decider: Decider) -> Ladder:
     secret = settings.server_secret.get_secret_value().encode() or secrets.token_bytes(32)
 
     def make(step: Step, name: str, lane: Lane | None = None) -> ModelMaker:
+        metrics.BEHAVIOUR_SERVED.labels(step, name)  # there before its first reply
         return ModelMaker(
             step, ChatModel(server, name, settings.model_first_token_s), house, secret, lane
         )
@@ -162,12 +201,27 @@ def open_ladder(stack: Stack, house: HousePolicy, decider: Decider) -> Ladder:
     return Ladder(house, decider, base, calls, releases=releases, sentences=sentences)
 
 
-def _noting(told: Told, down: list[str], tried: list[Tried]) -> Told:
+def _pinned(pinned: Pinned, signals: Mapping[str, Any]) -> ReplyResult:
+    """The approved answer, word for word: people verified it."""
+    why = "people approved this answer to a question that means the same"
+    decision = Decision("ANSWER", None, why, {**signals, "approved": pinned.id})
+    verified = Verified(pinned.text, pinned.citations, ())
+    return ReplyResult(decision, pinned.text, APPROVED, verified=verified)
+
+
+def _noting(told: ReplyResult, down: list[str], tried: list[Tried]) -> ReplyResult:
     told.tried = tuple(tried)
     if down:
-        signals = told.decision.signals | {"ladder": list(down)}
+        signals = {**told.decision.signals, "ladder": list(down)}
         told.decision = replace(told.decision, signals=signals)
     return told
+
+
+def _outcome(error: Exception, *, told: bool) -> Outcome:
+    if isinstance(error, Unheld):
+        metrics.BEHAVIOUR_REPLACED.inc()
+        return "replaced"
+    return "broke_off" if told else "failed"
 
 
 def _kind(error: Exception) -> str:

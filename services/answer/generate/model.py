@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
-from services.answer.generate import Lane, Seen
+from services.answer.generate import AnswerContext, Lane
 from twofold.clients.chat import ChatModel, Usage, Worth
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 from twofold.prompt import Message, Profile, render_prompt
 from twofold.reply import grammar
 
@@ -32,7 +32,7 @@ class ModelMaker:
     def profile(self) -> Profile:
         return "tuned" if self.step == "tuned" else "full"
 
-    def messages(self, seen: Seen) -> list[Message]:
+    def messages(self, seen: AnswerContext) -> list[Message]:
         """The prompt."""
         question = seen.question
         return render_prompt(
@@ -44,7 +44,7 @@ class ModelMaker:
         )
 
     def stream(
-        self, seen: Seen, usage: Usage, worth: Worth, *, deadline: float, first_by: float
+        self, seen: AnswerContext, usage: Usage, worth: Worth, *, deadline: float, first_by: float
     ) -> AsyncGenerator[str, None]:
         """The reply on the wire, header line first; handed on once a piece is `worth` it."""
         return self.model.stream(

@@ -17,9 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.answer.generate import Lane
 from services.answer.generate.model import ModelMaker
-from twofold.house import HousePolicy
 from twofold.ledger import Ledger
 from twofold.ledger.releases import Release, misfit, served
+from twofold.policy import HousePolicy
 
 REFRESH_S: Final = 2.0
 WAIT_S: Final = 0.5

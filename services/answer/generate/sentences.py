@@ -1,78 +1,85 @@
-"""How like a question the sentences of the sources are."""
+"""Vectors of the sources' sentences and words, kept: questions find the same pages again."""
 
+import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
-from itertools import accumulate
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
 from twofold.clients.embedder import Embedder
+from twofold.clients.kept import KeptVectors
 from twofold.errors import TwofoldError
 
-KEPT = 4096
-"""Chunks whose sentences' vectors are kept: some 5 KB each."""
-LATE_S = 0.25
-"""Who composes is the last step before a person, and must be quick: after so long words decide."""
+KEPT = 60_000
+"""Texts whose vectors are kept: a KB each."""
 AT_ONCE = 8
-"""Questions whose sentences are being embedded; for the next one words decide at once."""
+"""Questions whose sentences are embedded at a time; the next one waits."""
 
 _log = structlog.get_logger("twofold.sentences")
 
-Chunk = tuple[str, ...]
-"""Its sentences, each with the headings that it stands under."""
-Vectors = npt.NDArray[np.float16]
+Vectors = dict[str, npt.NDArray[np.float32]]
 
 
 class Sentences:
-    """Cosines of sentences with a question. Safe to call from many threads.
-
-    Questions find the same chunks again, so vectors are kept. Without an embedder, or where it is
-    late, busy or down, every cosine is 0.
-    """
+    """Vectors of texts. Safe to call from many threads."""
 
     def __init__(self, embedder: Embedder | None = None) -> None:
         self._embedder = embedder
         self._pool = ThreadPoolExecutor(AT_ONCE, "sentences")
         self._room = BoundedSemaphore(AT_ONCE)
-        self._kept: dict[Chunk, Vectors] = {}
-        self._lock = Lock()
+        self._kept = KeptVectors(KEPT)
 
-    def cosines(
-        self, chunks: Sequence[Chunk], vector: npt.NDArray[np.float32]
-    ) -> list[npt.NDArray[np.float32]]:
-        """For each chunk's sentences their cosines with `vector` (d,)."""
-        wanted = [chunk for chunk in dict.fromkeys(chunks) if chunk]
-        known = {chunk: kept for chunk in wanted if (kept := self._kept.get(chunk)) is not None}
-        if self._embedder is not None and len(known) < len(wanted):
-            known |= self._learnt(self._embedder, [each for each in wanted if each not in known])
+    def vectors(self, texts: Sequence[str], until: float) -> Vectors | None:
+        """A vector (d,) for each text; None where they cannot be had by `until` (time.monotonic):
+        without an embedder, or where it fails or is not done by then."""
+        wanted = dict.fromkeys(texts)
+        known = self._kept.known(wanted)
+        missing = [text for text in wanted if text not in known]
+        if missing:
+            known |= self._learnt(missing, until)
         if len(known) < len(wanted):
-            # Some cosines beside none would rank the sentences by who is remembered.
-            return [np.zeros(len(chunk), np.float32) for chunk in chunks]
-        nothing = np.zeros((0, len(vector)), np.float16)
-        return [known.get(chunk, nothing).astype(np.float32) @ vector for chunk in chunks]
+            # Some vectors beside none would rank the sentences by who is remembered.
+            return None
+        return {text: vector.astype(np.float32) for text, vector in known.items()}
 
-    def _learnt(self, embedder: Embedder, chunks: Sequence[Chunk]) -> dict[Chunk, Vectors]:
-        if not self._room.acquire(blocking=False):
+    def read(self, texts: Sequence[str]) -> None:
+        """Have these at hand, learnt on the caller's own thread. Raises what the embedder does."""
+        known = self._kept.known(wanted := dict.fromkeys(texts))
+        missing = [text for text in wanted if text not in known]
+        if missing and self._embedder is not None:
+            self._learn(self._embedder, missing)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _learnt(self, texts: Sequence[str], until: float) -> dict[str, npt.NDArray[np.float16]]:
+        if self._embedder is None:
             return {}
-        learning = self._pool.submit(self._learn, embedder, chunks)
+        if not self._room.acquire(timeout=_left(until)):
+            _log.warning("composed by words alone", why="the embedder is busy")
+            return {}
+        learning = self._pool.submit(self._learn, self._embedder, texts)
         learning.add_done_callback(lambda _: self._room.release())
         try:
-            return learning.result(LATE_S)
+            return learning.result(_left(until))
         except (TooLate, TwofoldError) as error:
             _log.warning("composed by words alone", why=type(error).__name__)
             return {}
 
-    def _learn(self, embedder: Embedder, chunks: Sequence[Chunk]) -> dict[Chunk, Vectors]:
+    def _learn(
+        self, embedder: Embedder, texts: Sequence[str]
+    ) -> dict[str, npt.NDArray[np.float16]]:
         """Kept also where nobody waits any more: the next question finds them."""
-        vectors = embedder.embed([text for chunk in chunks for text in chunk]).astype(np.float16)
-        ends = list(accumulate(map(len, chunks)))
-        found = dict(zip(chunks, np.split(vectors, ends[:-1]), strict=True))
-        with self._lock:
-            self._kept |= found
-            while len(self._kept) > KEPT:
-                del self._kept[next(iter(self._kept))]
+        found = dict(zip(texts, embedder.embed(texts).astype(np.float16), strict=True))
+        self._kept.keep(found)
         return found
+
+
+def _left(until: float) -> float:
+    """Seconds; bounded, because locks take no more."""
+    return min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)

@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
 
+from services.answer.access.bulkhead import Bulkhead
+from services.answer.approved.same import reader
+from services.answer.approved.serve import ApprovedAnswers
 from services.answer.contract import Ask
-from services.answer.crowd import Crowd
-from services.answer.decide import Decider
+from services.answer.decide.decider import Decider
 from services.answer.events import Acted, Answered, Cited, Delta, Done, Event, Meta
 from services.answer.generate.ladder import Ladder, open_ladder
 from services.answer.generate.model import ModelMaker, Step
@@ -21,8 +24,9 @@ from tests.fakes import make_stack
 from tests.ingestion.helpers import WORKSPACE, run_sync, write_tree
 from twofold.clients.chat import Breaker, ChatModel, ModelServer
 from twofold.errors import NotFound
-from twofold.house import HousePolicy, load_house
+from twofold.house_file import load_house
 from twofold.ledger.models import Answer, Handoff
+from twofold.policy import HousePolicy
 from twofold.settings import Settings
 from twofold.stack import Stack
 
@@ -43,6 +47,7 @@ Invoices are issued on the first day of every month. Download each invoice from 
 """
 
 
+@cache
 def house() -> HousePolicy:
     """The example's policy without examples to learn from: nothing here hangs on a classifier."""
     full = load_house(BRACKWATER)
@@ -70,13 +75,16 @@ PAGES = {"secrets.md": SECRETS, "invoices.md": INVOICES}
 @contextmanager
 def knowing(folder: Path, pages: Mapping[str, str] = PAGES) -> Iterator[Parts]:
     """Parts that have read the pages and have no model."""
-    settings = Settings(home=folder / "home", house=BRACKWATER)
+    settings = Settings(home=folder / "home", house=BRACKWATER, deadline_s=120)
     with make_stack(folder / "home", settings=settings) as stack:
         write_tree(folder / "tree", dict(pages))
         run_sync(stack, folder / "tree")
         policy = house()
         decider = Decider(policy, stack.embedder)
-        yield Parts(stack, policy, decider, Ladder(policy, decider))
+        pinned = ApprovedAnswers(stack, reader())
+        parts = Parts(stack, policy, decider, Ladder(policy, decider), approved=pinned)
+        with closing(parts):
+            yield parts
 
 
 def with_settings(parts: Parts, **changed: Any) -> Parts:
@@ -86,11 +94,15 @@ def with_settings(parts: Parts, **changed: Any) -> Parts:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a model is waited for, in seconds."""
+    """How long a model is waited for, in seconds: longer than any machine is busy."""
 
-    first_token: float = 0.4
-    gap: float = 0.4
-    deadline: float = 4.0
+    first_token: float = 60.0
+    gap: float = 60.0
+    deadline: float = 120.0
+
+
+HASTY = Patience(1.0, 1.0, 6.0)
+"""Where a test is about models that are waited for in vain."""
 
 
 def with_model(
@@ -98,7 +110,7 @@ def with_model(
     url: str,
     *steps: Step,
     patience: Patience = Patience(),
-    calls: Crowd | None = None,
+    calls: Bulkhead | None = None,
     breaker: Breaker | None = None,
 ) -> Parts:
     """The same parts with a server's models on the ladder; each is named after its step."""
@@ -112,7 +124,7 @@ def with_model(
         )
         for step in steps or ("base",)
     ]
-    ladder = Ladder(parts.house, parts.decider, tuple(makers), calls or Crowd(256, 256, "full"))
+    ladder = Ladder(parts.house, parts.decider, tuple(makers), calls or Bulkhead(256, 256, "full"))
     return with_settings(replace(parts, ladder=ladder), deadline_s=patience.deadline)
 
 
@@ -153,7 +165,7 @@ async def hear(parts: Parts, message: str = QUESTION, *, stay: bool = False, **m
         heard.events.append(event)
     heard.seconds = time.monotonic() - started
     if not stay:
-        await parts.aclose()
+        await parts.ladder.aclose()
     return heard
 
 

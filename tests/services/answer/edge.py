@@ -1,6 +1,7 @@
 """Calls with a key, from here or from elsewhere, and answers that come as a test says."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 from starlette.types import ASGIApp
 
 from services.answer import pipeline
+from services.answer.access.keys import create_key
 from services.answer.contract import Ask
 from services.answer.events import Acted, Answered, Cited, Delta, Done, Event, Meta
-from services.answer.keys import create_key
 from services.answer.pipeline import Parts
 
 ROLL = "How long does the old signing secret keep working after I roll it?"
@@ -52,6 +53,12 @@ def key_for(parts: Parts, name: str, *scopes: str, **more: Any) -> str:
     return create_key(parts.stack.ledger, name, workspace, scopes or ("admin",), **more).plain
 
 
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110  nobody tells when
+            await asyncio.sleep(0.01)
+
+
 class Slowly:
     """Stands in for the pipeline's generation: the real one's record, and time between pieces."""
 
@@ -80,12 +87,15 @@ class Slowly:
 
 
 class Scripted:
-    """Answers that take `seconds` and touch nothing."""
+    """Answers that touch nothing; those that are `held` wait for `go`."""
 
-    def __init__(self, seconds: float = 0.0, text: str = "Yes.") -> None:
-        self.seconds = seconds
+    def __init__(self, *, held: bool = False, text: str = "Yes.") -> None:
         self.text = text
+        self.begun = 0
         self.answered = 0
+        self.go = threading.Event()
+        if not held:
+            self.go.set()
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> "Scripted":
         async def once(ask: Ask, parts: Parts) -> Answered:
@@ -100,7 +110,9 @@ class Scripted:
 
     async def answer(self, _ask: Ask, _parts: Parts) -> AsyncGenerator[Event, None]:
         yield Meta("a", "c")
-        await asyncio.sleep(self.seconds)
+        self.begun += 1
+        while not self.go.is_set():  # noqa: ASYNC110  set in whatever thread the test is
+            await asyncio.sleep(0.01)
         yield Acted("ANSWER", None, "composer")
         yield Delta(self.text)
         yield Cited(())

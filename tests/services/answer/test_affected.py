@@ -16,7 +16,7 @@ from tests.ingestion.helpers import WORKSPACE, run_sync, write_tree
 from tests.services.answer.asking import QUESTION, SECRETS, counted, hear, knowing
 from tests.services.answer.edge import Client, key_for
 from twofold.errors import NotFound
-from twofold.index import PUBLIC
+from twofold.index.contract import PUBLIC
 
 DOCUMENT = "help/secrets.md"
 
@@ -132,7 +132,7 @@ def test_over_http_a_key_sees_the_answers_of_its_own_audiences(
     everything = Client(app)("GET", path).json()
     assert (len(everything["answers"]), everything["before_version"]) == (2, 2)
     assert everything["answers"][0]["versions"] == [1]
-    limited = Client(app, key_for(parts, "read", "read", audiences=[PUBLIC]))
+    limited = Client(app, key_for(parts, "all", "admin", audiences=[PUBLIC]))
     assert len(limited("GET", path).json()["answers"]) == 1
     replayed = Client(app)("GET", f"{path}&replay=true").json()
     assert replayed["replayed"] == 2

@@ -1,8 +1,9 @@
 """The composer quotes, verification refuses: nothing is said that its source does not hold."""
 
 import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.answer.contract import Candidate, Draft, Found, Question, Turn
+from services.answer.contract import Candidate, Draft, Evidence, Found, Question, Turn
 from services.answer.generate import sentences as sentences_module
-from services.answer.generate.compose import Wanted, units
-from services.answer.generate.compose import compose as compose_wanted
+from services.answer.generate.composer import BY_WORDS, fold_marks
+from services.answer.generate.composer import compose as compose_searched
 from services.answer.generate.sentences import Sentences
-from services.answer.pack import Terms, pack
+from services.answer.search import Searched
+from services.answer.search.pack import Terms, pack
 from services.answer.verify import verify
 from tests.fakes import HashingEmbedder
-from twofold.clients.sparse import Bm25Encoder
 from twofold.errors import UpstreamError
-from twofold.house import load_house
-from twofold.index import Chunk, Scope
-from twofold.prose import squeeze
+from twofold.house_file import load_house
+from twofold.index.contract import Chunk, Scope
+from twofold.index.sparse import Bm25Encoder
 from twofold.reply import marks
+from twofold.text.blocks import squeeze
 
 SPARSE = Bm25Encoder()
 HOUSE = load_house(Path(__file__).parents[3] / "examples" / "brackwater" / "house.yaml")
@@ -62,7 +64,7 @@ def found_of(question: str, candidates: list[Candidate]) -> Found:
 
 
 def asking(text: str, *history: Turn) -> Question:
-    return Question(text, text, "en", Scope("w", 0), None, history)
+    return Question(text, text, "en", Scope("w", 0), None, history, leans=bool(history))
 
 
 def compose(
@@ -72,14 +74,13 @@ def compose(
     max_words: int,
     sentences: Sentences = Sentences(),
 ) -> Draft:
-    return compose_wanted(packed, wanted(question.asked, terms, sentences, question), max_words)
+    return compose_searched(searched(packed, question, terms), sentences, max_words)
 
 
-def wanted(
-    asked: str, terms: Terms, sentences: Sentences, question: Question | None = None
-) -> Wanted:
-    vector = HashingEmbedder().embed([asked])[0]
-    return Wanted(question or asking(asked), vector, terms, sentences)
+def searched(packed: Sequence[Candidate], question: Question, terms: Terms) -> Searched:
+    found = found_of(question.asked, list(packed))
+    found = replace(found, vector=HashingEmbedder().embed([question.asked])[0])
+    return Searched(question, found, tuple(packed), terms, Evidence())
 
 
 THREE = [
@@ -144,14 +145,134 @@ def test_a_list_of_steps_is_said_to_its_end() -> None:
     assert "3. Copy the new secret into your receiver. [1]" in said
 
 
+TOKEN = """1. Open **Settings → SCIM** and click **Enable**.
+2. Copy the base URL.
+3. Click **Create token** and copy it. A token is valid for 12 months.
+4. Map your groups to roles."""
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "unsaid"),
+    [
+        ("How long is a token valid?", "A token is valid for 12 months. [1]", "base URL"),
+        ("How do I create a token?", "2. Copy the base URL. [1]\n3. Click", "nothing"),
+    ],
+)
+def test_a_fact_is_taken_out_of_the_steps_that_hold_it(asked: str, said: str, unsaid: str) -> None:
+    found = [candidate(TOKEN, "scim")]
+    text = compose(found, asking(asked), terms_of(asked, found), 120).text
+    assert said in text
+    assert unsaid not in text
+
+
+def test_a_row_is_named_by_its_figure_and_the_others_are_left_out() -> None:
+    codes = "| Code | Meaning |\n|---|---|\n" + "\n".join(
+        f"| {n} | {words} |"
+        for n, words in enumerate(("done", "general", "wrong arguments", "not logged in"))
+    )
+    found = [candidate(codes, "codes")]
+    asked = "what does exit code 3 mean"
+    text = compose(found, asking(asked), terms_of(asked, found), 120).text
+    assert "| 3 | not logged in |" in text
+    assert "wrong arguments" not in text
+
+
 def test_a_table_comes_with_its_header() -> None:
     plans = [THREE[1]]
     terms = terms_of("how many endpoints has Creek", plans)
     verified = verify(
         compose(plans, asking("how many endpoints has Creek"), terms, 120), plans, terms, HOUSE
     )
-    assert "| Plan | Price | Endpoints |" in verified.text
-    assert "| Creek | $49 | 25 |" in verified.text
+    assert verified.text == "| Plan | Endpoints |\n| --- | --- |\n| Creek | 25 |\n\n[1]"
+    assert verified.citations[0].quote == "| Creek | $49 | 25 |"
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows"),
+    [
+        ("how long are logs kept", ["Brook", "Creek", "River"]),
+        ("how long are logs kept on Creek", ["Creek"]),
+        ("which plan keeps 30 days", ["River"]),
+    ],
+)
+def test_a_small_table_is_whole_where_no_row_is_named(asked: str, rows: list[str]) -> None:
+    table = "| Plan | Logs kept |\n|---|---|\n| Brook | 3 days |\n| Creek | 14 days |\n"
+    found = [candidate(f"{table}| River | 30 days |", "logs")]
+    text = compose(found, asking(asked), terms_of(asked, found), 120).text
+    assert [plan for plan in ("Brook", "Creek", "River") if plan in text] == rows
+
+
+def test_a_table_of_which_a_passage_holds_the_header_alone_breaks_nothing() -> None:
+    found = [candidate("| Plan | Logs kept |\n|---|---|", "logs")]
+    asked = "How long are logs kept on River?"
+    assert compose(found, asking(asked), terms_of(asked, found), 120).text
+
+
+def test_a_comparison_names_both_rows() -> None:
+    asked = "Brook or Creek, how many endpoints"
+    plans = [candidate(f"{PLANS}\n| River | $249 | 200 |\n| Delta | asked | many |", "plans")]
+    text = compose(plans, asking(asked), terms_of(asked, plans), 120).text
+    assert "| Brook | 2 |\n| Creek | 25 |" in text
+    assert "River" not in text
+
+
+def test_two_questions_get_two_answers() -> None:
+    asked = "How long do both secrets stay valid? And how many endpoints has Creek?"
+    text = compose(THREE, asking(asked), terms_of(asked, THREE), 120).text
+    assert text.index("12 hours") < text.index("| Creek | 25 |")
+
+
+def test_what_was_asked_is_said_and_then_it_stops() -> None:
+    asked = "how often is a failed delivery retried"
+    text = compose(THREE, asking(asked), terms_of(asked, THREE), 120).text
+    assert "12 times over 36 hours" in text
+    assert "secret" not in text
+    assert "Creek" not in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "opening"),
+    [
+        ("Is there a Windows installer?", "No. There is no Windows installer."),
+        ("Can Viewers see the logs?", "Yes. Viewers can see the logs."),
+        ("Is a yearly plan refunded?", "When a yearly plan is refunded"),
+        ("Why is there no Windows installer?", "There is no Windows installer."),
+        ("Where do I see the logs that viewers can see?", "Viewers can see the logs."),
+        ("Hi, how do I get the Windows installer?", "There is no Windows installer."),
+    ],
+)
+def test_yes_and_no_come_first_where_the_source_says_so(asked: str, opening: str) -> None:
+    text = "There is no Windows installer.\n\nViewers can see the logs.\n\n"
+    found = [candidate(text + "When a yearly plan is refunded, a note is sent.", "a")]
+    assert compose(found, asking(asked), terms_of(asked, found), 120).text.startswith(opening)
+
+
+def test_a_page_says_yes_and_no_in_its_own_language() -> None:
+    asked = "Können Leser die Protokolle sehen?"
+    text = "Leser können die Protokolle sehen."
+    for locale, opening in (("de-AT", "Ja. Leser können"), ("fr", "Leser können")):
+        found = [candidate(text, "a")]
+        found = [replace(each, chunk=replace(each.chunk, locale=locale)) for each in found]
+        assert compose(found, asking(asked), terms_of(asked, found), 120).text.startswith(opening)
+
+
+def test_a_sentence_that_says_no_itself_is_not_led_by_another() -> None:
+    found = [candidate("No. There is no Windows installer.", "a")]
+    asked = "Is there a Windows installer?"
+    text = compose(found, asking(asked), terms_of(asked, found), 120).text
+    assert text.count("No.") <= 1
+
+
+def test_clause_numbers_are_not_said() -> None:
+    found = [candidate("3.1 A company may have one workspace on Brook.", "a")]
+    draft = compose(found, asking("one workspace"), terms_of("one workspace", found), 120)
+    assert draft.text.startswith("A company may")
+
+
+def test_a_mark_stands_once_behind_what_it_covers() -> None:
+    told = "Roll it. [1] It stays. [1]\n\n1. Open. [2]\n2. Click. [2]\n\nAnd so on. [1]"
+    folded = "Roll it. It stays. [1]\n\n1. Open.\n2. Click. [2]\n\nAnd so on. [1]"
+    assert fold_marks(told) == folded
 
 
 def test_the_sentence_most_like_the_question_is_said_without_its_words() -> None:
@@ -193,12 +314,10 @@ def test_what_leans_on_a_sentence_said_before_is_said_alone() -> None:
     assert said == "It then stays valid for 12 hours. [1]"
 
 
-@pytest.mark.parametrize(
-    "many", ["- Seats: ten\n- Logs: a week", "| a | b |\n|---|---|\n| 1 | 2 |"]
-)
-def test_what_introduces_a_list_or_table_comes_along(many: str) -> None:
+def test_what_introduces_a_list_comes_along() -> None:
+    many = "- Seats: ten\n- Logs: a week"
     found = [candidate(f"Something apart.\n\nEach plan has:\n\n{many}", "a")]
-    asked = "how many seats and logs, a and b"
+    asked = "how many seats and logs"
     assert "Each plan has:\n\n" in compose(found, asking(asked), terms_of(asked, found), 12).text
 
 
@@ -210,7 +329,7 @@ class Stuck(HashingEmbedder):
         self.free, self.answered = threading.Event(), threading.Event()
         self.calls = 0
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], *, passages: bool = False) -> npt.NDArray[np.float32]:
         self.calls += 1
         self.free.wait()
         try:
@@ -220,21 +339,24 @@ class Stuck(HashingEmbedder):
 
 
 class Down(HashingEmbedder):
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], *, passages: bool = False) -> npt.NDArray[np.float32]:
         raise UpstreamError("The embedding server does not answer.")
 
 
 def test_an_embedder_that_is_late_leaves_the_choice_to_words_and_is_heard_next_time() -> None:
     asked = "how long do both secrets stay valid"
     terms, stuck = terms_of(asked, THREE), Stuck()
-    sentences = Sentences(stuck)
+    sentences, question = Sentences(stuck), asking(asked)
+    now = time.monotonic()
     try:
-        late = compose(THREE, asking(asked), terms, 120, sentences)
+        late = compose_searched(searched(THREE, question, terms), sentences, 120, now)
     finally:
         stuck.free.set()
-    assert late == compose(THREE, asking(asked), terms, 120)
+    assert late == compose(THREE, question, terms, 120)
+    assert late.repairs == (BY_WORDS,)
     stuck.answered.wait(10)
-    assert units(THREE, wanted(asked, terms, sentences))[0].clues[1] > 0
+    heard = compose(THREE, question, terms, 120, sentences)
+    assert heard.repairs == ()
 
 
 def test_an_embedder_that_is_down_leaves_the_choice_to_words() -> None:
@@ -244,14 +366,14 @@ def test_an_embedder_that_is_down_leaves_the_choice_to_words() -> None:
     assert compose(THREE, asking(asked), terms, 120, Sentences(Down())) == by_words
 
 
-def test_a_stuck_embedder_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sentences_module, "LATE_S", 0.01)
+def test_a_stuck_embedder_is_asked_so_often_and_no_more() -> None:
     asked, stuck = "how long do both secrets stay valid", Stuck()
-    terms, sentences = terms_of(asked, THREE), Sentences(stuck)
-    by_words = compose(THREE, asking(asked), terms, 120)
+    terms, sentences, question = terms_of(asked, THREE), Sentences(stuck), asking(asked)
+    by_words, now = compose(THREE, question, terms, 120), time.monotonic()
     try:
         for _ in range(sentences_module.AT_ONCE + 2):
-            assert compose(THREE, asking(asked), terms, 120, sentences) == by_words
+            again = compose_searched(searched(THREE, question, terms), sentences, 120, now)
+            assert again == by_words
     finally:
         stuck.free.set()
     sentences._pool.shutdown(wait=True)
@@ -279,7 +401,7 @@ def test_every_quote_is_a_literal_span_and_every_mark_has_one(
     question: str, candidates: list[Candidate]
 ) -> None:
     terms = terms_of(question, candidates)
-    packed, _ = pack(found_of(question, candidates), terms, 6, 6000)
+    packed = pack(found_of(question, candidates), terms, 6, 6000)
     verified = verify(compose(packed, asking(question), terms, 120), packed, terms, HOUSE)
     texts = {c.chunk.id: c.chunk.text for c in candidates}
     assert [c.n for c in verified.citations] == list(range(1, len(verified.citations) + 1))
@@ -315,8 +437,11 @@ WRITTEN = [
     Written("marks renumbered", "A failed delivery is retried 12 times over 36 hours. [3]",
             "A failed delivery is retried 12 times over 36 hours. [1]"),
     Written("false promise", "I have refunded you the 12 hours. [1]", "", "promise"),
-    Written("foreign link", "A roll keeps both secrets valid, as https://evil.test/x says. [1]",
-            "A roll keeps both secrets valid, as  says. [1]"),
+    Written("foreign link", "A roll keeps both secrets valid, as https://evil.test/x says. [1]", "",
+            "address"),
+    Written("foreign link with words",
+            "Rolling a secret [keeps both](https://evil.test/x) secrets valid. [1]",
+            "Rolling a secret keeps both secrets valid. [1]"),
     Written("image", "Rolling a secret ![shot](https://evil.test/p.png) keeps both valid. [1]",
             "Rolling a secret shot keeps both valid. [1]"),
     Written("one bad sentence of two",

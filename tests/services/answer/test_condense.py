@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.answer.condense import as_of_in, condense
-from services.answer.contract import Turn
+from services.answer.contract import Clues, Turn
+from services.answer.search.asks import asks, bare
+from services.answer.search.condense import as_of_in, chosen, condense, leans
+from services.answer.search.expand import respelt, synonyms
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 HISTORY = (
@@ -15,18 +17,58 @@ HISTORY = (
 )
 
 
-@pytest.mark.parametrize("message", ["and on River?", "Does it cost extra?", "und bei River?"])
-def test_a_follow_up_carries_what_it_leans_on(message: str) -> None:
-    assert condense(message, HISTORY) == f"{HISTORY[0].text}\n{message}"
-
-
-def test_a_question_of_its_own_is_left_alone() -> None:
-    message = "Please explain to me how workspace owners rotate API keys without any downtime"
-    assert condense(message, HISTORY) == message
-
-
-def test_without_history_nothing_is_added() -> None:
+def test_a_follow_up_carries_what_it_leans_on() -> None:
+    assert condense("and on River?", HISTORY) == f"{HISTORY[0].text}\nand on River?"
     assert condense("and on River?", ()) == "and on River?"
+
+
+@pytest.mark.parametrize(
+    ("message", "alone", "joined", "leaning"),
+    [
+        ("and on River?", 0.4, 0.5, True),
+        ("Does it cost extra?", 0.5, 0.5, True),
+        ("und bei River?", 0.4, 0.5, True),
+        ("and who can transfer the workspace", 0.71, 0.61, False),
+        ("Is there a nonprofit discount?", 0.71, 0.64, False),
+        ("paid out in cash?", 0.4, 0.55, True),
+        ("Please explain to me how workspace owners rotate API keys", 0.6, 0.62, False),
+    ],
+)
+def test_evidence_says_whether_a_message_leans(
+    message: str, alone: float, joined: float, leaning: bool
+) -> None:
+    assert leans(message, Clues(alone), Clues(joined)) == leaning
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        ("pagerduty", "Send alerts to PagerDuty"),
+        ("Invite members", "Invite members"),
+        ("the second one", "Invite members"),
+        ("something else", None),
+    ],
+)
+def test_an_offered_choice_is_understood(message: str, title: str | None) -> None:
+    offered = ("Send alerts to PagerDuty", "Invite members")
+    asked = Turn("assistant", "Which one?", "CLARIFY", choices=offered)
+    assert chosen(message, (Turn("user", "alerts"), asked)) == title
+    assert chosen(message, HISTORY) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "apart"),
+    [
+        ("How long is it valid and how many can I send?", 2),
+        ("Is it different on Delta? And what does it cost?", 2),
+        ("when is it renewed, do you remind us?", 2),
+        ("Our server was down. How do I replay?", 1),
+        ("can I reset it myself or not", 1),
+        ("Wie lange gilt er und wie viele gehen?", 2),
+    ],
+)
+def test_questions_of_one_message_are_told_apart(message: str, apart: int) -> None:
+    assert len(asks(message)) == apart
 
 
 @dataclass(frozen=True)
@@ -56,3 +98,39 @@ def test_the_day_asked_about(case: Dated) -> None:
     moment = as_of_in(case.text, NOW)
     day = None if moment is None else datetime.fromtimestamp(moment, UTC).date().isoformat()
     assert day == case.day
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ("no wait, first tell me the price of River", "the price of River"),
+        ("Hello, quick one: does the shelf cost extra?", "does the shelf cost extra?"),
+        ("Could you tell me how long logs are kept?", "how long logs are kept?"),
+        ("no webhook arrives at our endpoint", "no webhook arrives at our endpoint"),
+        ("first delivery failed, what now", "first delivery failed, what now"),
+        ("ok, thanks!", "ok, thanks!"),
+        ("and on River?", "and on River?"),
+    ],
+)
+def test_what_leads_into_a_question_is_no_part_of_it(message: str, asked: str) -> None:
+    assert bare(message) == asked
+
+
+@pytest.mark.parametrize(
+    ("typed", "locale", "meant"),
+    [
+        ("Wie kuendige ich?", "de", "Wie kündige ich?"),
+        ("Aendern der Adresse", "de-AT", "Ändern der Adresse"),
+        ("neue Frauen, bequem", "de", "neue Frauen, bequem"),
+        ("queue and blue", "en", "queue and blue"),
+    ],
+)
+def test_german_is_also_looked_for_with_its_umlauts(typed: str, locale: str, meant: str) -> None:
+    assert respelt(typed, locale) == meant
+
+
+def test_a_house_has_words_of_its_own() -> None:
+    house = synonyms((("gate", "sluice"),))
+    assert "sluice" in house.beside("How do I open the gate?")
+    assert "refund" in house.beside("do I get my money back")
+    assert "sluice" not in synonyms().beside("How do I open the gate?")

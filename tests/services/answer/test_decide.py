@@ -9,18 +9,23 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from services.answer.contract import Candidate, Decision, Evidence, Found, Question, Turn
-from services.answer.decide import Decider
-from services.answer.intent import fit, fit_house
-from services.answer.rules import amounts
-from twofold.clients.embedder import Embedder, MiniLM
-from twofold.house import load_house
-from twofold.index import Chunk, Scope, SparseVector
+from services.answer.contract import Candidate, Clues, Decision, Evidence, Found, Question, Turn
+from services.answer.decide.decider import Decider
+from services.answer.decide.intent import fit, fit_house
+from services.answer.decide.rules import amounts
+from services.answer.decide.wording import wording
+from services.answer.pipeline import Parts
+from services.answer.search import Searched
+from services.answer.search.pack import Terms
+from twofold.clients.embedder import Embedder
+from twofold.house_file import NEUTRAL, load_house
+from twofold.index.contract import Chunk, Scope, SparseVector
+from twofold.index.sparse import Bm25Encoder
 from twofold.reply import Action, Escalation
 
 HOUSE = load_house(Path(__file__).parents[3] / "examples" / "brackwater" / "house.yaml")
-STRONG = Evidence(0.72, fused=1.9, keywords=2.2, coverage=0.9, passage=0.8, agreement=True)
-WEAK = Evidence(0.18, fused=0.8, keywords=0.2, coverage=0.05, passage=0.05)
+STRONG = Evidence(2.2, -3.0, Clues(cosine=0.72, passage=0.8))
+WEAK = Evidence(-3.8, 2.5, Clues(cosine=0.18, passage=0.05))
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY_NOON = datetime(2026, 11, 2, 12, tzinfo=BERLIN).timestamp()
 SUNDAY_NOON = datetime(2026, 11, 1, 12, tzinfo=BERLIN).timestamp()
@@ -33,13 +38,13 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
-    return MiniLM.open(tmp_path_factory.mktemp("models"))
+def embedder(lasting: Parts) -> Embedder:
+    return lasting.stack.embedder
 
 
 @pytest.fixture(scope="module")
-def decider(embedder: Embedder) -> Decider:
-    return Decider(HOUSE, embedder)
+def decider(lasting: Parts) -> Decider:
+    return lasting.decider
 
 
 def asking(text: str, *history: Turn, standalone: str = "", locale: str = "en") -> Question:
@@ -50,13 +55,26 @@ def asking(text: str, *history: Turn, standalone: str = "", locale: str = "en") 
 HERE = asking("whatever it was")
 
 
-def decide(
-    decider: Decider, embedder: Embedder, question: Question, evidence: Evidence
-) -> Decision:
+def searched(embedder: Embedder, question: Question, evidence: Evidence) -> Searched:
     vector = embedder.embed([question.standalone])[0]
     texts = ["Limits of each plan.", "Roll a signing secret.", "Replay a delivery."]
     found = Found(tuple(candidate(text) for text in texts), vector, SparseVector([], []))
-    return decider.after(decider.read(question, vector), found, evidence)
+    terms = Terms(Bm25Encoder(), question.locale, found)
+    return Searched(question, found, found.candidates, terms, evidence)
+
+
+def decide(
+    decider: Decider, embedder: Embedder, question: Question, evidence: Evidence
+) -> Decision:
+    return decider.decide(decider.hear(searched(embedder, question, evidence)))
+
+
+def said_by(decision: Decision, text: str) -> Turn:
+    """The message as the record of it tells it."""
+    return Turn(
+        "assistant", text, decision.action, decision.escalation,
+        consent=decision.consent, failed=decision.failed, choices=decision.choices,
+    )  # fmt: skip
 
 
 def candidate(text: str) -> Candidate:
@@ -155,7 +173,7 @@ BY_EVIDENCE = [
         "Does Relay deliver to Kafka topics?",
         "ESCALATE",
         "not_in_sources",
-        Evidence(0.42, fused=1.2, keywords=0.8, coverage=0.3, passage=0.2),
+        Evidence(-3.0, 0.0, Clues(cosine=0.42, passage=0.2)),
     ),
     Case("off-topic", "How do I bake a chocolate cake?", "DECLINE", evidence=WEAK),
     Case("off-topic-de", "Wie wird das Wetter in Hamburg?", "DECLINE", evidence=WEAK, locale="de"),
@@ -178,16 +196,15 @@ def test_decision(case: Case, decider: Decider, embedder: Embedder) -> None:
 
 
 def test_a_hand_over_needs_no_source(decider: Decider, embedder: Embedder) -> None:
-    question = asking("we are going to sue you")
-    decision = decider.read(question, embedder.embed([question.asked])[0]).settled
-    assert decision is not None
-    assert decision.escalation == ("legal", "legal_threat")
-    assert "sue you" in decision.why
+    heard = decider.hear(searched(embedder, asking("we are going to sue you"), STRONG))
+    assert heard.settled is not None
+    assert heard.settled.escalation == ("legal", "legal_threat")
+    assert "sue you" in heard.settled.why
 
 
 def test_an_ordinary_question_waits_for_its_sources(decider: Decider, embedder: Embedder) -> None:
     question = asking("How do I roll a signing secret?")
-    assert decider.read(question, embedder.embed([question.asked])[0]).settled is None
+    assert decider.hear(searched(embedder, question, STRONG)).settled is None
 
 
 def test_a_short_follow_up_is_not_vague(decider: Decider, embedder: Embedder) -> None:
@@ -199,17 +216,18 @@ def test_a_short_follow_up_is_not_vague(decider: Decider, embedder: Embedder) ->
 
 
 def test_a_vague_question_may_name_what_it_could_mean(decider: Decider, embedder: Embedder) -> None:
-    evidence = Evidence(0.2, fused=0.9, keywords=0.6, coverage=0.6, passage=0.6)
+    evidence = Evidence(-1.5, 0.0, Clues(passage=0.6))
     decision = decide(decider, embedder, asking("the limit"), evidence)
     assert decision.action == "CLARIFY"
-    assert "“Limits of each plan”" in decider.wording(decision, HERE, MONDAY_NOON)
+    assert "“Limits of each plan”" in wording(HOUSE, decision, HERE, MONDAY_NOON)
 
 
-ASKED_BACK = Turn("assistant", HOUSE.templates["en"].clarify, "CLARIFY")
+ASKED_BACK = Turn("assistant", HOUSE.templates["en"].clarify, "CLARIFY", failed=True)
 NOT_FOUND = Turn(
     "assistant",
     HOUSE.templates["en"].not_in_sources.format(topic="“x”", team="our support team"),
     "ESCALATE",
+    failed=True,
 )
 TAKEN = Turn("assistant", HOUSE.templates["en"].escalate.format(team="our legal team"), "ESCALATE")
 ANSWERED = Turn("assistant", "Open Settings. [1]", "ANSWER")
@@ -250,8 +268,12 @@ COURTEOUS = (
         "ok, that helped. bye",
         "Hi there",
         "great, thanks for the help",
+        "ok great that did it, thx and have a nice evening",
+        "works now, much appreciated. have a good one!",
+        "that's all, take care",
     ),
     *("Vielen Dank für die Hilfe!", "Hallo", "super danke, tschüss"),
+    *("hat geklappt, danke und einen schönen Abend noch", "erledigt, schönes Wochenende!"),
 )
 
 
@@ -262,10 +284,10 @@ def test_thanks_get_no_answer_and_call_nobody(
     for history in ((), (ANSWERED,), (ASKED_BACK, MORE, NOT_FOUND)):
         decision = decide(decider, embedder, asking(text, *history), STRONG)
         assert (decision.action, decision.escalation) == ("CLARIFY", None)
-        said = decider.wording(decision, HERE, MONDAY_NOON)
+        said = wording(HOUSE, decision, HERE, MONDAY_NOON)
         assert said == HOUSE.templates["en"].courtesy
         # It is no failure of ours, so it makes no row of failures longer.
-        talk = (*history, Turn("user", text), Turn("assistant", said, "CLARIFY"))
+        talk = (*history, Turn("user", text), said_by(decision, said))
         again = decide(decider, embedder, asking("How do I replay a delivery?", *talk), STRONG)
         failed = len(history) > 1
         assert (again.action == "ESCALATE") == failed
@@ -316,33 +338,39 @@ def test_what_belongs_to_a_hand_over_is_added_to_it(
     assert (decision.action, decision.escalation) == ("ESCALATE", to)
     say = HOUSE.templates["en"]
     template = say.escalate_again if again else say.escalate
-    said = decider.wording(decision, question, MONDAY_NOON)
+    said = wording(HOUSE, decision, question, MONDAY_NOON)
     assert said == template.strip().format(team=say.teams[to.team])
     # It is no failure either.
-    talk = (*question.history, Turn("user", text), Turn("assistant", said, "ESCALATE", to))
+    talk = (*question.history, Turn("user", text), said_by(decision, said))
     plain = asking("How do I replay a delivery?", *talk)
     assert decide(decider, embedder, plain, STRONG).action == "ANSWER"
 
 
 @pytest.fixture(scope="module")
 def asking_first(embedder: Embedder) -> Decider:
-    angry = HOUSE.reasons["angry_customer"].model_copy(update={"consent": True})
-    reasons = {**HOUSE.reasons, "angry_customer": angry}
+    both = {
+        name: HOUSE.reasons[name].model_copy(update={"consent": True})
+        for name in ("angry_customer", "contract_change")
+    }
+    reasons = {**HOUSE.reasons, **both}
     return Decider(HOUSE.model_copy(update={"reasons": reasons}), embedder)
 
 
 ANGRY = "Your support is a complete joke"
 
 
+@pytest.mark.heavy
 def test_consent_is_asked_once(asking_first: Decider, embedder: Embedder) -> None:
     first = decide(asking_first, embedder, asking(ANGRY), STRONG)
-    asked = asking_first.wording(first, HERE, MONDAY_NOON)
+    asked = wording(HOUSE, first, HERE, MONDAY_NOON)
     assert (first.action, first.escalation) == ("CLARIFY", None)
     assert "our support team" in asked
-    history = (Turn("user", ANGRY), Turn("assistant", asked, "CLARIFY"))
+    history = (Turn("user", ANGRY), said_by(first, "asked in other words since"))
     for text in ("yes please", f"{ANGRY}, I said"):
         again = decide(asking_first, embedder, asking(text, *history), STRONG)
         assert again.escalation == ("support", "angry_customer"), text
+    other = asking("We want to negotiate the terms of our contract", *history)
+    assert decide(asking_first, embedder, other, STRONG).action == "CLARIFY"
     refused = asking("no. How do I roll a signing secret?", *history)
     assert decide(asking_first, embedder, refused, STRONG).action == "ANSWER"
 
@@ -351,14 +379,14 @@ def test_wording_follows_the_clock_and_the_language(decider: Decider, embedder: 
     legal = decide(decider, embedder, asking("we will sue you"), STRONG)
     outage = decide(decider, embedder, asking("Your API is down"), STRONG)
     en, de = HOUSE.templates["en"], HOUSE.templates["de"]
-    assert en.off_hours in decider.wording(legal, HERE, SUNDAY_NOON)
-    assert en.off_hours not in decider.wording(legal, HERE, MONDAY_NOON)
-    assert en.off_hours not in decider.wording(outage, HERE, SUNDAY_NOON)
-    german = decider.wording(legal, asking("Hallo", locale="de"), SUNDAY_NOON)
+    assert en.off_hours in wording(HOUSE, legal, HERE, SUNDAY_NOON)
+    assert en.off_hours not in wording(HOUSE, legal, HERE, MONDAY_NOON)
+    assert en.off_hours not in wording(HOUSE, outage, HERE, SUNDAY_NOON)
+    german = wording(HOUSE, legal, asking("Hallo", locale="de"), SUNDAY_NOON)
     assert "unser Rechtsteam" in german
     assert german.endswith(de.off_hours)
     answer = decide(decider, embedder, asking("How do I roll a signing secret?"), STRONG)
-    assert decider.wording(answer, HERE, MONDAY_NOON) == ""
+    assert wording(HOUSE, answer, HERE, MONDAY_NOON) == ""
 
 
 def test_a_gap_says_what_was_looked_for(decider: Decider, embedder: Embedder) -> None:
@@ -367,9 +395,9 @@ def test_a_gap_says_what_was_looked_for(decider: Decider, embedder: Embedder) ->
         decider,
         embedder,
         question,
-        Evidence(0.42, fused=1.2, keywords=0.8, coverage=0.3, passage=0.2),
+        Evidence(-3.0, 0.0, Clues(cosine=0.42, passage=0.2)),
     )
-    text = decider.wording(decision, HERE, MONDAY_NOON)
+    text = wording(HOUSE, decision, HERE, MONDAY_NOON)
     assert "Kafka" in text
     assert "<" not in text
     assert "//" not in text
@@ -436,6 +464,7 @@ def test_amounts(text: str, expected: list[float]) -> None:
     assert amounts(text) == expected
 
 
+@pytest.mark.heavy
 def test_the_classifier_is_calibrated_on_what_it_has_not_seen(embedder: Embedder) -> None:
     model = fit_house(HOUSE, embedder)
     assert model is not None
@@ -472,3 +501,65 @@ def test_house_examples_are_told_apart_by_their_own_rules() -> None:
                 continue
             clashes = [text for text in reason.examples if rival.matcher.search(text)]
             assert not clashes, (name, other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "如何重置我的密码？",
+        "パスワードを変更するにはどうすればいいですか？",
+        "비밀번호를 어떻게 재설정하나요?",
+        "ฉันจะเปลี่ยนรหัสผ่านได้อย่างไร",
+        "كيف أغير كلمة المرور الخاصة بي؟",
+        "איך אני משנה את הסיסמה שלי?",
+        "मैं अपना पासवर्ड कैसे बदलूं?",
+        "Как мне изменить пароль?",
+        "Şifremi nasıl değiştirebilirim, neden olmuyor?",
+        "Jak mogę zmienić moje hasło do konta?",
+        "Como eu posso trocar a minha senha?",
+        "Comment est-ce que je change mon mot de passe ?",
+    ],
+)
+def test_a_language_without_examples_is_never_declined(
+    text: str, decider: Decider, embedder: Embedder
+) -> None:
+    question = asking(text)
+    covered = decider.decide(decider.hear(searched(embedder, question, STRONG)))
+    assert covered.action == "ANSWER"
+    gap = decider.decide(decider.hear(searched(embedder, question, WEAK)))
+    assert gap.action == "ESCALATE"
+
+
+def test_what_the_house_can_read_may_be_off_topic(decider: Decider, embedder: Embedder) -> None:
+    question = asking("What is the best recipe for a pizza with mushrooms?")
+    heard = decider.hear(searched(embedder, question, WEAK))
+    assert decider.decide(heard).action == "DECLINE"
+
+
+@pytest.fixture(scope="module")
+def neutral(embedder: Embedder) -> Decider:
+    return Decider(load_house(NEUTRAL), embedder)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max recommended number of items in a shopping cart",
+        "installer stuck around 70 percent",
+        "robots.txt 404 on cloud 2.3",
+    ],
+)
+def test_what_is_far_from_every_example_is_left_to_the_evidence(
+    text: str, neutral: Decider, embedder: Embedder
+) -> None:
+    """The neutral house has examples of no help center: its guesses hand nobody over."""
+    assert decide(neutral, embedder, asking(text), STRONG).action == "ANSWER"
+
+
+def test_evidence_does_not_talk_a_grave_reason_away(decider: Decider, embedder: Embedder) -> None:
+    text = "a stranger is poking around in our project and resetting passwords"
+    for evidence in (WEAK, STRONG):
+        decision = decide(decider, embedder, asking(text), evidence)
+        assert decision.escalation is not None
+        assert decision.escalation.team == "security"

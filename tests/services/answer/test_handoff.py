@@ -4,28 +4,28 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client import REGISTRY
-from sqlalchemy import delete, update
+from sqlalchemy import update
 from typer.testing import CliRunner
 
-from services.answer import handoffs
 from services.answer.app import create_app
-from services.answer.handoff_delivery import LEASE_S, Courier, pause
-from services.answer.handoff_targets import open_targets
+from services.answer.handoffs import outbox
+from services.answer.handoffs.delivery import LEASE_S, Courier, pause
+from services.answer.handoffs.targets import open_targets
 from services.answer.pipeline import Parts
 from tests.services.answer.edge import HACKED, ROLL, Client, with_settings
-from tests.services.standalone.serving import needs_weights, served, small_parts
+from tests.services.standalone.serving import needs_weights, own_threads, served
 from twofold.__main__ import build
 from twofold.errors import SetupError
 from twofold.ledger.models import Conversation, Handoff
 from twofold.ledger.service import Delivery
-from twofold.security import signature_valid
+from twofold.signatures import verified
 
 pytestmark = needs_weights
 
@@ -40,24 +40,10 @@ SLACK = {"kind": "slack", "channel": "C024BE91L", "token_env": "SLACK_TOKEN"}
 NOW = 1_800_000_000.0
 
 
-@pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    with small_parts(tmp_path_factory.mktemp("handoff")) as parts:
-        yield parts
-
-
-@pytest.fixture
-def parts(lasting: Parts, monkeypatch: pytest.MonkeyPatch) -> Parts:
+@pytest.fixture(autouse=True)
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, secret in (("HOOK_SECRET", "s3cret"), ("ZENDESK_TOKEN", "z"), ("SLACK_TOKEN", "x")):
         monkeypatch.setenv(name, secret)
-    with lasting.stack.ledger.session() as session:
-        session.execute(delete(Conversation))
-    return lasting
-
-
-@pytest.fixture
-def call(parts: Parts) -> Client:
-    return Client(create_app(parts))
 
 
 class Receiver:
@@ -199,10 +185,10 @@ def test_a_webhook_is_signed(call: Client, parts: Parts) -> None:
     (request,) = receiver.got
     assert str(request.url) == WEBHOOK["url"]
     assert request.headers["idempotency-key"] == only(call)["id"]
-    signature = request.headers["twofold-signature"]
-    stamp = int(signature.split(",")[0].removeprefix("t="))
-    assert signature_valid("s3cret", request.content, signature, stamp)
-    assert not signature_valid("other", request.content, signature, stamp)
+    assert request.headers["webhook-id"] == only(call)["id"]
+    now = int(request.headers["webhook-timestamp"])
+    assert verified("s3cret", request.headers, request.content, now)
+    assert not verified("other", request.headers, request.content, now)
     assert receiver.body()["handoff"]["transcript"][0]["text"] == HACKED
     assert only(call)["state"] == "delivered"
 
@@ -387,7 +373,7 @@ def test_patience_grows_and_ends(call: Client, parts: Parts) -> None:
     assert post.round(later=86_400) == 0
 
     receiver.replies = [httpx.Response(200)]
-    assert handoffs.retry(parts.stack.ledger, "default") == 1
+    assert outbox.retry(parts.stack.ledger, "default") == 1
     assert post.round() == 1
     assert only(call)["state"] == "delivered"
 
@@ -463,6 +449,7 @@ def test_a_deleted_conversation_is_not_delivered(call: Client, parts: Parts) -> 
         assert session.query(Conversation).count() == 0
 
 
+@pytest.mark.heavy
 def test_a_serving_process_delivers(parts: Parts) -> None:
     arrived = threading.Event()
 
@@ -476,11 +463,13 @@ def test_a_serving_process_delivers(parts: Parts) -> None:
 
     with served(receiver) as crm:
         target = {**WEBHOOK, "url": crm}
-        with served(create_app(with_settings(parts, handoff_targets=[target]))) as url:
+        asked = own_threads(with_settings(parts, handoff_targets=[target]))
+        with served(create_app(asked)) as url:
             httpx.post(f"{url}/v1/handoffs", json={"message": "hello"}, trust_env=False)
             assert arrived.wait(10)
 
 
+@pytest.mark.heavy
 def test_the_commands_list_and_retry(
     call: Client, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,7 +482,7 @@ def test_the_commands_list_and_retry(
     assert "webhook: dead, 1 attempts (Status 500.)" in listed
     assert "1 handoffs are due" in run.invoke(build(), ["handoffs", "retry", id]).output
     assert only(call)["state"] == "pending"
-    assert json.loads(run.invoke(build(), ["handoffs", "list", "--json"]).output)[0]["id"] == id
+    assert json.loads(run.invoke(build(), ["handoffs", "list", "--json"]).stdout)[0]["id"] == id
     assert run.invoke(build(), ["handoffs", "retry", "none"]).exit_code == 2
 
 

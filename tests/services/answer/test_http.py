@@ -15,11 +15,14 @@ from services.answer import pipeline
 from services.answer.app import create_app
 from services.answer.contract import Ask
 from services.answer.endpoints import stream
-from services.answer.endpoints.gate import LOOPBACK, Gate
-from services.answer.endpoints.problems import OPENAI_PATHS
 from services.answer.events import Acted, Answered, Delta, Done, Event, Meta
 from services.answer.pipeline import Parts
-from tests.services.standalone.serving import Caller, events, needs_weights, small_parts
+from services.http import streams
+from services.http.boundary import RequestLimits
+from services.http.local import HOSTS
+from services.http.problems import OPENAI_PATHS
+from tests.services.answer.edge import Client
+from tests.services.standalone.serving import events, needs_weights
 from twofold import telemetry
 from twofold.ledger.models import Answer
 
@@ -32,17 +35,6 @@ KEYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    with small_parts(tmp_path_factory.mktemp("http")) as parts:
-        yield parts
-
-
-@pytest.fixture
-def call(parts: Parts) -> Caller:
-    return Caller(create_app(parts))
-
-
 @pytest.fixture
 def log(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
     telemetry.configure(json=True)
@@ -50,7 +42,7 @@ def log(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[st
     structlog.reset_defaults()
 
 
-def chat(call: Caller, message: str, **more: Any) -> Any:
+def chat(call: Client, message: str, **more: Any) -> Any:
     response = call("POST", "/v1/chat", {"message": message, **more})
     assert response.status_code == 200, response.text
     return response.json()
@@ -64,7 +56,7 @@ def answers(parts: Parts) -> int:
 # --- answering ----------------------------------------------------------------------------------
 
 
-def test_an_answer_has_the_promised_shape(call: Caller) -> None:
+def test_an_answer_has_the_promised_shape(call: Client) -> None:
     answer = chat(call, ROLL)
     assert answer.keys() == KEYS
     assert answer["action"] == "ANSWER"
@@ -78,13 +70,13 @@ def test_an_answer_has_the_promised_shape(call: Caller) -> None:
     }
 
 
-def test_an_escalation_names_team_and_reason(call: Caller) -> None:
+def test_an_escalation_names_team_and_reason(call: Client) -> None:
     answer = chat(call, HACKED)
     assert answer["action"] == "ESCALATE"
     assert answer["escalation"] == {"team": "security", "reason": "account_takeover"}
 
 
-def test_a_stream_says_the_same_as_the_record_and_a_reload(call: Caller) -> None:
+def test_a_stream_says_the_same_as_the_record_and_a_reload(call: Client) -> None:
     response = call("POST", "/v1/chat", {"message": ROLL, "stream": True})
     assert response.headers["content-type"].startswith("text/event-stream")
     told = events(response.text)
@@ -104,7 +96,7 @@ def test_a_stream_says_the_same_as_the_record_and_a_reload(call: Caller) -> None
     assert [(turn["question"], turn["answer"]) for turn in turns] == [(ROLL, done)]
 
 
-def test_a_conversation_goes_on(call: Caller) -> None:
+def test_a_conversation_goes_on(call: Client) -> None:
     first = chat(call, ROLL)
     second = chat(call, "And where do I do that?", conversation_id=first["conversation_id"])
     assert second["conversation_id"] == first["conversation_id"]
@@ -115,7 +107,7 @@ def test_a_conversation_goes_on(call: Caller) -> None:
     ]
 
 
-def test_as_of_reads_the_policy_of_that_day(call: Caller) -> None:
+def test_as_of_reads_the_policy_of_that_day(call: Client) -> None:
     question = "Within how many days can I get a refund?"
     then = chat(call, question, as_of="2026-01-10")
     now = chat(call, question, as_of="2026-10-10")
@@ -124,7 +116,7 @@ def test_as_of_reads_the_policy_of_that_day(call: Caller) -> None:
 
 
 @pytest.mark.parametrize("audience", ["internal", ["internal"], ["customer", "internal"]])
-def test_internal_documents_need_the_audience(call: Caller, audience: Any) -> None:
+def test_internal_documents_need_the_audience(call: Client, audience: Any) -> None:
     body = {"query": "who approves a refund, approval matrix", "limit": 50}
     seen = call("POST", "/v1/search", body | {"audience": audience}).json()["candidates"]
     hidden = call("POST", "/v1/search", body).json()["candidates"]
@@ -133,7 +125,7 @@ def test_internal_documents_need_the_audience(call: Caller, audience: Any) -> No
     assert internal not in {c["document"] for c in hidden}
 
 
-def test_a_search_shows_every_stage(call: Caller) -> None:
+def test_a_search_shows_every_stage(call: Client) -> None:
     found = call("POST", "/v1/search", {"query": "roll a signing secret", "limit": 3}).json()
     assert len(found["candidates"]) == 3
     scores = [c["score"] for c in found["candidates"]]
@@ -141,10 +133,19 @@ def test_a_search_shows_every_stage(call: Caller) -> None:
     assert found["candidates"][0].keys() >= {"dense", "keywords", "fused", "score", "text"}
 
 
+def test_a_cited_quote_stands_in_the_version_that_is_named(call: Client) -> None:
+    (cited, *_) = chat(call, ROLL)["citations"]
+    version = call("GET", f"/v1/documents/{cited['document']}/versions/{cited['version']}").json()
+    assert version["live"]
+    assert any(cited["quote"] in section["text"] for section in version["sections"])
+    gone = call("GET", f"/v1/documents/{cited['document']}/versions/99")
+    assert gone.status_code == 404
+
+
 # --- feedback and deletion ----------------------------------------------------------------------
 
 
-def test_feedback_stands_in_the_conversation(call: Caller) -> None:
+def test_feedback_stands_in_the_conversation(call: Client) -> None:
     answer = chat(call, ROLL)
     for rating, comment in (("up", ""), ("down", "the button is elsewhere")):
         body = {"answer_id": answer["answer_id"], "rating": rating, "comment": comment}
@@ -153,7 +154,7 @@ def test_feedback_stands_in_the_conversation(call: Caller) -> None:
     assert turns[0]["rating"] == "down"
 
 
-def test_a_deleted_conversation_is_gone_with_its_answers(call: Caller) -> None:
+def test_a_deleted_conversation_is_gone_with_its_answers(call: Client) -> None:
     answer = chat(call, HACKED)
     body = {"answer_id": answer["answer_id"], "rating": "up"}
     call("POST", "/v1/feedback", body)
@@ -167,10 +168,10 @@ def test_a_deleted_conversation_is_gone_with_its_answers(call: Caller) -> None:
         assert call(method, path).status_code == 404
 
 
-def test_another_workspace_sees_nothing(call: Caller, parts: Parts) -> None:
+def test_another_workspace_sees_nothing(call: Client, parts: Parts) -> None:
     answer = chat(call, ROLL)
     settings = parts.stack.settings.model_copy(update={"workspace": "other"})
-    elsewhere = Caller(create_app(replace(parts, stack=replace(parts.stack, settings=settings))))
+    elsewhere = Client(create_app(replace(parts, stack=replace(parts.stack, settings=settings))))
     for method, path, body in (
         ("GET", f"/v1/answers/{answer['answer_id']}", None),
         ("GET", f"/v1/conversations/{answer['conversation_id']}", None),
@@ -231,7 +232,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.id)
-def test_bad_input_is_a_problem_that_says_what_to_do(call: Caller, parts: Parts, bad: Bad) -> None:
+def test_bad_input_is_a_problem_that_says_what_to_do(call: Client, parts: Parts, bad: Bad) -> None:
     before = answers(parts)
     if isinstance(bad.body, bytes):
         headers = {"Content-Type": "application/json"}
@@ -248,20 +249,20 @@ def test_bad_input_is_a_problem_that_says_what_to_do(call: Caller, parts: Parts,
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "", "multipart/form-data; x=application/json"])
-def test_what_a_foreign_page_could_send_unasked_is_refused(call: Caller, kind: str) -> None:
+def test_what_a_foreign_page_could_send_unasked_is_refused(call: Client, kind: str) -> None:
     headers = {"Content-Type": kind} if kind else {}
     response = call("POST", "/v1/chat", content=b'{"message": "x"}', headers=headers)
     assert response.status_code == 422
     assert "application/json" in response.json()["detail"]
 
 
-def test_a_body_over_the_limit_is_refused_by_what_it_claims(call: Caller) -> None:
+def test_a_body_over_the_limit_is_refused_by_what_it_claims(call: Client) -> None:
     response = call("POST", "/v1/chat", {"message": "x" * 200_000})
     assert response.status_code == 413
     assert "128 kB" in response.json()["detail"]
 
 
-def test_a_body_over_the_limit_is_refused_by_what_arrives(call: Caller) -> None:
+def test_a_body_over_the_limit_is_refused_by_what_arrives(call: Client) -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -277,7 +278,7 @@ def test_a_body_over_the_limit_is_refused_by_what_arrives(call: Caller) -> None:
 
 
 def test_a_rebound_host_name_is_refused(parts: Parts) -> None:
-    call = Caller(Gate(create_app(parts), max_bytes=10_000, hosts=LOOPBACK))
+    call = Client(RequestLimits(create_app(parts), max_bytes=10_000, hosts=HOSTS))
     for host, status in (
         ("evil.example", 403),
         ("evil.example:8080", 403),
@@ -292,7 +293,7 @@ def test_a_rebound_host_name_is_refused(parts: Parts) -> None:
 
 
 def test_what_was_not_foreseen_leaks_nothing(
-    call: Caller, monkeypatch: pytest.MonkeyPatch, log: pytest.CaptureFixture[str]
+    call: Client, monkeypatch: pytest.MonkeyPatch, log: pytest.CaptureFixture[str]
 ) -> None:
     async def broken(_ask: Ask, _parts: Parts) -> Answered:
         raise RuntimeError("the customer wrote: my card is 4111")
@@ -316,7 +317,7 @@ async def scripted(*said: Event | Exception) -> AsyncIterator[Event]:
 
 
 def test_a_stream_that_breaks_ends_in_an_error_event(
-    call: Caller, monkeypatch: pytest.MonkeyPatch, log: pytest.CaptureFixture[str]
+    call: Client, monkeypatch: pytest.MonkeyPatch, log: pytest.CaptureFixture[str]
 ) -> None:
     said = (Meta("a", "c"), Acted("ANSWER", None, "tuned"), Delta("Open "), RuntimeError("4111"))
     monkeypatch.setattr(pipeline, "answer", lambda _ask, _parts: scripted(*said))
@@ -342,13 +343,13 @@ def test_a_slow_step_is_told_by_a_comment() -> None:
 
     async def send(message: Message) -> None:
         told.append(message.get("body", b""))
-        if told.count(stream.HEARTBEAT) == 2:
+        if told.count(streams.HEARTBEAT) == 2:
             beats.set()
 
-    response = stream.EventStream(stream.frames(Meta("a", "c"), slow()), heartbeat=0.02)
+    response = streams.EventStream(stream.frames(Meta("a", "c"), slow()), heartbeat=0.02)
     asyncio.run(response({"type": "http"}, receive, send))
     assert told[1].startswith(b"event: meta\nid: a:0\n")
-    assert told[2:4] == [stream.HEARTBEAT] * 2
+    assert told[2:4] == [streams.HEARTBEAT] * 2
     assert told[-2].startswith(b"event: done\nid: a:1\n")
 
 
@@ -404,9 +405,8 @@ def test_work_stops_when_the_caller_leaves(
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),
         }
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):  # without an end it goes on for ever
             await create_app(parts)(scope, receive, send)
-        async with asyncio.timeout(0.25):
             await stopped.wait()
 
     asyncio.run(leave())
@@ -415,7 +415,7 @@ def test_work_stops_when_the_caller_leaves(
 # --- operations ---------------------------------------------------------------------------------
 
 
-def test_operations_answer(call: Caller) -> None:
+def test_operations_answer(call: Client) -> None:
     assert call("GET", "/healthz").json() == {"status": "ok"}
     ready = call("GET", "/readyz").json()
     assert ready["status"] == "ready"
@@ -433,12 +433,12 @@ def test_not_ready_is_a_503(
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(parts.stack.index, "count", broken)
-    response = Caller(create_app(parts))("GET", "/readyz")
+    response = Client(create_app(parts))("GET", "/readyz")
     assert response.status_code == 503
     assert "disk" not in response.text + log.readouterr().err
 
 
-def test_the_openapi_document_is_whole(call: Caller) -> None:
+def test_the_openapi_document_is_whole(call: Client) -> None:
     document = call("GET", "/openapi.json").json()
     text = json.dumps(document)
     schemas = document["components"]["schemas"]

@@ -6,43 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
+from services.answer.access.keys import GRACE_S, SCOPES, TTL_S, KeyRing, create_key, revoke_key
 from services.answer.app import create_app
 from services.answer.endpoints.admission import needs
-from services.answer.keys import GRACE_S, SCOPES, TTL_S, KeyRing, create_key, revoke_key
 from services.answer.pipeline import Parts
 from services.standalone.app import create_app as whole_app
+from tests.fakes import open_ledger
 from tests.services.answer.edge import HACKED, ROLL, Client, key_for
-from tests.services.standalone.serving import needs_weights, small_parts
+from tests.services.standalone.serving import needs_weights
 from twofold.__main__ import build
 from twofold.errors import Conflict, InvalidInput, Unauthorized, Unavailable
 from twofold.ledger import Ledger
-from twofold.ledger.models import Conversation
 from twofold.ledger.service import ApiKey
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     yield ledger
     ledger.close()
-
-
-@pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    with small_parts(tmp_path_factory.mktemp("keys")) as parts:
-        yield parts
-
-
-@pytest.fixture
-def parts(lasting: Parts) -> Parts:
-    with lasting.stack.ledger.session() as session:
-        session.execute(delete(ApiKey))
-        session.execute(delete(Conversation))
-    return lasting
 
 
 class Clock:
@@ -95,11 +81,11 @@ def test_a_known_key_costs_less_than_a_tenth_of_a_millisecond(ledger: Ledger) ->
     keys = [create_key(ledger, f"k{i}", "default", ["answer"]).plain for i in range(50)]
     for key in keys:
         ring.look_up(key)
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(20):
         for key in keys:
             assert ring.known(key) is not None
-    assert (time.perf_counter() - started) / 1000 < 0.0001
+    assert (time.thread_time() - started) / 1000 < 0.0001
 
 
 def test_a_revoked_key_ends_within_its_time_to_live(ledger: Ledger) -> None:
@@ -136,6 +122,7 @@ def test_a_key_is_known_a_while_without_the_ledger(
         ring.look_up(seen)
 
 
+@pytest.mark.heavy
 def test_the_commands_make_list_and_revoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWOFOLD_HOME", str(tmp_path))
     run = CliRunner()
@@ -188,7 +175,7 @@ def test_each_route_needs_its_scope(method: str, path: str, scopes: set[str]) ->
     assert set(needs(method, path) or ()) == scopes
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/"])
 def test_some_places_are_open(path: str) -> None:
     assert needs("GET", path) is None
 
@@ -203,6 +190,8 @@ def test_every_route_of_the_whole_app_has_a_scope_or_is_meant_to_be_open(parts: 
     ]
     admin = {"/v1/conversations/{conversation_id}", "/v1/customers/{customer}"}
     admin |= {"/v1/customers/{customer}/export"}
+    admin |= {"/v1/replays", "/v1/replays/documents", "/v1/replays/world"}
+    admin |= {"/v1/sites", "/v1/sites/{site}", "/v1/sites/{site}/secret"}
     assert {path for _, path in unnamed} == admin
 
 
@@ -219,6 +208,90 @@ def test_without_keys_this_machine_may_do_all_and_others_nothing(parts: Parts) -
     key_for(parts, "first", "search")
     app = create_app(parts)
     assert Client(app)("POST", "/v1/search", {"query": "refund"}).status_code == 401
+
+
+def test_revoking_the_last_key_opens_nothing(parts: Parts) -> None:
+    made = create_key(parts.stack.ledger, "only", "default", ["admin"])
+    assert Client(create_app(parts))("GET", "/v1/feedback").status_code == 401
+    revoke_key(parts.stack.ledger, made.id, "default")
+    assert Client(create_app(parts))("GET", "/v1/feedback").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "192.0.2.7"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-Proto": "https"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"Via": "1.1 proxy"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Host": "support.example.com"},
+        {"Host": "127.0.0.1.example.com"},
+    ],
+)
+def test_a_proxy_on_this_machine_makes_no_stranger_local(
+    parts: Parts, headers: dict[str, str]
+) -> None:
+    app = create_app(parts)
+    for path in ("/v1/feedback", "/metrics", "/openapi.json"):
+        assert Client(app)("GET", path).status_code == 200
+        assert Client(app)("GET", path, headers=headers).status_code == 401, path
+
+
+def test_nginx_of_old_shows_by_its_http_version(parts: Parts) -> None:
+    app = create_app(parts)
+
+    async def older(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope | {"http_version": "1.0"}, receive, send)
+
+    assert Client(older)("GET", "/v1/feedback").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://localhost:9999"},
+        {"Origin": "null"},
+    ],
+)
+def test_pages_of_other_sites_get_nothing_from_a_keyless_server(
+    parts: Parts, headers: dict[str, str]
+) -> None:
+    call = Client(create_app(parts))
+    for method, path in (("POST", "/v1/handoffs"), ("POST", "/v1/chat"), ("GET", "/v1/answers")):
+        assert call(method, path, {}, headers).status_code == 403
+    own = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    assert call("GET", "/v1/feedback", headers=own).status_code == 200
+    keyed = Client(create_app(parts), key_for(parts, "page", "read"))
+    assert keyed("GET", "/v1/feedback", headers=headers).status_code == 200
+
+
+def test_metrics_and_the_api_document_are_for_this_machine_and_for_keys(parts: Parts) -> None:
+    app = create_app(parts)
+    for path in ("/metrics", "/openapi.json"):
+        assert Client(app)("GET", path).status_code == 200
+        assert Client(app, address="192.0.2.7")("GET", path).status_code == 401
+        assert Client(whole_app(parts, key_needed=True))("GET", path).status_code == 401
+    prometheus = Client(app, key_for(parts, "prometheus", "metrics"), address="192.0.2.7")
+    assert prometheus("GET", "/metrics").status_code == 200
+    assert prometheus("GET", "/openapi.json").status_code == 200
+    reader = Client(app, key_for(parts, "reader", "read"), address="192.0.2.7")
+    assert reader("GET", "/metrics").status_code == 403
+    assert Client(app)("GET", "/metrics").status_code == 200
+
+
+def test_a_placeholder_key_is_as_good_as_none_where_none_is_needed(parts: Parts) -> None:
+    placeholder = {"Authorization": "Bearer sk-no-key-required"}
+    app = create_app(parts)
+    assert Client(app)("GET", "/v1/models", headers=placeholder).status_code == 200
+    elsewhere = Client(app, address="192.0.2.7")
+    assert elsewhere("GET", "/v1/models", headers=placeholder).status_code == 401
+    key_for(parts, "first", "answer")
+    assert Client(create_app(parts))("GET", "/v1/models", headers=placeholder).status_code == 401
 
 
 @needs_weights
@@ -244,6 +317,7 @@ def test_a_key_may_do_what_its_scopes_say(parts: Parts) -> None:
     "header", ["Basic abc", "Bearer", "Bearer nonsense", "Bearer tf_" + "x" * 43]
 )
 def test_a_wrong_key_is_never_taken_for_none(parts: Parts, header: str) -> None:
+    key_for(parts, "first", "search")
     response = Client(create_app(parts))(
         "POST", "/v1/search", {"query": "x"}, headers={"Authorization": header}
     )
@@ -276,8 +350,9 @@ def test_a_key_asks_only_for_its_audiences(parts: Parts) -> None:
     told = staff("POST", "/v1/chat", {"message": ROLL, "audience": "internal"}).json()
     assert call("GET", f"/v1/answers/{told['answer_id']}").status_code == 404
     assert call("GET", f"/v1/answers/{told['answer_id']}/events").status_code == 404
-    turns = call("GET", f"/v1/conversations/{told['conversation_id']}").json()["turns"]
-    assert turns == []
+    assert call("GET", f"/v1/conversations/{told['conversation_id']}").status_code == 404
+    admin = Client(app, key_for(parts, "admin", audiences=["customer"]))
+    assert admin("GET", f"/v1/conversations/{told['conversation_id']}").json()["turns"] == []
 
 
 @needs_weights
@@ -311,3 +386,69 @@ def test_a_second_workspace_sees_nothing_of_the_first(parts: Parts) -> None:
     assert first("GET", f"/v1/answers/{answer}").status_code == 200
     with parts.stack.ledger.session() as session:
         assert len(session.scalars(select(ApiKey)).all()) == 2
+
+
+@pytest.mark.heavy
+def test_the_table_of_access_is_the_codes_own(parts: Parts) -> None:
+    from services.answer.endpoints.admission import ADMIN_RULE, RULES, rule_of
+    from tools.access_table import FILE, table
+
+    assert FILE.read_text() == table(), "python -m tools.access_table"
+    app = whole_app(parts)
+    key = key_for(parts, "reader")
+    document = Client(app, key)("GET", "/openapi.json").json()
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    met = set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation.get("summary"), path
+            if path.startswith("/v1"):
+                rule = rule_of(method.upper(), path)
+                met.add(rule)
+                assert operation["security"] == (
+                    [{"key": list(rule.scopes)}] if rule.scopes else []
+                ), path
+                if rule.scopes and set(rule.scopes) < set(SCOPES):
+                    assert f"`{rule.scopes[0]}`" in operation["description"], path
+    assert {*RULES, ADMIN_RULE} - met <= {rule for rule in RULES if "knowledge" in rule.path}
+
+
+@pytest.mark.heavy
+def test_every_endpoint_is_closed_to_keys_without_its_scope(parts: Parts) -> None:
+    """As many keys as scopes, two workspaces: each endpoint opens to its own scopes alone."""
+    from services.answer.endpoints.admission import needs
+
+    app = whole_app(parts)
+    callers = {
+        (scope, workspace): Client(app, key_for(parts, scope, scope, workspace=workspace))
+        for scope in SCOPES
+        for workspace in ("default", "other")
+    }
+    document = callers["admin", "default"]("GET", "/openapi.json").json()
+    walked = 0
+    for path, operations in document["paths"].items():
+        for method in operations:
+            wanted = needs(method.upper(), path)
+            if not wanted or "stream" in path:
+                continue
+            walked += 1
+            place = path.replace("{", "").replace("}", "")
+            for (scope, workspace), call in callers.items():
+                if scope == "admin" or scope in wanted:
+                    continue
+                refused = call(method.upper(), place, {})
+                assert refused.status_code == 403, (method, path, scope, workspace)
+    assert walked > 20
+
+
+def test_two_host_headers_make_nobody_local() -> None:
+    from services.http.local import is_local
+
+    def scope(*hosts: bytes) -> dict[str, Any]:
+        headers = [(b"host", host) for host in hosts]
+        return {"type": "http", "client": ("127.0.0.1", 1), "headers": headers}
+
+    assert is_local(scope(b"localhost:8080"))
+    assert not is_local(scope(b"localhost:8080", b"evil.example"))
+    assert not is_local(scope(b"localhost:8080", b"localhost:8080"))
+    assert not is_local(scope())

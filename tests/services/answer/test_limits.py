@@ -1,28 +1,21 @@
 """How often, how much, how many at once: refused early, with a time to come back."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from services.answer.access.keys import Caller
+from services.answer.access.limits import Buckets, RedisBuckets, check_rate
 from services.answer.app import create_app
-from services.answer.keys import Caller
-from services.answer.limits import Buckets, RedisBuckets, check_rate
 from services.answer.pipeline import Parts
-from tests.services.answer.edge import Client, Scripted, key_for, with_settings
-from tests.services.standalone.serving import needs_weights, served, small_parts
+from tests.services.answer.edge import Client, Scripted, key_for, until, with_settings
+from tests.services.standalone.serving import needs_weights, own_threads, served
 from twofold.errors import Overloaded
 from twofold.settings import Settings
 
 QUESTION = {"message": "x"}
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    with small_parts(tmp_path_factory.mktemp("limits")) as parts:
-        yield parts
 
 
 class Clock:
@@ -52,6 +45,7 @@ def test_a_bucket_gives_the_rate_and_a_burst() -> None:
     assert asyncio.run(buckets.wait_s("other", 60)) == 0
 
 
+@pytest.mark.heavy
 def test_over_a_minute_the_rate_holds() -> None:
     clock = Clock()
     buckets = Buckets(clock)
@@ -155,19 +149,20 @@ def test_nobody_without_a_key_gets_a_body_read(parts: Parts) -> None:
 def test_a_full_house_still_says_that_it_lives(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Scripted(0.5).install(monkeypatch)
+    answers = Scripted(held=True).install(monkeypatch)
     key = key_for(parts, "alive", "answer", "read")
     headers = {"Authorization": f"Bearer {key}"}
 
     async def look(url: str) -> tuple[int, int, int]:
         async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
             busy = asyncio.create_task(http.post("/v1/chat", json=QUESTION))
-            await asyncio.sleep(0.2)
+            await until(lambda: answers.begun)
             refused = await http.post("/v1/chat", json=QUESTION)
             alive = await http.get("/healthz")
             record = await http.get("/v1/answers/none")
+            answers.go.set()
             assert (await busy).status_code == 200
             return refused.status_code, alive.status_code, record.status_code
 
-    with served(create_app(with_settings(parts, max_in_flight=1))) as url:
+    with served(create_app(own_threads(with_settings(parts, max_in_flight=1)))) as url:
         assert asyncio.run(look(url)) == (429, 200, 404)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.answer.contract import Turn
-from services.answer.decide import Decider
+from services.answer.decide.decider import Decider
 from services.answer.generate.ladder import Ladder
 from services.answer.generate.model import cache_salt
 from services.answer.pipeline import Parts
@@ -86,11 +86,13 @@ def test_the_models_header_is_heard(judged: Judged, parts: Parts) -> None:
     assert heard.done.text != "x"
 
 
-def test_a_clarifying_question_is_the_models_own(parts: Parts) -> None:
-    assert (
-        told(parts, "CLARIFY\nWhich secret do you mean?")[0].done.text
-        == "Which secret do you mean?"
-    )
+@pytest.mark.parametrize(
+    "asked", ["Which secret do you mean?", "What is your password, so that I can help you?"]
+)
+def test_a_question_in_the_models_own_words_is_asked_in_ours(asked: str, parts: Parts) -> None:
+    heard, _ = told(parts, f"CLARIFY\n{asked}")
+    assert heard.done.action == "CLARIFY"
+    assert heard.done.text == parts.house.say("en").clarify.strip()
 
 
 def test_a_clarification_that_claims_falls_back_to_ours(parts: Parts) -> None:
@@ -112,7 +114,7 @@ def test_consent_comes_first_where_the_house_wants_it(parts: Parts) -> None:
     heard, _ = told(asking, reply)
     assert heard.done.action == "CLARIFY"
     assert "our sales team" in heard.done.text
-    history = (Turn("user", QUESTION), Turn("assistant", heard.done.text, "CLARIFY"))
+    history = (Turn("user", QUESTION), Turn("assistant", heard.done.text))
     agreed, _ = told(asking, reply, "yes please", history)
     assert agreed.done.action == "ESCALATE"
 

@@ -6,6 +6,7 @@ from typing import Any
 import openai
 import pytest
 import structlog
+from sqlalchemy import func, select
 
 from services.answer import pipeline
 from services.answer.app import create_app
@@ -13,28 +14,23 @@ from services.answer.contract import Ask
 from services.answer.events import Acted, Delta, Event, Meta
 from services.answer.pipeline import Parts
 from tests.services.answer.edge import HACKED, ROLL, Client, key_for
-from tests.services.standalone.serving import needs_weights, served, small_parts
+from tests.services.standalone.serving import needs_weights, own_threads, served
 from twofold import telemetry
 from twofold.errors import Overloaded
+from twofold.ledger.models import Answer, Handoff
 
 pytestmark = needs_weights
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    with small_parts(tmp_path_factory.mktemp("openai")) as parts:
-        yield parts
-
-
-@pytest.fixture(scope="module")
-def url(parts: Parts) -> Iterator[str]:
-    with served(create_app(parts)) as url:
+def url(lasting: Parts) -> Iterator[str]:
+    with served(create_app(own_threads(lasting))) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def client(parts: Parts, url: str) -> Iterator[openai.OpenAI]:
-    key = key_for(parts, "openai", "answer", audiences=["customer"])
+def client(lasting: Parts, url: str) -> Iterator[openai.OpenAI]:
+    key = key_for(lasting, "openai", "answer", audiences=["customer"])
     with openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
         yield client
 
@@ -58,6 +54,60 @@ def test_a_completion(client: openai.OpenAI) -> None:
     ours = (said.model_extra or {})["twofold"]
     assert ours["text"] == choice.message.content
     assert ours["citations"][0]["document"] == "help/articles/rotate-signing-secret.md"
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        (
+            "### Task:\nGenerate a concise, 3-5 word title summarizing the chat history.\n"
+            'JSON format: { "title": "..." }\n### Chat History:\n<chat_history>\n'
+            f"USER: {HACKED}\nASSISTANT: One moment.\n</chat_history>",
+            '{"title":"My account was hacked and someone"}',
+        ),
+        (
+            "### Task:\nGenerate 1-3 broad tags categorizing the chat history.\nJSON format:"
+            f' {{ "tags": ["x"] }}\n<chat_history>\nUSER: {HACKED}\n</chat_history>',
+            '{"tags":["Support"]}',
+        ),
+        (
+            "### Task:\nSuggest 3-5 relevant follow-up questions based on the chat history.\n"
+            f"<chat_history>\nUSER: {HACKED}\n</chat_history>",
+            "",
+        ),
+        (
+            f"Provide a concise, 5-word-or-less title for this conversation.\n\nUser: {HACKED}",
+            "My account was hacked and someone",
+        ),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_titles_tags_and_follow_ups_open_no_handover(
+    client: openai.OpenAI, lasting: Parts, order: str, says: str, stream: bool
+) -> None:
+    def counted() -> int:
+        with lasting.stack.ledger.session() as session:
+            answers = session.scalar(select(func.count()).select_from(Answer)) or 0
+            return answers + (session.scalar(select(func.count()).select_from(Handoff)) or 0)
+
+    before = counted()
+    messages: Any = [{"role": "user", "content": order}]
+    if stream:
+        chunks = client.chat.completions.create(model="twofold", messages=messages, stream=True)
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    else:
+        whole = client.chat.completions.create(model="twofold", messages=messages)
+        said = whole.choices[0].message.content or ""
+    assert said == says
+    assert counted() == before
+
+
+@pytest.mark.parametrize("question", ["How do I generate a title tag?", HACKED])
+def test_what_a_customer_asks_is_no_order_about_a_transcript(
+    client: openai.OpenAI, question: str
+) -> None:
+    said = client.chat.completions.create(model="twofold", messages=asking(question))
+    assert "twofold" in (said.model_extra or {})
 
 
 @pytest.mark.parametrize("usage", [True, False])
@@ -148,14 +198,14 @@ def test_a_wrong_key_is_an_authentication_error(url: str) -> None:
 
 
 def test_a_full_house_is_a_rate_limit_with_a_time(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    lasting: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def full(_ask: Ask, _parts: Parts) -> Any:
         raise Overloaded("Too many.", 3)
 
     monkeypatch.setattr(pipeline, "ask_once", full)
     body = {"model": "twofold", "messages": asking("x")}
-    call = Client(create_app(parts), key_for(parts, "full", "answer"))
+    call = Client(create_app(lasting), key_for(lasting, "full", "answer"))
     response = call("POST", "/v1/chat/completions", body)
     assert (response.status_code, response.headers["retry-after"]) == (429, "3")
     assert response.json()["error"]["type"] == "rate_limit_error"

@@ -1,6 +1,7 @@
 """Search or ledger fail, for real, on both ledgers: no question is lost, doubled or lied about."""
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,14 +17,14 @@ from qdrant_client import QdrantClient
 from sqlalchemy import event
 
 from services.answer import pipeline
+from services.answer.access.bulkhead import Bulkhead
 from services.answer.app import create_app
 from services.answer.contract import Ask
-from services.answer.crowd import Crowd
 from services.answer.events import Acted, Delta
 from services.answer.pipeline import Parts, answer, ask_once
 from tests.fakes import DictIndex
 from tests.ingestion.helpers import WORKSPACE
-from tests.servers import PostgresServer, free_port
+from tests.servers import PostgresServer, free_port, wait_until
 from tests.services.answer.asking import (
     QUESTION,
     Heard,
@@ -36,9 +37,9 @@ from tests.services.answer.asking import (
 from tests.services.answer.edge import Client
 from twofold import telemetry
 from twofold.clients.embedder import HttpEmbedder
-from twofold.clients.qdrant import QdrantIndex
 from twofold.errors import Unavailable
-from twofold.ledger import Ledger
+from twofold.index.qdrant import QdrantIndex
+from twofold.ledger import Ledger, watch
 
 DEADLINE_S = 60.0
 """Nothing here takes so long, but where a test says what hangs."""
@@ -153,7 +154,7 @@ def test_more_searches_hang_than_there_are_threads_and_each_question_is_handed_o
             return [], []
 
     async def run() -> list[Heard]:
-        many = replace(parts, searches=Crowd(40, 0, "full"))
+        many = replace(parts, searches=Bulkhead(40, 0, "full"))
         stuck = without(many, index=Stuck())
         try:
             return list(await asyncio.gather(*(hear(stuck, stay=True) for _ in range(40))))
@@ -203,6 +204,7 @@ def ledger_gone(parts: Parts, request: pytest.FixtureRequest) -> Iterator[None]:
             yield
         finally:
             server.start()
+            back(ledger)
         return
     with ledger.engine.connect() as other:
         other.exec_driver_sql("BEGIN IMMEDIATE")
@@ -210,6 +212,11 @@ def ledger_gone(parts: Parts, request: pytest.FixtureRequest) -> Iterator[None]:
             yield
         finally:
             other.rollback()
+            back(ledger)
+
+
+def back(ledger: Ledger) -> None:
+    wait_until(lambda: ledger.watch.answers(writing=True), "it is known that the ledger is back")
 
 
 def impatient(ledger: Ledger) -> None:
@@ -270,3 +277,59 @@ def test_over_http_it_is_a_503_that_says_when_to_come_back(
     first = call("POST", "/v1/chat", {"message": QUESTION}, key).json()
     assert call("POST", "/v1/chat", {"message": QUESTION}, key).json() == first
     assert counted(parts.stack) == (before[0] + 1, before[1])
+
+
+@contextmanager
+def ledger_silent(parts: Parts, request: pytest.FixtureRequest) -> Iterator[None]:
+    """PostgreSQL's processes stand still, their kernel still takes what is sent; or SQLite's lock
+    is held."""
+    ledger = parts.stack.ledger
+    if ledger.engine.dialect.name != "postgresql":
+        with ledger_gone(parts, request):
+            yield
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    server.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.signal(signal.SIGCONT)
+        back(ledger)
+
+
+def test_what_hangs_in_the_ledger_is_noticed_and_keeps_nothing_else_waiting(
+    parts: Parts, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More questions than there are threads wait when it falls silent; all are told long before
+    their deadline. Who comes then is refused with nothing in use, and what needs no ledger goes
+    on."""
+    monkeypatch.setattr(watch, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(watch, "LOOK_S", 0.3)
+    app = create_app(with_settings(parts, deadline_s=600.0))
+    call = Client(app)
+    assert call("POST", "/v1/chat", {"message": QUESTION}).status_code == 200
+    before = counted(parts.stack)
+
+    async def crowd() -> list[int]:
+        asked = [call.ask("POST", "/v1/chat", {"message": QUESTION}) for _ in range(40)]
+        return [each.status_code for each in await asyncio.gather(*asked)]
+
+    with ledger_silent(parts, request):
+        assert set(asyncio.run(crowd())) == {503}
+        late = call("POST", "/v1/chat", {"message": QUESTION})
+        assert (late.status_code, late.json()["type"]) == (503, "urn:twofold:problem:unavailable")
+        assert int(late.headers["Retry-After"]) >= 1
+        assert call("GET", "/healthz").status_code == 200
+        assert call("GET", "/v1/models").status_code == 200
+        reading = call("POST", "/v1/search", {"query": QUESTION}).status_code
+        assert reading == (200 if parts.stack.ledger.engine.dialect.name == "sqlite" else 503)
+    assert counted(parts.stack) == before
+    assert call("POST", "/v1/chat", {"message": QUESTION}).status_code == 200
+
+
+def test_slow_work_is_no_silence(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "PATIENCE_S", 0.0)
+    ledger = parts.stack.ledger
+    with ledger.session():
+        for _ in range(20):
+            assert ledger.watch.answers(writing=True)

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from services.answer.contract import Ask
+from services.answer.pipeline import find
+from tests.ingestion.helpers import WORKSPACE
 from tests.services.answer.asking import hear, knowing, on_record
 
 
@@ -108,6 +111,8 @@ def test_what_holds_is_said_alone(case: Case, tmp_path: Path) -> None:
         (out,) = record.signals["overruled"]
         assert out not in record.packed
         assert out in {each["chunk"] for each in record.retrieved}
+        looked = asyncio.run(find(Ask(case.question, WORKSPACE), parts))
+        assert out not in {each.chunk.id for each in looked.found.candidates}
 
 
 @pytest.mark.parametrize("case", BOTH_STAY, ids=lambda case: case.id)

@@ -29,8 +29,8 @@ from tests.model_server import (
 )
 from tests.models.serve.adapters import adapter, report
 from tests.services.answer.asking import Heard, as_opened, check_told_once, hear, knowing
-from twofold.house import HousePolicy
 from twofold.ledger import Ledger
+from twofold.policy import HousePolicy
 
 UNKNOWN = refuses("404 Not Found")
 
@@ -120,7 +120,7 @@ def test_a_conversation_keeps_its_lane(parts: Parts, registry: Registry, publish
                 assert len(models) == 1
                 lanes |= models
             assert lanes == {"a", "b"}  # else one of 2,048 runs is unlucky
-            await through.aclose()
+            await through.ladder.aclose()
 
     asyncio.run(run())
 
@@ -178,7 +178,7 @@ def test_a_model_that_is_unknown_says_nothing_of_the_servers_health(
             heard = await asyncio.gather(*[hear(through, stay=True) for _ in range(12)])
             assert {each.done.served_by for each in heard} == {"base"}
             assert [request.model for request in server.requests].count("a") == 12
-            await through.aclose()
+            await through.ladder.aclose()
 
     asyncio.run(run())
 
@@ -249,7 +249,7 @@ def test_a_running_service_follows_the_registry(
             ):
                 await asyncio.to_thread(change)
                 await until(model)
-            await through.aclose()
+            await through.ladder.aclose()
 
     asyncio.run(run())
 

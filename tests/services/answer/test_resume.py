@@ -10,21 +10,22 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from services.answer import replays
+from services.answer.access import idempotency
 from services.answer.app import create_app
 from services.answer.pipeline import Parts
+from tests.servers import wait_until
 from tests.services.answer.edge import ROLL, Client, Slowly, key_for
-from tests.services.standalone.serving import events, needs_weights, served, small_parts
+from tests.services.standalone.serving import (
+    events,
+    needs_weights,
+    own_threads,
+    served,
+    small_parts,
+)
 from twofold.ledger.models import Answer
 from twofold.ledger.service import Replay
 
 pytestmark = needs_weights
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    with small_parts(tmp_path_factory.mktemp("resume")) as parts:
-        yield parts
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> Slowly:
 
 @pytest.fixture
 def url(parts: Parts, slowly: Slowly) -> Iterator[str]:
-    with served(create_app(parts)) as url:
+    with served(create_app(own_threads(parts))) as url:
         yield url
 
 
@@ -136,22 +137,22 @@ def test_keys_expire_after_a_day(parts: Parts, slowly: Slowly) -> None:
     key = str(uuid4())
     first = ask(Client(create_app(parts)), key).json()
     with parts.stack.ledger.session() as session:
-        session.execute(update(Replay).values(started_at=time.time() - replays.KEPT_S - 1))
+        session.execute(update(Replay).values(started_at=time.time() - idempotency.KEPT_S - 1))
     second = ask(Client(create_app(parts)), key).json()
     assert second["answer_id"] != first["answer_id"]
 
 
 def test_what_a_dead_process_began_is_taken_over(parts: Parts) -> None:
-    at = replays.slot("default", "", "crashed")
+    at = idempotency.slot("default", "", "crashed")
     ledger = parts.stack.ledger
-    assert replays.claim(ledger, at, "r", abandoned_s=60).mine
-    assert not replays.claim(ledger, at, "r", abandoned_s=60).mine
+    assert idempotency.claim(ledger, at, "r", abandoned_s=60).mine
+    assert not idempotency.claim(ledger, at, "r", abandoned_s=60).mine
     with ledger.session() as session:
         session.execute(
             update(Replay).where(Replay.key == at.key).values(started_at=time.time() - 61)
         )
-    assert replays.claim(ledger, at, "r", abandoned_s=60).mine
-    assert not replays.claim(ledger, at, "r", abandoned_s=60).mine
+    assert idempotency.claim(ledger, at, "r", abandoned_s=60).mine
+    assert not idempotency.claim(ledger, at, "r", abandoned_s=60).mine
 
 
 # --- resumed streams ----------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def test_the_record_resumes_where_the_stream_broke(
     key = str(uuid4())
     whole = first_events(url, key, 99)
     answer_id = whole[0][2]["answer_id"]
-    with served(create_app(parts)) as other_process:
+    with served(create_app(own_threads(parts))) as other_process:
         rest = resume(other_process, answer_id, after=whole[after][1])
     assert rest == whole[after + 1 :]
 
@@ -211,7 +212,4 @@ def test_readers_leave_without_a_trace(parts: Parts, slowly: Slowly, url: str) -
     before = count(parts)
     for _ in range(3):
         first_events(url, str(uuid4()), 2)
-    deadline = time.monotonic() + 10
-    while slowly.finished < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert count(parts) == before + 3
+    wait_until(lambda: count(parts) == before + 3, "what nobody reads any more is on record")

@@ -1,17 +1,18 @@
 """Retrieval answers from the versions that apply, to those who may see them."""
 
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from ingestion.pipeline import sync
 from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
 from services.answer.contract import Question, Turn
-from services.answer.retrieve import keyword_trust, rank, retrieve
+from services.answer.search.retrieve import keyword_trust, rank, retrieve
 from tests.fakes import make_stack
-from twofold.clients.sparse import Bm25Encoder
-from twofold.index import Chunk, Hit, Scope
+from twofold.index.contract import Chunk, Hit, Scope
+from twofold.index.sparse import Bm25Encoder
 from twofold.ledger.models import Document
 from twofold.stack import Stack
 
@@ -51,6 +52,20 @@ def names(stack: Stack, question: Question) -> list[str]:
 
 def test_superseded_and_internal_pages_do_not_answer(stack: Stack) -> None:
     assert set(names(stack, asked())) == {"refunds.md", "erstattung.md", "ask-for-a-refund.md"}
+
+
+def test_a_note_of_a_later_day_says_nothing_of_an_earlier_one(tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    for day in ("2026-02-01", "2026-06-01"):
+        front = f"title: Refunds changed\nkind: release_note\nupdated_at: {day}"
+        (folder / f"{day}.md").write_text(f"---\n{front}\n---\nA refund of a plan since {day}.\n")
+    stack = make_stack(tmp_path / "home")
+    sync(stack, "default", Folder("help", folder))
+    march, january = (datetime(2026, month, 1, tzinfo=UTC).timestamp() for month in (3, 1))
+    assert set(names(stack, asked())) == {"2026-02-01.md", "2026-06-01.md"}
+    assert names(stack, asked(as_of=march)) == ["2026-02-01.md"]
+    assert names(stack, asked(as_of=january)) == []
 
 
 def test_staff_see_internal_pages_too(stack: Stack) -> None:
@@ -135,7 +150,7 @@ def test_a_passage_below_the_end_of_one_list_keeps_its_score(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every candidate that holds a term of the question has its keyword score, and all a cosine."""
-    monkeypatch.setattr("services.answer.retrieve.DEPTH", 1)
+    monkeypatch.setattr(import_module("services.answer.search.retrieve"), "DEPTH", 1)
     found = retrieve(asked("refund"), stack)  # each search finds another page
     assert len(found.candidates) == 2
     terms = set(found.keywords.indices)

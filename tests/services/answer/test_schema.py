@@ -11,6 +11,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from services.answer.pipeline import Parts
 from services.standalone.app import create_app
+from tests.services.answer.edge import key_for
 from tests.services.standalone.serving import needs_weights, small_parts
 
 pytestmark = needs_weights
@@ -30,7 +31,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseS
 
 
 def _schema(parts: Parts) -> schemathesis.BaseSchema:
-    found = schemathesis.openapi.from_asgi("/openapi.json", create_app(parts))
+    app = create_app(parts)
+    opens = {"Authorization": f"Bearer {key_for(parts, 'schema', audiences=['customer'])}"}
+    found = schemathesis.openapi.from_asgi("/openapi.json", app, headers=opens)
     # What ingestion serves has tests of its own; operations answer in plain text.
     return found.exclude(tag="knowledge").exclude(path="/metrics")
 
@@ -47,7 +50,6 @@ def test_every_operation_keeps_to_its_description(api: schemathesis.BaseSchema) 
 def _ask_all_kinds_of_things(cases: SearchStrategy[schemathesis.Case]) -> None:
     @settings(
         max_examples=40,
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.explicit, Phase.generate],

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from services.answer.contract import Ask
 from services.answer.events import Acted, Delta
 from services.answer.pipeline import Parts, answer
-from services.answer.verify import Claims, claims
 from tests.ingestion.helpers import WORKSPACE
 from tests.model_server import FIRST_SENTENCE, Line, ModelServer, says, tokens_of
 from tests.services.answer.asking import (
@@ -22,6 +22,7 @@ from tests.services.answer.asking import (
     knowing,
     with_model,
 )
+from twofold.text.statements import StatementStream, statements
 
 KEPT = f"{FIRST_SENTENCE} [1]"
 
@@ -64,11 +65,6 @@ STRUCK = (
         "unsupported",
     ),
     Struck(
-        "wrong source",
-        "Rolling a signing secret keeps both secrets valid for 12 hours. [2]",
-        "unsupported",
-    ),
-    Struck(
         "uncited", "Our engineers monitor every customer deployment around midnight.", "uncited"
     ),
     Struck(
@@ -102,17 +98,27 @@ def test_what_cannot_be_shown_never_reaches_the_customer(struck: Struck, parts: 
 
 
 @pytest.mark.parametrize("struck", STRUCK, ids=lambda struck: struck.id)
-def test_a_reply_with_nothing_left_hands_over(struck: Struck, parts: Parts) -> None:
+def test_a_reply_with_nothing_left_is_the_composers(struck: Struck, parts: Parts) -> None:
+    before = REGISTRY.get_sample_value("twofold_behaviour_replaced_total")
     heard = told(parts, f"ANSWER\n{struck.sentence}")
-    assert heard.acted == ["ESCALATE"]
-    assert heard.done.escalation is not None
-    assert heard.done.escalation.reason == "not_in_sources"
-    assert heard.done.citations == ()
+    assert heard.acted == ["ANSWER"]
+    assert heard.done.served_by == "composer"
+    assert "12 hours" in heard.done.text
     assert struck.sentence not in heard.done.text
+    assert check_told_once(parts, heard).signals["ladder"] == ["base: unheld"]
+    assert REGISTRY.get_sample_value("twofold_behaviour_replaced_total") == (before or 0) + 1
 
 
 def test_idle_words_alone_are_no_answer(parts: Parts) -> None:
-    assert told(parts, "ANSWER\nSure! [1] Here you go:").acted == ["ESCALATE"]
+    heard = told(parts, "ANSWER\nSure! [1] Here you go:")
+    assert heard.done.served_by == "composer"
+    assert "Sure" not in heard.done.text
+
+
+def test_a_mark_of_the_wrong_source_is_put_right(parts: Parts) -> None:
+    heard = told(parts, f"ANSWER\n{FIRST_SENTENCE} [2]")
+    assert heard.done.text == KEPT
+    assert FIRST_SENTENCE.rstrip(".") in heard.done.citations[0].quote
 
 
 def test_a_true_table_stays(parts: Parts) -> None:
@@ -161,7 +167,7 @@ def test_a_sentence_is_said_before_the_next_is_written(parts: Parts) -> None:
                 heard.events.append(event)
                 if isinstance(event, Delta):
                     read.set()
-            await asked.aclose()
+            await asked.ladder.aclose()
             assert heard.deltas[0] == KEPT
             check_told_once(parts, heard)
 
@@ -187,12 +193,12 @@ PROSE = st.lists(st.sampled_from(PIECES)).map("".join)
 
 @given(PROSE, st.integers(1, 9))
 def test_claims_of_a_stream_are_those_of_the_whole(text: str, size: int) -> None:
-    stream = Claims()
+    stream = StatementStream()
     found = []
     for start in range(0, len(text), size):
         found += stream.feed(text[start : start + size])
     found += stream.finish()
-    whole = "".join(c.lead + c.text for c in claims(text))
+    whole = "".join(c.lead + c.text for c in statements(text))
     assert "".join(c.lead + c.text for c in found).split() == whole.split()
 
 
@@ -203,12 +209,12 @@ def test_sentences_are_cut_where_the_whole_text_cuts_them(size: int) -> None:
         "1. Open **Settings**. [1]\n2. Choose it. [2]\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n[1]\n\n"
         "```\nx. Y\n```\n\nSee [Docs](https://a.example/x.y). [3] The end."
     )
-    stream = Claims()
+    stream = StatementStream()
     found = []
     for start in range(0, len(text), size):
         found += stream.feed(text[start : start + size])
     found += stream.finish()
-    assert [c.text for c in found] == [c.text for c in claims(text)]
+    assert [c.text for c in found] == [c.text for c in statements(text)]
 
 
 def test_tokens_join_to_the_text() -> None:

@@ -1,0 +1,171 @@
+"""`twofold key` and `twofold handoffs`: who may call, and what waits for a person."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twofold.terminal import print_json
+
+if TYPE_CHECKING:
+    from twofold.ledger import Ledger
+    from twofold.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Workspace = Annotated[str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE by default.")]
+
+key = typer.Typer(help="API keys: one workspace, some scopes, some audiences each.")
+handoffs = typer.Typer(help="What was handed to people.")
+
+
+@key.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for: widget, crm, ….")],
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            help="answer, search, read, feedback, handoffs, knowledge, metrics or admin (all)."
+        ),
+    ],
+    workspace: Workspace = "",
+    audience: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may ask for beyond public. May be given several times."),
+    ] = None,
+    rate: Annotated[
+        int | None, typer.Option(help="Requests a minute; 0: any number.", min=0)
+    ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-file",
+            help="Take the key that stands in this file, where it is not there yet: for secrets"
+            " that are made elsewhere.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a key. It is shown this once; the ledger keeps its hash.
+
+    From the first key on every request needs one, also once all are revoked.
+    """
+    from services.answer.access.keys import create_key, take_key
+
+    settings, ledger = _open()
+    into = workspace or settings.workspace
+    if from_file is not None:
+        plain = _read(from_file)
+        new = take_key(ledger, plain, name, into, scope, audience or (), rate)
+        typer.echo(f"key {name} of workspace {into} {'is taken' if new else 'was there already'}")
+        return
+    made = create_key(ledger, name, into, scope, audience or (), rate)
+    if json:
+        print_json({"id": made.id, "key": made.plain, "workspace": into, "name": name})
+    else:
+        typer.echo(made.plain)
+        typer.echo(f"key {made.id} ({name}) of workspace {into}; it is not shown again", err=True)
+
+
+@key.command("list")
+def list_all(workspace: Workspace = "", json: Json = False) -> None:
+    """Every key, of one workspace or of all."""
+    from services.answer.access.keys import list_keys
+
+    _, ledger = _open()
+    rows = list_keys(ledger, workspace or None)
+    names = ("id", "workspace", "name", "scopes", "audiences", "rate", "created_at", "revoked_at")
+    if json:
+        print_json([{name: getattr(row, name) for name in names} for row in rows])
+        return
+    for row in rows:
+        state = f"revoked {_day(row.revoked_at)}" if row.revoked_at else "in use"
+        seen = f" for {','.join(row.audiences)}" if row.audiences else ""
+        may = f"{','.join(row.scopes)}{seen}"
+        typer.echo(f"{row.id}  {row.workspace}  {row.name}  {may}  {_day(row.created_at)}  {state}")
+    if not rows:
+        typer.echo("No keys: requests from this machine need none.")
+
+
+@key.command("revoke")
+def revoke(
+    id: Annotated[str, typer.Argument(help="Its id, or its name.")], workspace: Workspace = ""
+) -> None:
+    """End a key. Servers follow within seconds."""
+    from services.answer.access.keys import revoke_key
+
+    settings, ledger = _open()
+    into = workspace or settings.workspace
+    typer.echo(f"Revoked {revoke_key(ledger, id, into)}. Servers follow within seconds.")
+
+
+@handoffs.command("list")
+def list_handoffs(
+    state: Annotated[
+        str, typer.Option(help="pending, delivered, kept or failed; all by default.")
+    ] = "",
+    workspace: Workspace = "",
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    json: Json = False,
+) -> None:
+    """Handoffs, newest first."""
+    from services.answer.handoffs.outbox import STATES, find
+    from services.answer.handoffs.schemas import HandoffOut
+    from twofold.errors import InvalidInput
+    from twofold.house_file import load_house
+
+    if state and state not in STATES:
+        raise InvalidInput(f"{state!r} is no state: {', '.join(STATES)}.")
+    settings, ledger = _open()
+    found = find(
+        ledger,
+        load_house(settings.house_file),
+        workspace or settings.workspace,
+        state or None,
+        limit,
+    )
+    if json:
+        print_json([HandoffOut.of(each).model_dump() for each in found])
+        return
+    for row, deliveries, _ in found:
+        line = f"{row.id}  {_day(row.created_at)}  {row.state}  {row.team}  {row.reason}"
+        for each in deliveries:
+            why = f" ({each.error})" if each.error else ""
+            line += f"\n  {each.target}: {each.state}, {each.attempts} attempts{why}"
+        typer.echo(line)
+    if not found:
+        typer.echo("No handoffs.")
+
+
+@handoffs.command("retry")
+def retry_handoffs(
+    id: Annotated[str, typer.Argument(help="A handoff; all that gave up when left out.")] = "",
+    workspace: Workspace = "",
+) -> None:
+    """Deliver again what was given up. The running server does it."""
+    from services.answer.handoffs.outbox import retry
+
+    settings, ledger = _open()
+    count = retry(ledger, workspace or settings.workspace, id or None)
+    typer.echo(f"{count} handoffs are due again.")
+
+
+def _read(path: Path) -> str:
+    from twofold.errors import InvalidInput
+
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}.") from None
+
+
+def _open() -> "tuple[Settings, Ledger]":
+    from twofold.ledger import Ledger
+    from twofold.settings import Settings
+
+    settings = Settings()
+    return settings, Ledger(settings.ledger)
+
+
+def _day(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")

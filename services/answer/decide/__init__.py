@@ -1,0 +1,1 @@
+"""Whether to answer, ask back, hand over or decline."""

@@ -1,0 +1,147 @@
+"""What a message says by its very words: reasons of the house, sums of money, yes and no to a
+person, and that the last answer did not help."""
+
+import re
+from typing import NamedTuple
+
+from services.answer.contract import Question
+from twofold.policy import HousePolicy
+from twofold.reply import Escalation
+
+_CURRENCY = r"(?:us)?\$|usd|eur|€|£|dollars?|euros?|bucks"
+_NUMBER = r"\d++(?:[.,]\d++)*+"
+_AMOUNT = re.compile(
+    rf"(?:{_CURRENCY})\s*+(?P<after>{_NUMBER})(?P<k1>\s?k\b)?"
+    rf"|(?<!\d)(?<!\d[.,])(?P<before>{_NUMBER})(?P<k2>\s?k)?\s*+(?:{_CURRENCY})(?!\w)",
+    re.IGNORECASE,
+)
+_UNHELPED = re.compile(
+    r"\b(still|again)\b[^.?!]{0,30}\b(not|no|n.t|same|fails?|failing|broken|error|wrong)\b"
+    r"|\b(did|does|do|was|is|has|have)( not|n.t)( \w+)? (help|work|fix|solve|change|true|right)"
+    r"|\b(not helpful|no (luck|help|use|change)|same (problem|error|issue|result)|that.s wrong"
+    r"|(already|just) (tried|did|done))\b"
+    r"|\b(hilft|half|geholfen|geht|ging|funktioniert|klappt)\b[^.?!]{0,30}\b(nicht|nichts)\b"
+    r"|\b(immer noch|weiterhin)\b[^.?!]{0,30}\b(nicht|kein\w*|fehler)\b"
+    r"|\b(nicht|nichts) (geholfen|gebracht)\b",
+    re.IGNORECASE,
+)
+_YES = re.compile(
+    r"^\W*(yes|yep|yeah|sure|ok(ay)?|please( do)?|go ahead|do (it|that)|ja|gerne?|bitte|klar)\b",
+    re.IGNORECASE,
+)
+_PLEASANT = (
+    r"thanks?|thank you|thx|ty|cheers|great|perfect|nice|cool|super|awesome|wonderful|alright"
+    r"|ok(?:ay)?|got it|i see|understood|will do|it works(?: now)?"
+    r"|that (?:helped|helps|works|worked|did it)"
+    r"|hi|hello|hey|good (?:morning|afternoon|evening|day)|bye|goodbye|see you|take care"
+    r"|have a (?:nice|good|great|lovely) (?:one|day|evening|night|weekend|week)"
+    r"|much appreciated|(?:i )?appreciate it|that.?s (?:all|it)|all good|sorted|solved|works now"
+    r"|danke(?: schön| sehr)?|vielen dank|dankeschön|alles klar|prima|klasse|verstanden|passt"
+    r"|hallo|guten (?:tag|morgen|abend)|moin|servus|tschüss|auf wiedersehen|bis bald"
+    r"|(?:einen )?schöne[ns] (?:tag|abend|feierabend|wochenende)|das war.?s|hat geklappt|erledigt"
+)
+_FILLER = r"so much|very much|a lot|again|there|then|please|you|and|und|noch|euch|ihnen|bitte|now"
+_FOR = r"for (?:your|the|all|that|this)|für (?:die|ihre|eure|das)"
+# What they thank for ends where the next word is a known one. Decided once: read in every possible
+# way, "thanks for the for the for the ..." takes exponential time.
+_THANKED = rf"(?:{_FOR})(?: \w++){{0,2}}?(?=\W*\Z|\W+(?:{_PLEASANT}|{_FILLER}|{_FOR})(?!\w))"
+_COURTESY = re.compile(
+    rf"\A\W*+(?>(?:{_PLEASANT})(?!\w))(?:\W++(?>(?:{_PLEASANT}|{_FILLER}|{_THANKED})(?!\w)))*+\W*+\Z",
+    re.IGNORECASE,
+)
+_NO = re.compile(r"^\W*(no|nope|not (now|yet)|don.t|nein|nicht)\b", re.IGNORECASE)
+
+
+class Rule(NamedTuple):
+    """A rule of the house that matched, and on what."""
+
+    reason: str
+    on: str
+    firm: bool
+
+
+def matching(house: HousePolicy, question: Question) -> tuple[Rule, ...]:
+    """The house's rules that the message meets."""
+    rules = []
+    for name, reason in house.reasons.items():
+        money = name == house.limits.money_reason
+        text = question.standalone if money else question.asked
+        match = reason.matcher.search(text) if reason.matcher else None
+        if match is None:
+            continue
+        # What asks for money back is half of the money rule; the amount, often told in another
+        # message, makes it whole.
+        if money and max(amounts(text), default=0.0) <= house.limits.money:
+            continue
+        rules.append(Rule(name, match.group().strip(), reason.grave or reason.firm))
+    return tuple(rules)
+
+
+def amounts(text: str) -> list[float]:
+    """Sums of money in `text`, with either decimal mark: "$1,140", "2.490 €", "2.5k USD"."""
+    found = []
+    for match in _AMOUNT.finditer(text):
+        number = match["after"] or match["before"]
+        thousand = match["k1"] or match["k2"]
+        found.append(_number(number) * (1000 if thousand else 1))
+    return found
+
+
+def failures_in_a_row(question: Question) -> int:
+    """Our latest messages that did not help: asked back, found nothing, or were told so."""
+    failures = 0
+    follow = question.asked
+    for turn in reversed(question.history):
+        if turn.role == "user":
+            follow = turn.text
+        elif turn.action == "CLARIFY" and not turn.failed:
+            continue  # asked for consent, or answered a greeting
+        elif turn.failed or _UNHELPED.search(follow):
+            failures += 1
+        else:
+            break
+    return failures
+
+
+def only_courteous(question: Question) -> bool:
+    """Whether the message says no more than hello, thanks or goodbye.
+
+    So does a yes to a hand-over that asked nothing: somebody takes over already.
+    """
+    last = question.history[-1].action if question.history else None
+    text = _YES.sub("ok", question.asked) if last == "ESCALATE" else question.asked
+    return _COURTESY.fullmatch(text) is not None
+
+
+def handed_to(question: Question) -> Escalation | None:
+    """Where our last message handed the conversation, if it did."""
+    last = question.history[-1] if question.history else None
+    return last.escalation if last is not None and last.action == "ESCALATE" else None
+
+
+def has_team(question: Question, team: str) -> bool:
+    """Whether the team has the conversation already."""
+    given = (turn.escalation for turn in question.history if turn.action == "ESCALATE")
+    return any(to is not None and to.team == team for to in given)
+
+
+def consent_pending(question: Question) -> str | None:
+    """The reason that our last message asked consent for."""
+    ours = (turn for turn in reversed(question.history) if turn.role == "assistant")
+    last = next(ours, None)
+    return last.consent if last is not None else None
+
+
+def consent_given(question: Question) -> str | None:
+    return consent_pending(question) if _YES.search(question.asked) else None
+
+
+def consent_refused(question: Question) -> str | None:
+    return consent_pending(question) if _NO.search(question.asked) else None
+
+
+def _number(text: str) -> float:
+    whole, mark, rest = text.rpartition("," if text.rfind(",") > text.rfind(".") else ".")
+    if mark and len(rest) != 3:
+        return float(re.sub(r"[.,]", "", whole) + "." + rest)
+    return float(re.sub(r"[.,]", "", text))

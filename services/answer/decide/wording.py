@@ -1,0 +1,43 @@
+"""The house's sentences for a decision."""
+
+from services.answer.contract import Decision, Question
+from services.answer.decide import rules
+from twofold.policy import NOT_IN_SOURCES, HousePolicy, Templates
+
+
+def wording(house: HousePolicy, decision: Decision, question: Question, now: float) -> str:
+    """What is said at `now` (epoch seconds); empty for ANSWER, whose words are the sources'."""
+    say = house.say(question.locale)
+    if decision.action == "ANSWER":
+        return ""
+    if decision.action == "DECLINE":
+        return say.decline.strip()
+    if decision.action == "CLARIFY":
+        return _ask_back(house, say, decision)
+    if decision.escalation is None:
+        raise ValueError("an ESCALATE decision carries its team and reason")
+    team = decision.escalation.team
+    template = _hand_over(say, decision, rules.has_team(question, team))
+    text = template.format(team=say.teams[team], topic=decision.topic).strip()
+    return text if house.hours.open_at(now, team) else f"{text} {say.off_hours.strip()}"
+
+
+def _ask_back(house: HousePolicy, say: Templates, decision: Decision) -> str:
+    if decision.consent is not None:
+        team = house.reasons[decision.consent].team
+        return say.consent.format(team=say.teams[team]).strip()
+    if decision.courtesy:
+        return (say.courtesy or say.clarify).strip()
+    if len(decision.choices) > 1:
+        topics = ", ".join(f"“{title}”" for title in decision.choices)
+        return say.clarify_between.format(topics=topics).strip()
+    return say.clarify.strip()
+
+
+def _hand_over(say: Templates, decision: Decision, again: bool) -> str:
+    gap = decision.escalation is not None and decision.escalation.reason == NOT_IN_SOURCES
+    if gap and not decision.searched:
+        return say.unavailable or say.escalate
+    if gap and decision.topic:
+        return say.not_in_sources
+    return say.escalate_again or say.escalate if again else say.escalate

@@ -1,0 +1,119 @@
+"""GET /v1/questions: what was asked lately, what came of it, and what was found about it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import selectinload
+
+from services.answer.access.objects import owned
+from services.answer.diagnoses import EVALUATION
+from services.answer.endpoints.deps import CallerDep, PartsDep
+from services.answer.schemas import ChatAnswer
+from services.http.problems import declare
+from twofold.ledger.models import Answer, Conversation, Feedback
+from twofold.ledger.service import Diagnosed
+
+router = APIRouter(tags=["answers"])
+
+
+class DiagnosedOut(BaseModel):
+    """Why an answer was looked into, and what was found."""
+
+    signal: str
+    state: str = Field(description="`waiting`, `done`, or `failed` after three attempts.")
+    queued_at: float
+    done_at: float | None
+    verdict: dict[str, Any] | None = Field(
+        description="Layer, cause, evidence and the counterfactual that showed it; null where"
+        " nothing was found wrong, or not yet."
+    )
+    error: str
+
+
+class AskedOut(BaseModel):
+    created_at: float = Field(description="Epoch seconds.")
+    question: str
+    standalone: str
+    audience: list[str]
+    locale: str
+    answerable: float | None = Field(
+        description="The probability that the sources hold the answer, as the decision had it."
+    )
+    answer: ChatAnswer
+    rating: str | None = Field(description="The latest: `up` or `down`.")
+    comment: str
+    diagnosed: DiagnosedOut | None
+
+
+class QuestionsOut(BaseModel):
+    questions: list[AskedOut] = Field(description="Oldest first.")
+
+
+@router.get("/v1/questions", summary="What was asked, and what came of it", responses=declare())
+def read_questions(
+    parts: PartsDep,
+    caller: CallerDep,
+    since: Annotated[float, Query(ge=0, description="Asked at or after; epoch seconds.")] = 0,
+    after: Annotated[
+        str,
+        Query(
+            pattern=r"^[0-9a-f-]{0,36}$", description="Only what came after the answer of this id."
+        ),
+    ] = "",
+    limit: Annotated[int, Query(ge=1, le=500)] = 200,
+) -> QuestionsOut:
+    """What evals asked is left out: it is nobody's question."""
+    latest = select(func.max(Feedback.id)).group_by(Feedback.answer_id)
+    customer = Conversation.customer
+    query = (
+        select(Answer, Feedback, Diagnosed)
+        .join(Conversation, Conversation.id == Answer.conversation_id)
+        .outerjoin(Feedback, (Feedback.answer_id == Answer.id) & Feedback.id.in_(latest))
+        .outerjoin(Diagnosed, Diagnosed.answer_id == Answer.id)
+        .where(owned(caller), Answer.workspace == caller.workspace, Answer.created_at >= since)
+        .where(or_(customer.is_(None), ~customer.startswith(EVALUATION)))
+        .order_by(Answer.created_at, Answer.id)
+        .options(selectinload(Answer.citations))
+    )
+    shown: list[AskedOut] = []
+    with parts.stack.ledger.session() as session:
+        if after and (last := session.get(Answer, after)) is not None:
+            later = (Answer.created_at > last.created_at) | (
+                (Answer.created_at == last.created_at) & (Answer.id > last.id)
+            )
+            query = query.where(later)
+        # Counted are those that the caller may see: a page short of them would look like the last.
+        for answer, feedback, diagnosed in session.execute(query.execution_options(yield_per=200)):
+            if caller.sees(answer.audience):
+                shown.append(_out(answer, feedback, diagnosed))
+            if len(shown) == limit:
+                break
+    return QuestionsOut(questions=shown)
+
+
+def _out(answer: Answer, feedback: Feedback | None, diagnosed: Diagnosed | None) -> AskedOut:
+    return AskedOut(
+        created_at=answer.created_at,
+        question=answer.question,
+        standalone=answer.standalone,
+        audience=answer.audience,
+        locale=answer.locale,
+        answerable=answer.signals.get("evidence", {}).get("answerable"),
+        answer=ChatAnswer.of_row(answer),
+        rating=feedback.rating if feedback else None,
+        comment=feedback.comment if feedback else "",
+        diagnosed=_diagnosed(diagnosed) if diagnosed else None,
+    )
+
+
+def _diagnosed(row: Diagnosed) -> DiagnosedOut:
+    return DiagnosedOut(
+        signal=row.signal,
+        state=row.state,
+        queued_at=row.queued_at,
+        done_at=row.done_at,
+        verdict=row.verdict or None,
+        error=row.error,
+    )

@@ -1,0 +1,154 @@
+"""What kind of answer a question wants, and which pieces look like one: in English and German."""
+
+import re
+from typing import Final, NamedTuple
+
+_NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|zwei|drei|fünf|zehn)\b",
+    re.IGNORECASE,
+)
+_UNITS = (
+    r"(?:days?|hours?|minutes?|seconds?|months?|weeks?|years?|ms|h|s"
+    r"|tage?n?|stunden?|minuten?|sekunden?|monaten?|wochen?|jahren?|werktagen?)"
+)
+_ANSWERS: Final = {
+    # what is asked for -> (how it is asked, what answers it)
+    "number": (
+        r"\bhow (?:long|many|much|often|large|big|fast|soon|late|old|far|quickly|high)\b|\bwhen\b"
+        r"|\bcosts?\b|\bprices?\b|\blimits?\b|\bm(?:ax|in)(?:imum)?\b|\btimeout\b|\bpercent|\bfee\b"
+        r"|\bversion\b|\bwie (?:lange|viele?|oft|groß|hoch|schnell|weit)\b|\bwann\b|\bkostet\b"
+        r"|\bhöchstens\b",
+        _NUMBER.pattern,
+    ),
+    "time": (
+        r"\bhow (?:long|soon|late|old|quickly|fast|often|far (?:back|ahead))\b|\bwhen\b|\bexpir"
+        r"|\bvalid\b|\buntil\b|\btimeout|\bwie (?:lange|oft|schnell)\b|\bwann\b|\bgültig",
+        rf"\b(?:\d+|one|two|three|five|seven|ten|twelve)[ -]?(?:(?:business|calendar|working) )?"
+        rf"{_UNITS}\b|\b(?:immediately|at once|never|sofort|nie)\b",
+    ),
+    "money": (
+        r"\b(?:costs?|prices?|pricing|pay|fee|charge[ds]?|much|discount|credit|refund|save|kostet"
+        r"|kosten|preis|rabatt)\b|[$€]",
+        r"[$€]\s?\d|\d\s?(?:€|%|USD|EUR|euro|dollars?)|\b(?:free|kostenlos)\b",
+    ),
+    "count": (
+        r"\bhow (?:many|large|big|much)\b|\bmax|\blimit|\bat most\b|\bwie viele\b|\bhöchstens\b",
+        _NUMBER.pattern,
+    ),
+    "polar": (
+        r"^\W*(?:(?:and|so|but|und|ok|hi|hello)\W+)*(?:do|does|did|is|are|can|could|will|would|may"
+        r"|should|am|was|has|have|kann|können|darf|ist|sind|gibt|muss|geht|habt|haben)\b"
+        r"|, (?:is|are|do|does|can) "
+        r"|\b(?:can|may|do|does|is|are) (?:i|we|you|it|they|he|she|one|somebody)\b",
+        r"\b(?:not|no|cannot|never|only|can|may|must|allowed|supported|available|yes|free|nicht"
+        r"|kein\w*|nur|kann|können)\b",
+    ),
+    "who": (
+        r"\bwho|\bwhich roles?\b|\bwer\b|\bwhom\b",
+        r"\b(?:owners?|admins?|developers?|viewers?|billing|team|administrators?|support"
+        r"|eigentümer)\b",
+    ),
+    "plan": (
+        r"\b(?:which|what|welche[rsmn]?) (?:plans?|tiers?|editions?|tarif\w*)\b|\bfree plan\b",
+        r"\b(?:available on|part of|included|all plans|every plan|paid plans|plans?|tarif\w*)\b",
+    ),
+    "version": (r"\bversions?\b|\bversion\w*\b", r"\b\d+\.\d+\b"),
+    "where": (r"\bwhere\b|\bwo\b", r"→|\*\*[A-Z]|https?://|`/|\bunder \*\*|\bpage\b"),
+}
+_PATTERNS = {
+    name: (re.compile(asked, re.IGNORECASE), re.compile(answer, re.IGNORECASE))
+    for name, (asked, answer) in _ANSWERS.items()
+}
+_STEPS = re.compile(
+    r"\bhow (?:do|can|should|would|could|does one|am|to) |\bhow to\b|\bwhere (?:do|can|is|are|to)\b"
+    r"|\bsteps?\b|\bset ?up\b|\bhow\W*$|\b(?:i|we) (?:want|need) to\b"
+    r"|\bwie (?:kann|richte|ändere|lade|stelle|mache|füge|prüfe|kündige|bekomme|lege)\b"
+    r"|\bwie \w+e (?:ich|wir)\b"
+    r"|\bwo (?:finde|kann|ist|sehe|stelle)\b",
+    re.IGNORECASE,
+)
+_DOING = re.compile(r"\bhow (?:do|can|to)\b|\bwie kann\b", re.IGNORECASE)
+_FIGURES = re.compile(r"\d[\d.,]*")
+_VALUES: Final = frozenset({"number", "time", "money", "count", "version"})
+STEM: Final = 5
+"""Letters by which two forms of a word are one."""
+_COUNTED = re.compile(
+    r"\b(?:how many|number of|max(?:imum)?(?: number of)?|wie viele?) ((?:\w+ ?){1,2})"
+)
+_COUNT = re.compile(
+    r"\b(?:\d[\d.,]*|one|two|three|four|five|six|seven|eight|nine|ten|twelve|unlimited|no) "
+    r"((?:\w+ ?){1,2})"
+)
+_NEGATED = re.compile(
+    r"\b(?:not|no|cannot|never|none|without|nicht|nie|kein\w*)\b|n't\b", re.IGNORECASE
+)
+_OPEN = re.compile(
+    r"(?:^|[,;.!?])\W{0,5}+(?:(?:and|so|but|ok|hi|hello)\W{1,5}+){0,3}+(?:how|what|when|where|why|who|which)\b"
+    r"[^,;.!?]*\b(?:can|may|do|does|is|are)\b",
+    re.IGNORECASE,
+)
+"""How, what, where ... something can be done: no question for a yes."""
+_GRANTED = re.compile(
+    r"^(?!\W*(?:if|when|after|before|unless|wenn|falls|nach|vor)\b).*"
+    r"\b(?:can|may|yes|allowed|supported|available|possible|kann|können|dürfen|ja)\b",
+    re.IGNORECASE,
+)
+
+
+class Asked(NamedTuple):
+    """What a question wants. `kinds` are names of answers; `steps`: how something is done;
+    `counted`: beginnings of the words of which it asks how many there are."""
+
+    text: str
+    kinds: frozenset[str]
+    steps: bool
+    figures: frozenset[str]
+    counted: tuple[str, ...] = ()
+
+    def value_in(self, text: str) -> bool:
+        """Whether the text holds a value of the kind that is asked for."""
+        return not self.steps and not self.kinds.isdisjoint(_VALUES & self.answered_by(text))
+
+    def counted_in(self, text: str) -> bool:
+        """Whether the text says a number of what is counted ("2 seats", "20 live keys")."""
+        return (
+            any(
+                word.startswith(self.counted)
+                for match in _COUNT.finditer(text.lower())
+                for word in match[1].split()
+            )
+            if self.counted
+            else False
+        )
+
+    def answered_by(self, text: str) -> frozenset[str]:
+        """Those of `kinds` that the text looks like."""
+        return frozenset(kind for kind in self.kinds if _PATTERNS[kind][1].search(text))
+
+    def shares_figure(self, text: str) -> bool:
+        return bool(self.figures) and not self.figures.isdisjoint(_FIGURES.findall(text))
+
+
+def read(text: str) -> Asked:
+    """What the question wants."""
+    kinds = frozenset(name for name, (asked, _) in _PATTERNS.items() if asked.search(text))
+    steps = _STEPS.search(text) is not None
+    if steps and kinds & {"time", "count"}:
+        steps = _DOING.search(text) is not None
+    counted = tuple(
+        word[:STEM]
+        for match in _COUNTED.finditer(text.lower())
+        for word in match[1].split()[:1]
+        if len(word) > 3
+    )
+    return Asked(text, kinds, steps, frozenset(_FIGURES.findall(text)), counted)
+
+
+def verdict(asked: Asked, sentence: str) -> str:
+    """`no` or `yes`, as a question for one of them is answered by a sentence that is about the
+    same; empty where the question is of another kind, or itself negated."""
+    if "polar" not in asked.kinds or _OPEN.search(asked.text) or _NEGATED.search(asked.text):
+        return ""
+    if _NEGATED.search(sentence):
+        return "no"
+    return "yes" if _GRANTED.search(sentence) else ""

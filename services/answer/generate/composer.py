@@ -1,0 +1,282 @@
+"""The extractive composer: a reply out of the sources' own sentences. It needs no model.
+
+Each question of a message is answered by what answers it best, and then it stops: a sentence, a row
+of a table with its header and the columns asked for, or a whole list of steps; with what it cannot
+be understood without, and a second piece only where that is nearly as likely. Every line is a
+literal span (or cells of one), so it cannot invent.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+
+from services.answer.contract import Draft
+from services.answer.generate import asked
+from services.answer.generate.sentences import Sentences
+from services.answer.generate.weigh import Meaning, Unit, leads, weigh, words_of
+from services.answer.search import Searched
+from services.answer.search.asks import questions_in
+from services.answer.search.units import Page, cut
+from twofold.reply import strip_marks
+from twofold.text.blocks import squeeze
+from twofold.text.languages import base
+
+SERVED_BY: Final = "composer"
+BY_WORDS: Final = "by_words"
+"""Repair of a draft whose sentences could not be embedded in time."""
+GAP: Final = 1.5
+"""How far behind the best piece (log odds) another one may stand and still be said."""
+SECOND_WORDS: Final = 55
+"""Words in all up to which a second piece is said."""
+MOST: Final = 2
+"""Pieces that answer one question."""
+FIRST_ASKED: Final = 0.3
+"""What the first question of a message weighs in the meaning of a later one."""
+SAME: Final = 0.5
+"""A piece that shares so much of its terms (Jaccard) with one that is said adds nothing."""
+MORE_WORDS: Final = 30
+"""Words up to which an answer is filled with the sentences that follow in its paragraph."""
+AFTER_STEPS: Final = 20
+"""Words of the sentence after a list of steps that still belongs to it."""
+LEAD_WORDS: Final = 25
+WHOLE_ROWS: Final = 6
+WHOLE_CELLS: Final = 18
+"""A table of no more is said whole, where a question names none of its rows."""
+SURE: Final = 0.75
+"""Share of a question's words that a sentence must mean before it is taken for a yes or a no."""
+
+VERDICTS: Final = {
+    ("en", "yes"): "Yes.",
+    ("en", "no"): "No.",
+    ("de", "yes"): "Ja.",
+    ("de", "no"): "Nein.",
+}
+
+_ANSWERS = re.compile(r"\W{0,9}(?:yes|no|ja|nein)\b", re.IGNORECASE)
+_FIGURE = re.compile(r"(?<![\w.,])\d+(?![\w.,]?\d)")
+_MARKS_BEFORE = re.compile(r"[ ]?(\[\d{1,2}\])(?=(?:\s(?!\n)|\n(?!\n))[^\n]*?\1)")
+
+
+def compose(
+    searched: Searched, sentences: Sentences, max_words: int, until: float = math.inf
+) -> Draft:
+    """A cited draft of about `max_words` at most, by `until` (time.monotonic). Something must be
+    packed. `BY_WORDS` among its repairs: the meaning of sentences could not be had in time."""
+    question, pages = searched.question, cut(searched.packed)
+    texts = questions_in(question)
+    meaning = Meaning.read(texts, pages, sentences, until, pieces=not searched.matched)
+    told: list[Unit] = []
+    answers: list[str] = []
+    for text in texts:
+        vector = searched.found.vector
+        if meaning is not None and not question.leans:
+            vector = meaning.of[text] + (text is not texts[0]) * FIRST_ASKED * meaning.of[texts[0]]
+            vector = vector / np.linalg.norm(vector)
+        last = question.asked if question.leans else text
+        matched = searched.matched.get(text, {})
+        units = weigh(text, last, vector, pages, searched.terms, meaning, matched)
+        units = [unit for unit in units if unit.piece not in [each.piece for each in told]]
+        units = _new(units, searched) or units
+        if not units:
+            continue
+        chosen = _choose(units, text, last, max_words)
+        page = pages[chosen[0].mark - 1].candidate.chunk
+        answers += _said(chosen, text, last, page.locale)
+        told += chosen
+    return Draft(
+        action="ANSWER",
+        text="\n\n".join(answers),
+        served_by=SERVED_BY,
+        quotes=_quotes(told, pages),
+        repairs=() if meaning is not None else (BY_WORDS,),
+    )
+
+
+def fold_marks(text: str) -> str:
+    """The text with a mark once at the end of the sentences or items that it stands for, not after
+    each of them."""
+    return _MARKS_BEFORE.sub("", text)
+
+
+def _new(units: Sequence[Unit], searched: Searched) -> list[Unit]:
+    """A follow-up gets no sentence again that it has read, unless it asks for it again."""
+    question = searched.question
+    if not question.leans:
+        return list(units)
+    said = " ".join(turn.text for turn in question.history if turn.role == "assistant")
+    said, own = squeeze(strip_marks(said)), searched.terms.of(question.asked)
+    return [unit for unit in units if squeeze(unit.piece.lines[-1]) not in said or unit.terms & own]
+
+
+def _choose(units: Sequence[Unit], text: str, last: str, most: int) -> list[Unit]:
+    """What answers the question, in the order in which it is said: best first, but what belongs to
+    one block together."""
+    open_to = [unit for unit in units if not leads(unit.piece)] or list(units)
+    ranked = sorted(open_to, key=lambda unit: -unit.worth)
+    first = ranked[0]
+    chosen = _with_more(_with_context(first, units, text, last), units, most)
+    words = sum(unit.piece.words for unit in chosen)
+    answers = 1
+    for unit in ranked[1:]:
+        if answers == MOST or unit.worth < first.worth - GAP:
+            break
+        if (
+            unit in chosen
+            or unit.piece.kind in ("steps", "list")
+            or any(_same(unit, each) or _within(unit, each) for each in chosen)
+        ):
+            continue
+        if words + unit.piece.words > min(most, SECOND_WORDS):
+            continue
+        chosen += [each for each in _with_context(unit, units, text, last) if each not in chosen]
+        words += unit.piece.words
+        answers += 1
+    order = {unit: place for place, unit in enumerate(units)}
+    places = {(unit.mark, unit.piece.block): i for i, unit in reversed([*enumerate(chosen)])}
+    return sorted(chosen, key=lambda u: (places[u.mark, u.piece.block], order[u]))
+
+
+def _with_context(unit: Unit, units: Sequence[Unit], text: str, last: str) -> list[Unit]:
+    """The unit and what a reader needs beside it: the sentence that it leans on, what introduces
+    steps or code, the other rows that the question names."""
+    page = [each for each in units if each.mark == unit.mark]
+    at = page.index(unit)
+    if unit.piece.cells:
+        return _rows(unit, page, text, last)
+    before = page[at - 1] if at else None
+    if before is None or before.piece.place != unit.piece.place - 1:
+        return [unit]
+    told = unit.piece.kind in ("sentence", "step") and before.piece.kind == unit.piece.kind
+    if told and unit.leans and before.piece.block == unit.piece.block:
+        return [before, unit]
+    if unit.piece.kind in ("steps", "code", "list", "item"):
+        lead = next((u for u in reversed(page[:at]) if u.piece.block < unit.piece.block), None)
+        if lead is not None and leads(lead.piece) and lead.piece.words <= LEAD_WORDS:
+            return [lead, unit]
+    return [unit]
+
+
+def _with_more(chosen: list[Unit], units: Sequence[Unit], most: int) -> list[Unit]:
+    """A short sentence with the next ones of its paragraph; steps with the sentence after them."""
+    last = chosen[-1]
+    page = [each for each in units if each.mark == last.mark]
+    words = sum(unit.piece.words for unit in chosen)
+    for unit in page[page.index(last) + 1 :]:
+        same = unit.piece.block == last.piece.block and last.piece.kind == "sentence"
+        after = unit.piece.block == last.piece.block + 1 and last.piece.kind == "steps"
+        room = min(most, MORE_WORDS) if same else words + AFTER_STEPS
+        words += unit.piece.words
+        if not (same or after) or unit.piece.kind != "sentence" or words > room:
+            break
+        if unit.piece.shown.endswith((":", "?", "：", "？", "؟")):
+            break
+        chosen = [*chosen, unit]
+        if after:
+            break
+    return chosen
+
+
+def _rows(unit: Unit, page: Sequence[Unit], text: str, last: str) -> list[Unit]:
+    """The rows of the unit's table that the question names, by its last message or else by what
+    it leans on. Where it names none, the unit; but all of a small table, where nothing that is
+    asked tells one of its rows from another."""
+    rows = [u for u in page if u.piece.block == unit.piece.block and u.piece.cells]
+    for names in map(_names, (last, text)):
+        named = [u for u in rows if not names.isdisjoint(_names(u.piece.cells[0]))]
+        if named and len(named) <= max(1, len(rows) / 2):
+            return named
+    wanted = _names(text) | _names(last)
+    columns = _names(" ".join(unit.piece.head[1:])) if len(unit.piece.head) > 2 else set()
+    if any(map(str.isdigit, text)) or not wanted.isdisjoint(columns):
+        return [unit]
+    small = len(rows) <= WHOLE_ROWS and sum(len(u.piece.cells) for u in rows) <= WHOLE_CELLS
+    own = [_names(" ".join(u.piece.cells)) for u in rows]
+    telling = frozenset[str]().union(*own) - own[0].intersection(*own)
+    return rows if small and telling.isdisjoint(wanted) else [unit]
+
+
+def _names(text: str) -> set[str]:
+    """The words and figures by which a row can be named."""
+    return {*words_of(text), *_FIGURE.findall(text)}
+
+
+def _within(one: Unit, two: Unit) -> bool:
+    """Whether one stands in the other, or is a row of its table that nobody named."""
+    if (one.mark, one.piece.block) != (two.mark, two.piece.block):
+        return False
+    a, b = one.piece.span, two.piece.span
+    return bool(one.piece.head and two.piece.head) or (a.start < b.end and b.start < a.end)
+
+
+def _same(one: Unit, two: Unit) -> bool:
+    return len(one.terms & two.terms) >= SAME * len(one.terms | two.terms)
+
+
+def _said(chosen: Sequence[Unit], text: str, last: str, locale: str) -> list[str]:
+    """Reply Markdown, a mark after each sentence, item, list, table and code block; `locale` is
+    the first one's."""
+    blocks = []
+    for (mark, _), group in groupby(chosen, key=lambda unit: (unit.mark, unit.piece.block)):
+        units = list(group)
+        kind = units[0].piece.kind
+        if kind == "row":
+            blocks.append(f"{_table(units, text, last)}\n\n[{mark}]")
+        elif kind == "code":
+            blocks.append(f"{units[0].piece.shown}\n\n[{mark}]")
+        else:
+            lines = [
+                line if leads(unit.piece) else f"{line} [{mark}]"
+                for unit in units
+                for line in unit.piece.lines
+            ]
+            blocks.append((" " if kind in ("sentence", "step") else "\n").join(lines))
+    verdict = _verdict(chosen[0], last, locale)
+    if verdict and blocks:
+        blocks[0] = f"{verdict} {blocks[0]}"
+    return blocks
+
+
+def _table(units: Sequence[Unit], text: str, last: str) -> str:
+    """The rows below their header, with the first column and those that the question names; with
+    all where it names none."""
+    piece = units[0].piece
+    if not piece.head:
+        return piece.shown
+    named: set[int] = set()
+    for words in (set(words_of(last)), set(words_of(text))):
+        named = named or {
+            i for i, name in enumerate(piece.head) if i and words.intersection(words_of(name))
+        }
+    keep = sorted({0} | named) if named else range(len(piece.head))
+    rows = [piece.head, *(unit.piece.cells for unit in units)]
+    lines = [_row([row[i] for i in keep if i < len(row)]) for row in rows]
+    lines.insert(1, _row(["---"] * len(keep)))
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _verdict(unit: Unit, text: str, locale: str) -> str:
+    """Yes or no, where the question wants one and the sentence is literally that, and does not say
+    so itself."""
+    if unit.piece.kind != "sentence" or unit.soft < SURE or _ANSWERS.match(unit.piece.shown):
+        return ""
+    said = asked.verdict(asked.read(text), unit.piece.shown)
+    return VERDICTS.get((base(locale), said), "")
+
+
+def _quotes(told: Sequence[Unit], pages: Sequence[Page]) -> dict[int, str]:
+    """Mark -> the literal span of its chunk from the first to the last piece of one block."""
+    quotes: dict[int, str] = {}
+    for mark in dict.fromkeys(unit.mark for unit in told):
+        own = [unit.piece for unit in told if unit.mark == mark]
+        same = [piece for piece in own if piece.block == own[0].block]
+        text = pages[mark - 1].candidate.chunk.text
+        quotes[mark] = text[min(p.span.start for p in same) : max(p.span.end for p in same)]
+    return quotes

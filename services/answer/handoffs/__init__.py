@@ -1,0 +1,1 @@
+"""Hand-overs to people: the outbox, its delivery, and what people replied."""

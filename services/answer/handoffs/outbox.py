@@ -1,0 +1,294 @@
+"""Handing over to a person: asking for one, what that person gets to read, and the outbox."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from services.answer.access.objects import find_conversation
+from twofold import metrics
+from twofold.errors import InvalidInput, NotFound
+from twofold.ledger import Ledger
+from twofold.ledger.models import Answer, Conversation, Feedback, Handoff
+from twofold.ledger.service import Delivery
+from twofold.policy import NOT_IN_SOURCES, HousePolicy
+from twofold.reply import strip_marks
+
+PERSON_REQUESTED: Final = "person_requested"
+OPEN: Final = ("pending", "delivered", "kept")
+STATES: Final = (*OPEN, "failed")
+MOST_TURNS: Final = 50
+MOST_SOURCES: Final = 8
+
+
+class PersonRequest(NamedTuple):
+    """Somebody asks for a person, in a conversation or before there is one."""
+
+    workspace: str
+    conversation_id: str | None = None
+    message: str = ""
+    customer: str | None = None
+    locale: str = ""
+    contact: str = ""
+    team: str | None = None
+    owner: str = ""
+    owns_all: bool = True
+    key: str | None = None
+    """What makes two wishes the same one, where there is no conversation to tell."""
+
+
+def request(ledger: Ledger, house: HousePolicy, wish: PersonRequest) -> tuple[str, bool]:
+    """The handoff's id, and whether it is new: the same wish twice is one handoff.
+
+    Raises NotFound for a conversation of nobody, InvalidInput for a team the house lacks.
+    """
+    if wish.team is not None and wish.team not in house.teams:
+        raise InvalidInput(f"There is no team {wish.team!r}: {', '.join(house.teams)}.")
+    for _ in range(2):
+        try:
+            with ledger.session() as session:
+                id, new = _request(session, house, wish)
+        except IntegrityError:
+            continue  # the same wish came through another door at the same time: it is there now
+        metrics.HANDOFF_CREATED.labels("customer").inc(new)
+        return id, new
+    raise InvalidInput("This wish could not be written down. Ask again.")
+
+
+def _request(session: Session, house: HousePolicy, wish: PersonRequest) -> tuple[str, bool]:
+    now = time.time()
+    last = None
+    if wish.conversation_id is None:
+        conversation_id = str(_id(wish.workspace, wish.key) if wish.key else uuid4())
+    else:
+        conversation_id = wish.conversation_id
+        find_conversation(session, wish, conversation_id, wish.customer)
+        last = session.scalar(
+            select(Answer.id)
+            .where(Answer.conversation_id == conversation_id)
+            .order_by(Answer.created_at.desc())
+            .limit(1)
+        )
+    before = session.scalar(
+        select(Handoff.id)
+        .where(Handoff.conversation_id == conversation_id, Handoff.state.in_(OPEN))
+        .where(Handoff.answer_id.is_(last) if last is None else Handoff.answer_id == last)
+        .limit(1)
+    )
+    if before is not None:
+        return before, False
+    if wish.conversation_id is None:
+        session.add(
+            Conversation(
+                id=conversation_id,
+                workspace=wish.workspace,
+                customer=wish.customer,
+                owner=wish.owner,
+                created_at=now,
+                last_at=now,
+            )
+        )
+        session.flush()
+    reason = PERSON_REQUESTED if PERSON_REQUESTED in house.reasons else NOT_IN_SOURCES
+    id = str(_id(conversation_id, last or ""))
+    session.add(
+        Handoff(
+            id=id,
+            workspace=wish.workspace,
+            conversation_id=conversation_id,
+            answer_id=last,
+            team=wish.team or house.reasons[reason].team,
+            reason=reason,
+            state="pending",
+            packet={
+                "question": wish.message,
+                "why": "they asked for it",
+                "locale": wish.locale,
+                "contact": wish.contact,
+            },
+            created_at=now,
+        )
+    )
+    return id, True
+
+
+def _id(*parts: str) -> Any:
+    return uuid5(NAMESPACE_URL, "\n".join(("twofold:handoff", *parts)))
+
+
+Sees = Callable[[Iterable[str]], bool]
+"""Whether what was said to these audiences may be shown."""
+
+
+def everything(_audiences: Iterable[str]) -> bool:
+    return True
+
+
+def packet(
+    session: Session, handoff: Handoff, house: HousePolicy, sees: Sees = everything
+) -> dict[str, Any]:
+    """All that a person needs to go on, of what they may see: nobody should have to ask the
+    customer again."""
+    conversation = session.get_one(Conversation, handoff.conversation_id)
+    answers = session.scalars(
+        select(Answer)
+        .where(Answer.conversation_id == handoff.conversation_id)
+        .order_by(Answer.created_at.desc())
+        .limit(MOST_TURNS)
+        .options(selectinload(Answer.citations))
+    ).all()[::-1]
+    answers = [row for row in answers if sees(row.audience)]
+    rated = session.execute(
+        select(Feedback.answer_id, Feedback.rating)
+        .where(Feedback.answer_id.in_([row.id for row in answers]))
+        .order_by(Feedback.id)
+    )
+    ratings = {row.answer_id: row.rating for row in rated}
+    own = handoff.packet
+    locale = own.get("locale") or (answers[-1].locale if answers else "") or house.locales[0]
+    return {
+        "handoff_id": handoff.id,
+        "workspace": handoff.workspace,
+        "conversation_id": handoff.conversation_id,
+        "created_at": handoff.created_at,
+        "customer": conversation.customer,
+        "contact": own.get("contact", ""),
+        "team": handoff.team,
+        "reason": handoff.reason,
+        "why": own.get("why", ""),
+        "follows": own.get("follows"),
+        "locale": locale,
+        "summary": _summary(handoff, answers, house),
+        "transcript": [turn for row in answers for turn in _turns(row)] + _said(handoff, answers),
+        "sources": _sources(answers),
+        "tried": [
+            {
+                "question": row.standalone,
+                "action": row.action,
+                "why": row.signals.get("why", ""),
+                "rating": ratings.get(row.id),
+            }
+            for row in answers
+        ],
+        "suggested_reply": _suggestion(answers),
+    }
+
+
+def _summary(handoff: Handoff, answers: Sequence[Answer], house: HousePolicy) -> str:
+    reason = house.reasons.get(handoff.reason)
+    because = f"{handoff.reason}: {reason.when.strip()}" if reason else handoff.reason
+    asked = handoff.packet.get("question") or (answers[-1].question if answers else "")
+    lines = [f"For {handoff.team}, because {because}"]
+    if asked:
+        lines.append(f"Last message: {' '.join(asked.split())}")
+    if len(answers) > 1:
+        lines.append(f"It began with: {' '.join(answers[0].question.split())}")
+    answered = sum(row.action == "ANSWER" for row in answers)
+    lines.append(f"{len(answers)} questions so far, {answered} of them answered.")
+    return "\n".join(lines)
+
+
+def _turns(row: Answer) -> list[dict[str, Any]]:
+    return [
+        {"role": "customer", "text": row.question, "at": row.created_at},
+        {"role": "assistant", "text": row.text, "at": row.created_at},
+    ]
+
+
+def _said(handoff: Handoff, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """What was written with the wish itself, unless it is an answer's question."""
+    text = handoff.packet.get("question", "")
+    if not text or any(row.id == handoff.answer_id and row.question == text for row in answers):
+        return []
+    return [{"role": "customer", "text": text, "at": handoff.created_at}]
+
+
+def _sources(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for row in reversed(answers):
+        for each in row.citations:
+            found.setdefault(
+                each.document,
+                {"title": each.title, "url": each.url, "document": each.document},
+            )
+    for row in reversed(answers):
+        for seen in row.retrieved[:3]:
+            found.setdefault(
+                seen["document"], {"title": "", "url": "", "document": seen["document"]}
+            )
+    return list(found.values())[:MOST_SOURCES]
+
+
+def _suggestion(answers: Sequence[Answer]) -> str:
+    """The last answer that was given; else the sentences of a withheld one that sources support."""
+    for row in reversed(answers):
+        if row.action == "ANSWER":
+            return strip_marks(row.text)
+        held = " ".join(v["sentence"] for v in row.verdicts if v.get("ok"))
+        if held:
+            return strip_marks(held)
+    return ""
+
+
+class Listed(NamedTuple):
+    handoff: Handoff
+    deliveries: list[Delivery]
+    packet: dict[str, Any]
+
+
+def find(
+    ledger: Ledger,
+    house: HousePolicy,
+    workspace: str,
+    state: str | None = None,
+    limit: int = 50,
+    sees: Sees = everything,
+) -> list[Listed]:
+    """Handoffs of a workspace that may be seen, newest first."""
+    query = select(Handoff, Answer.audience).where(Handoff.workspace == workspace)
+    query = query.outerjoin(Answer, Answer.id == Handoff.answer_id)
+    if state is not None:
+        query = query.where(Handoff.state == state)
+    with ledger.session() as session:
+        rows = session.execute(query.order_by(Handoff.created_at.desc(), Handoff.id)).yield_per(200)
+        seen = (row for row, audience in rows if sees(audience or ()))
+        return [_listed(session, row, house, sees) for row in list(islice(seen, limit))]
+
+
+def find_one(ledger: Ledger, house: HousePolicy, id: str, sees: Sees) -> Listed:
+    """A handoff that whoever asks for it asked for: of what was said, what they may see."""
+    with ledger.session() as session:
+        return _listed(session, session.get_one(Handoff, id), house, sees)
+
+
+def _listed(session: Session, row: Handoff, house: HousePolicy, sees: Sees) -> Listed:
+    deliveries = session.scalars(select(Delivery).where(Delivery.handoff_id == row.id))
+    return Listed(row, list(deliveries), packet(session, row, house, sees))
+
+
+def retry(ledger: Ledger, workspace: str, id: str | None = None) -> int:
+    """Dead deliveries (of one handoff, or all) are due again, with all their attempts."""
+    with ledger.session() as session:
+        mine = select(Handoff.id).where(Handoff.workspace == workspace)
+        if id is not None:
+            mine = mine.where(Handoff.id == id)
+        ids = list(
+            session.scalars(
+                select(Delivery.handoff_id)
+                .where(Delivery.state == "dead", Delivery.handoff_id.in_(mine))
+                .distinct()
+            )
+        )
+        if id is not None and not ids:
+            raise NotFound(f"Handoff {id!r} has no delivery that gave up.")
+        dead = (Delivery.handoff_id.in_(ids), Delivery.state == "dead")
+        session.execute(
+            update(Delivery).where(*dead).values(state="pending", attempts=0, next_attempt_at=0.0)
+        )
+        session.execute(update(Handoff).where(Handoff.id.in_(ids)).values(state="pending"))
+    return len(ids)

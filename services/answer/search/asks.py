@@ -1,0 +1,93 @@
+"""Splits a message into the questions that it asks: each gets its own answer."""
+
+import re
+from typing import Final
+
+from services.answer.contract import Question
+
+MOST: Final = 3
+"""Questions of one message that are answered."""
+LEAST_WORDS: Final = 3
+"""A shorter piece is no question of its own."""
+
+_END = re.compile(
+    r"(?<=[?!])\s+|(?<!i\.e\.)(?<!e\.g\.)(?<!z\.B\.)(?<=[.;])\s+(?=\S+ )|\n+"
+    r"|,\s+(?=(?:do|does|can|could|will|is|are|kann|darf)\s+(?:you|i|we|it|they|ich|wir|es)\b)",
+    re.IGNORECASE,
+)
+_ASKING = (
+    r"how|what|whats|which|who|when|where|why|can|could|do|does|did|is|are|will|may|should|must"
+    r"|wie|was|welche[rsn]?|wer|wann|wo|warum|kann|können|darf|ist|sind|gibt|muss"
+)
+_AND = re.compile(
+    rf"(?<!\s)(?:\s*+[,;–-])?\s++(?:and|und)\s++(?:(?:also|auch)\s++)?"
+    rf"(?=(?:{_ASKING}|for|at|in|from|by|until|ab|bis)\b\s++\S)",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(rf"\b(?:{_ASKING})\b|\?", re.IGNORECASE)
+_STARTS = re.compile(
+    r"\A\W*+(?:(?:and|or|but|so|also|then|und|oder|aber|auch|dann|for|at|in|from|by|until|ab|bis)"
+    r"\s++)*+"
+    rf"(?:{_ASKING})\b",
+    re.IGNORECASE,
+)
+_ONLY_POLITE = re.compile(
+    r"\A\W*+(?:hi|hello|hey|hallo|thanks?|thank you|danke|ok(?:ay)?|please|bitte)\b"
+    r"[\w ,]{0,20}\W*+",
+    re.IGNORECASE,
+)
+
+
+_AROUND = re.compile(
+    r"\A(?:\W*+(?:(?:hi|hello|hey|hallo|there|ok(?:ay)?|no|nope|nein|yes|yeah|wait|sorry|actually"
+    r"|well|please|bitte|quick one|quick question|one more thing|thanks|thank you|danke|alright"
+    r"|cool|great)\b\s*+)++[,:;.!–-]++\s*+)*+"
+    r"(?:(?:(?:first|just|please|now) )*+(?:(?:(?:can|could) you )?(?:tell|let) me(?: know)?"
+    r"|i(?:.d| would)? (?:like|want) to know) )?",
+    re.IGNORECASE,
+)
+
+
+def bare(message: str) -> str:
+    """The message without what only leads into it ("no wait, first tell me ..."); whole where no
+    question is left."""
+    left = _AROUND.sub("", message)
+    return left if len(left.split()) >= LEAST_WORDS else message
+
+
+def questions_in(question: Question) -> tuple[str, ...]:
+    """What is answered one by one: a message that leans on earlier turns is one question with them,
+    any other is each that it asks."""
+    return (question.standalone,) if question.leans else asks(bare(question.asked))
+
+
+def asks(message: str) -> tuple[str, ...]:
+    """The questions of a message, each with the statement that leads to it; one where there is but
+    one, which is then the whole message."""
+    found: list[str] = []
+    lead = ""
+    for sentence in filter(None, map(str.strip, _END.split(message))):
+        if _ONLY_POLITE.fullmatch(sentence):
+            continue
+        first, *more = _AND.split(sentence)
+        whole = [first]
+        for piece in more:
+            if _is_question(piece) and _is_question(whole[-1]):
+                whole.append(piece)
+            else:
+                whole[-1] = f"{whole[-1]} and {piece}"
+        for piece in whole:
+            if _is_question(piece):
+                found.append(f"{lead} {piece}".strip())
+                lead = ""
+            else:
+                lead = f"{lead} {piece}".strip()
+    if lead and found:
+        found[-1] = f"{found[-1]} {lead}"
+    return tuple(found[:MOST]) if len(found) > 1 else (message,)
+
+
+def _is_question(text: str) -> bool:
+    if len(text.split()) < LEAST_WORDS:
+        return False
+    return _STARTS.match(text) is not None or text.rstrip().endswith("?")

@@ -1,0 +1,30 @@
+"""Guard: a message becomes clean text in a known language, or a clear refusal."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from twofold.errors import InvalidInput, TooLarge
+from twofold.redact import without_secrets
+from twofold.text.languages import language_of
+
+
+def clean(message: str, max_chars: int) -> str:
+    """NFC text without control characters, its card numbers and secrets masked: nobody downstream
+    needs them, and they must not rest anywhere. Raises InvalidInput if empty, TooLarge if too long.
+    """
+    if len(message) > max_chars:
+        raise TooLarge(
+            f"The question has {len(message):,} characters; at most {max_chars:,} are read."
+            " Shorten it, and keep the part that asks."
+        )
+    text = unicodedata.normalize("NFC", message)
+    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C").strip()
+    if not text:
+        raise InvalidInput("The question is empty. Send some text in `message`.")
+    return without_secrets(text)
+
+
+def detect_locale(text: str, locales: Sequence[str]) -> str:
+    """The language of `text`, one of the house's wherever it may be; the first one when none
+    shows."""
+    return language_of(text, locales) or locales[0]

@@ -1,0 +1,175 @@
+"""What could be said: the smallest pieces of what is packed, each with the clues that it answers.
+
+A piece is a sentence, an item of a list or a short list, steps (whole, or a sentence of one where
+no way to do something is asked for), a row of a table below its head, or a block of code. Every one
+is a literal span of its chunk.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from services.answer.contract import Candidate
+from twofold.index.contract import Chunk
+from twofold.injection import asks_for_secrets, gives_orders
+from twofold.reply import escaped
+from twofold.text.blocks import Block, Span, blocks, items, parts, plain, sentences
+from twofold.text.languages import words_in
+
+STEPS_WORDS: Final = 160
+"""A numbered list of no more is said whole or not at all."""
+LIST_WORDS: Final = 80
+"""Any other list of no more may be said whole."""
+ITEM_WORDS: Final = 40
+"""An item of more is said by the sentence."""
+HEADER_ROWS: Final = 2
+READ: Final = 2048
+"""Chunks whose pieces are kept as they were read."""
+
+_BULLET = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
+_STEP = re.compile(r"\d{1,2}[.)]\s")
+_CLAUSE = re.compile(r"^\W{0,2}\d{1,2}(?:\.\d{1,2})+\.?\s+(?=\S)")
+"""The number of a policy's clause: nobody asked for it."""
+_QUESTION = re.compile("[?？؟]")
+_CELL = re.compile(r"(?<!\\)\|")
+
+
+class Piece(NamedTuple):
+    """`block` and `place` are its places in the chunk; `lines` how it is shown."""
+
+    block: int
+    place: int
+    kind: str
+    """sentence | item | list | steps | step | row | code"""
+    span: Span
+    lines: tuple[str, ...]
+    head: tuple[str, ...] = ()
+    """Of a row: the names of the columns."""
+    cells: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def read(self) -> str:
+        """As it is understood: a row's cells with the names of their columns."""
+        if not self.head:
+            return self.shown
+        pairs = zip(self.head, self.cells, strict=False)
+        return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)
+
+    @property
+    def words(self) -> int:
+        return words_in(re.sub(r"[|:\-\s]+", " ", self.shown))
+
+
+class Page(NamedTuple):
+    """A packed chunk, cut."""
+
+    candidate: Candidate
+    pieces: tuple[Piece, ...]
+
+    @property
+    def headed(self) -> list[str]:
+        return [headed(self.candidate.chunk, piece) for piece in self.pieces]
+
+
+def cut(packed: Sequence[Candidate]) -> list[Page]:
+    """Everything that could be said, by chunk."""
+    return [Page(each, pieces_of(each.chunk)) for each in packed]
+
+
+def pieces_of(chunk: Chunk) -> tuple[Piece, ...]:
+    return _pieces(chunk.text)
+
+
+def headed(chunk: Chunk, piece: Piece) -> str:
+    """The piece as it is read: below its headings, a line each."""
+    return "\n".join(dict.fromkeys((chunk.title, *chunk.heading_path, piece.read)))
+
+
+@lru_cache(maxsize=READ)
+def _pieces(text: str) -> tuple[Piece, ...]:
+    return tuple(pieces(text))
+
+
+def pieces(text: str) -> list[Piece]:
+    """Everything of a chunk that can be said, in order; nothing that gives the assistant orders, or
+    asks its reader for a secret: somebody planted that."""
+    found: list[Piece] = []
+    for number, block in enumerate(blocks(text)):
+        for piece in _of(text, number, block):
+            said = text[slice(*piece.span)]
+            if not (gives_orders(said) or asks_for_secrets(said)):
+                found.append(piece._replace(place=len(found)))
+    return found
+
+
+def _of(text: str, number: int, block: Block) -> Iterator[Piece]:
+    if block.kind == "table":
+        yield from _rows(text, number, block)
+        return
+    cut = [(span, escaped(plain(text[slice(*span)]))) for span in parts(text, block)]
+    if block.kind == "code":
+        if cut:
+            yield Piece(number, 0, "code", cut[0][0], (text[slice(*block.span)],))
+    elif block.kind == "paragraph":
+        for span, line in cut:
+            if line := _CLAUSE.sub("", line):
+                yield Piece(number, 0, "sentence", span, (line,))
+    else:
+        yield from _items(text, number, cut)
+
+
+def _items(text: str, number: int, cut: Sequence[tuple[Span, str]]) -> Iterator[Piece]:
+    """Steps as one; of other lists each item, or the sentences of one that is long, and a short
+    list whole as well."""
+    lines = tuple(line for _, line in cut)
+    if not cut:
+        return
+    whole = Span(cut[0][0].start, cut[-1][0].end)
+    if _are_steps(lines):
+        yield Piece(number, 0, "steps", whole, lines)
+        for span, _ in cut:
+            yield from _sentences(text, number, span, "step")
+        return
+    for span, line in cut:
+        if words_in(line) <= ITEM_WORDS:
+            yield Piece(number, 0, "item", span, (line,))
+        else:
+            yield from _sentences(text, number, span, "sentence")
+    if len(cut) > 1 and sum(map(words_in, lines)) <= LIST_WORDS:
+        yield Piece(number, 0, "list", whole, lines)
+
+
+def _sentences(text: str, number: int, item: Span, kind: str) -> Iterator[Piece]:
+    """Those of a list's item, without its bullet."""
+    for part in sentences(text, item):
+        shown = _BULLET.sub("", escaped(plain(text[slice(*part)])))
+        if shown.strip("*_ "):
+            yield Piece(number, 0, kind, part, (shown,))
+
+
+def _rows(text: str, number: int, block: Block) -> Iterator[Piece]:
+    rows = items(text, block.span)
+    shown = [escaped(plain(text[slice(*row)])) for row in rows]
+    if len(rows) <= HEADER_ROWS:
+        yield Piece(number, 0, "row", block.span, tuple(shown))
+        return
+    head = cells_of(shown[0])
+    for span, row in zip(rows[HEADER_ROWS:], shown[HEADER_ROWS:], strict=True):
+        cells = cells_of(row)
+        yield Piece(number, 0, "row", span, (*shown[:HEADER_ROWS], row), head, cells)
+
+
+def cells_of(row: str) -> tuple[str, ...]:
+    """The cells of a table's row."""
+    return tuple(cell.strip() for cell in _CELL.split(row.strip().strip("|")))
+
+
+def _are_steps(lines: Sequence[str]) -> bool:
+    few = sum(map(words_in, lines)) <= STEPS_WORDS
+    steps = few and len(lines) > 1 and all(_STEP.match(line) for line in lines)
+    return steps and not any(map(_QUESTION.search, lines))

@@ -1,0 +1,84 @@
+"""One question's clock: what each step took, when it must end, and what metrics learn of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from services.answer.decide.costs import GAP
+from services.answer.generate import AnswerContext, ReplyResult, Tried
+from twofold import metrics, tracing
+
+_STAGES = {"condense": "condense", "retrieve": "search", "rerank": "rerank", "pack": "pack"}
+
+
+@dataclass(slots=True)
+class RequestTimer:
+    """Seconds by step in `timings`; `until` and `started` are on the clock of `time.monotonic`."""
+
+    until: float
+    started: float = field(default_factory=time.monotonic)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            with tracing.span(name):
+                yield
+        finally:
+            self.timings[name] = time.perf_counter() - started
+            if name in _STAGES:
+                metrics.KNOWLEDGE_STAGE.labels(_STAGES[name]).observe(self.timings[name])
+
+    def share(self, part: float) -> float:
+        """When `part` (0..1) of the time that is left now will be over."""
+        now = time.monotonic()
+        return now + part * (self.until - now)
+
+    def spoke(self) -> None:
+        """The customer gets the first word now."""
+        if "first_word" not in self.timings:
+            self.timings["first_word"] = time.monotonic() - self.started
+            metrics.BEHAVIOUR_FIRST_TOKEN.observe(self.timings["first_word"])
+
+    def found(self, seen: AnswerContext) -> None:
+        found, packed = seen.searched.found, len(seen.packed)
+        gap = seen.heard.settled is None and seen.heard.kinds[GAP] > seen.heard.answerable
+        metrics.KNOWLEDGE_EVIDENCE.labels("no" if gap or not packed else "yes").inc()
+        metrics.KNOWLEDGE_TOP_SCORE.observe(seen.searched.evidence.clues.cosine)
+        metrics.KNOWLEDGE_CHUNKS.labels("packed").inc(packed)
+        metrics.KNOWLEDGE_CHUNKS.labels("cut").inc(len(found.candidates) - packed)
+        metrics.KNOWLEDGE_CHUNKS.labels("overruled").inc(len(found.overruled))
+        metrics.KNOWLEDGE_STALE.inc(found.stale)
+
+    def ended(self, told: ReplyResult) -> None:
+        step = metrics.closed(told.served_by, metrics.LADDER)
+        metrics.BEHAVIOUR_SERVED.labels(step, told.release or metrics.NO_RELEASE).inc()
+        if told.decision.escalation is not None:
+            metrics.BEHAVIOUR_ESCALATIONS.labels(told.decision.escalation.reason).inc()
+        for verdict in told.verified.verdicts:
+            if not verdict.ok:
+                problem = metrics.closed(verdict.problem, metrics.PROBLEMS)
+                metrics.BEHAVIOUR_SENTENCES.labels(problem).inc()
+        if told.draft is not None:
+            for repair in told.draft.repairs:
+                metrics.BEHAVIOUR_REPAIRS.labels(metrics.closed(repair, metrics.REPAIRS)).inc()
+            metrics.BEHAVIOUR_TOKENS.labels("prompt").inc(told.draft.prompt_tokens)
+            metrics.BEHAVIOUR_TOKENS.labels("completion").inc(told.draft.completion_tokens)
+        for tried in told.tried:
+            _release(tried, told)
+        taken = time.monotonic() - self.started
+        metrics.ANSWER_SECONDS.labels(told.decision.action).observe(taken)
+
+
+def _release(tried: Tried, told: ReplyResult) -> None:
+    """What one model did with the question: the canary is judged beside the live one by it."""
+    lane = tried.lane or "none"
+    metrics.BEHAVIOUR_LANE_REPLIES.labels(lane, tried.outcome).inc()
+    if tried.first_token_s is not None:
+        metrics.BEHAVIOUR_LANE_FIRST_TOKEN.labels(lane).observe(tried.first_token_s)
+    if tried.outcome in ("served", "broke_off") and told.draft is not None:
+        metrics.BEHAVIOUR_LANE_REPAIRS.labels(lane).inc(len(told.draft.repairs))
+        struck = sum(not verdict.ok for verdict in told.verified.verdicts)
+        metrics.BEHAVIOUR_LANE_STRUCK.labels(lane).inc(struck)

@@ -1,0 +1,132 @@
+"""What comes nearest to answering is packed first, in the matcher's language alone."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
+from services.answer.contract import Found, Question, Turn
+from services.answer.search import Searched, search
+from tests.services.standalone.serving import needs_weights
+from tools.matcher.centers import load_center
+from twofold.index.contract import Scope
+from twofold.settings import Settings
+from twofold.stack import Stack, open_stack
+from twofold.text.blocks import squeeze
+
+pytestmark = needs_weights
+
+PAGES = {
+    "members.md": "# Members\n\n## The list\n\nThe list of members shows who joined when.\n\n"
+    "## Getting people in\n\nOpen **People** and send an invitation to their address.\n",
+    "suspension.md": "# Failed payments\n\n## Reminders\n\nYour card is charged again on day 3 and"
+    " day 7; each time a card fails a message goes out.\n\n## Suspension\n\nOn day 21 the"
+    " account is suspended and nothing is sent any more.\n",
+    "cards.md": "# Cards\n\n## Which cards\n\nA card may be of any of the usual kinds; a declined"
+    " card is shown in red.\n",
+    "invoices.md": "# Invoices\n\n## Where they are\n\nInvoices lie under **Billing**.\n",
+    "karte.de.md": "---\nlocale: de\n---\n# Karten\n\nEine Karte, die abgelehnt wird, ist rot.\n",
+}
+CUT_OFF = "card declined, when do you cut me off"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    home = tmp_path_factory.mktemp("match")
+    pages = home / "pages"
+    pages.mkdir()
+    for name, text in PAGES.items():
+        (pages / name).write_text(text, encoding="utf-8")
+    with open_stack(Settings(home=home / "home")) as opened:
+        sync(opened, "default", Folder("help", pages))
+        yield opened
+
+
+def asked(text: str, locale: str = "en", history: tuple[Turn, ...] = ()) -> Question:
+    scope = Scope("default", int(time.time()), frozenset())
+    return Question(text, text, locale, scope, None, history)
+
+
+def first(found: Searched) -> str:
+    return found.packed[0].chunk.text
+
+
+def test_more_answers_come_first_in_a_help_center_that_it_never_saw(tmp_path: Path) -> None:
+    center = load_center("gym-chain")
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for name, text in center["pages"].items():
+        (pages / f"{name}.md").write_text(text, encoding="utf-8")
+    questions = [row for row in center["questions"] if row["answers"] and not row["history"]][:70]
+    with open_stack(Settings(home=tmp_path / "home")) as opened:
+        sync(opened, "default", Folder("help", pages))
+        blind = replace(opened, matcher=None)
+        with_it, without = (
+            sum(answers_first(search(asked(row["question"]), each), row) for row in questions)
+            for each in (opened, blind)
+        )
+    assert with_it >= without + 4
+
+
+def answers_first(found: Searched, row: dict[str, Any]) -> bool:
+    text = squeeze(first(found))
+    return any(squeeze(answer["quote"]) in text for answer in row["answers"])
+
+
+def test_without_a_matcher_the_embedder_and_the_words_decide(stack: Stack) -> None:
+    found = search(asked(CUT_OFF), replace(stack, matcher=None))
+    assert found.packed
+    assert found.matched == {}
+    assert found.evidence.clues.matched == 0.0
+
+
+def test_the_evidence_is_stronger_where_a_piece_answers(stack: Stack) -> None:
+    held = search(asked(CUT_OFF), stack).evidence
+    missing = search(asked("can i pay with my phone's wallet"), stack).evidence
+    assert held.clues.matched > missing.clues.matched
+    assert held.answerable > missing.answerable
+
+
+def test_questions_in_other_languages_are_left_alone(stack: Stack) -> None:
+    found = search(asked("Meine Karte wurde abgelehnt", "de"), stack)
+    assert found.matched == {}
+    assert found.packed
+
+
+def test_each_of_two_questions_has_its_passage_among_the_first(stack: Stack) -> None:
+    both = "where are my invoices? and how do i get my coworker in?"
+    found = search(asked(both), stack)
+    assert len(found.matched) == 2
+    texts = " ".join(each.chunk.text for each in found.packed[:2])
+    assert "Billing" in texts
+    assert "invitation" in texts
+
+
+def test_a_follow_up_is_read_with_what_it_leans_on(stack: Stack) -> None:
+    before = (Turn("user", "my card failed, what happens?"), Turn("assistant", "We try again."))
+    found = search(asked("and when is it suspended?", history=before), stack)
+    assert found.question.leans
+    assert "day 21" in first(found)
+
+
+def test_a_reranker_has_the_last_word(stack: Stack) -> None:
+    def backwards(_: str, found: Found) -> Found:
+        return replace(found, candidates=tuple(reversed(found.candidates)))
+
+    def same(_: str, found: Found) -> Found:
+        return found
+
+    ahead, behind = (search(asked(CUT_OFF), stack, each).found.candidates
+                     for each in (same, backwards))  # fmt: skip
+    assert [each.chunk.id for each in ahead] == [each.chunk.id for each in reversed(behind)]
+
+
+def test_an_empty_index_matches_nothing(tmp_path: Path) -> None:
+    with open_stack(Settings(home=tmp_path / "home")) as empty:
+        found = search(asked(CUT_OFF), empty)
+    assert found.packed == ()
