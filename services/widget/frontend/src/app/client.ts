@@ -1,0 +1,149 @@
+// The session with the server: opened once, renewed before it ends, opened again when it is gone.
+
+import { Problem, request } from "../shared/http";
+import type { Session } from "../shared/types";
+import { Kept, type Shell } from "./shell";
+
+const EARLY_SECONDS = 20;
+const GONE = ["unauthorized", "session-ended"];
+
+type Options = { body?: unknown; signal?: AbortSignal | undefined; after?: string };
+
+export class Client {
+  session: Session | undefined;
+  private readonly kept: Kept;
+  private pending: Promise<Session> | undefined;
+
+  constructor(
+    private readonly shell: Shell,
+    private readonly identity: () => Promise<string | undefined>,
+    /** Hears of each new session, and of what was wrong with an identity. */
+    private readonly onSession: (session: Session, refused: Problem | undefined) => void,
+  ) {
+    this.kept = new Kept(`twofold:${shell.config.site}`);
+  }
+
+  locale: string | undefined;
+  /** The token that the host gave last: each is good for once. */
+  vouched: string | undefined;
+
+  /** Whether a visitor was here before. */
+  get known(): boolean {
+    return this.kept.get() !== null;
+  }
+
+  /** Returns the reply to a call with a session that holds; raises Problem. */
+  async call(method: string, path: string, options: Options = {}): Promise<Response> {
+    await this.ready();
+    try {
+      return await this.once(method, path, options);
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 401) throw error;
+      if (error.slug === "token-expired") await this.renew();
+      else if (GONE.includes(error.slug)) await this.start();
+      else throw error;
+    }
+    return this.once(method, path, options);
+  }
+
+  async json<T>(method: string, path: string, options: Options = {}): Promise<T> {
+    return (await (await this.call(method, path, options)).json()) as T;
+  }
+
+  /** Waits for a session that will hold for the next call. */
+  async ready(): Promise<Session> {
+    if (this.pending) return this.pending;
+    if (!this.session) return this.start();
+    const left = this.session.expires_at - Date.now() / 1000;
+    return left > EARLY_SECONDS ? this.session : this.renew();
+  }
+
+  renew(): Promise<Session> {
+    return this.alone(async () => {
+      // Another tab may have renewed meanwhile: what it kept counts.
+      const renewal = this.kept.get() ?? this.session?.renewal;
+      try {
+        return await this.post("/sessions/renew", { renewal });
+      } catch (error) {
+        if (error instanceof Problem && error.status === 401) return this.open();
+        throw error;
+      }
+    });
+  }
+
+  start(): Promise<Session> {
+    return this.alone(() => this.open());
+  }
+
+  /** Takes the host's word for who its user is; raises Problem where it is not accepted. */
+  async identify(identity: string): Promise<void> {
+    this.vouched = identity;
+    const reply = await this.json<Session>("POST", "/identity", { body: { identity } });
+    this.take(reply, undefined);
+  }
+
+  /** Ends the session on the server and forgets it here. */
+  async forget(): Promise<void> {
+    if (this.session) await this.once("DELETE", "/session", {}).catch(() => undefined);
+    this.session = undefined;
+    this.kept.set(null);
+  }
+
+  private refused: Problem | undefined;
+
+  private async open(): Promise<Session> {
+    this.refused = undefined;
+    const renewal = this.kept.get();
+    const identity = await this.identity();
+    const asked = {
+      ticket: this.shell.ticket,
+      origin: this.shell.origin,
+      ...(renewal && { renewal }),
+      ...(this.locale && { locale: this.locale }),
+    };
+    if (!identity) return this.post("/sessions", asked);
+    this.vouched = identity;
+    try {
+      return await this.post("/sessions", { ...asked, identity });
+    } catch (error) {
+      if (!(error instanceof Problem) || error.slug !== "identity-refused") throw error;
+      this.refused = error;
+      return this.post("/sessions", asked);
+    }
+  }
+
+  private async post(path: string, body: object): Promise<Session> {
+    const headers = { "Content-Type": "application/json" };
+    const init = { method: "POST", headers, body: JSON.stringify(body) };
+    return (await (await request(this.shell.api + path, init)).json()) as Session;
+  }
+
+  private alone(work: () => Promise<Session>): Promise<Session> {
+    this.pending ??= work()
+      .then((session) => this.take(session, this.refused))
+      .finally(() => (this.pending = undefined));
+    return this.pending;
+  }
+
+  private take(session: Session, refused: Problem | undefined): Session {
+    this.session = session;
+    this.kept.set(session.renewal);
+    this.onSession(session, refused);
+    return session;
+  }
+
+  private once(method: string, path: string, { body, signal, after }: Options): Promise<Response> {
+    const headers: Record<string, string> = {
+      Authorization: `Bearer ${this.session?.token}`,
+      "Twofold-Origin": this.shell.origin,
+    };
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (after) headers["Last-Event-ID"] = after;
+    return request(this.shell.api + path, {
+      method,
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(signal && { signal }),
+    });
+  }
+}

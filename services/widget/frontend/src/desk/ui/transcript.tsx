@@ -1,0 +1,93 @@
+import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { moment, t } from "../../shared/i18n";
+import { markdown } from "../../shared/markdown";
+import { clean } from "../../shared/text";
+import type { Change, Detail, Item } from "../../shared/types";
+import { useDesk } from "./context";
+import { personOf } from "./queue";
+
+/** Everything that was said, as the visitor saw it. */
+export function Transcript({ detail }: { detail: Detail }) {
+  const { state } = useDesk();
+  const box = useRef<HTMLDivElement>(null);
+  const typing = state.typing[detail.id];
+  useLayoutEffect(() => {
+    box.current!.scrollTop = box.current!.scrollHeight;
+  }, [detail.items.length, typing]);
+  return (
+    <div class="transcript" ref={box} tabIndex={0} role="log" aria-label={t("conversation")}>
+      {detail.items.map((item) => (
+        <ItemView key={item.seq} item={item} person={personOf(detail)} />
+      ))}
+      {typing && <p class="note">{t("typing", { name: personOf(detail) })}</p>}
+    </div>
+  );
+}
+
+function ItemView({ item, person }: { item: Item; person: string }) {
+  if (item.kind === "state") return <Line change={item} />;
+  if (item.kind === "message") {
+    const agent = item.from === "agent";
+    return (
+      <Said who={agent ? clean(item.name) : person} at={item.at} side={agent ? "ours" : "theirs"}>
+        {agent ? markdown(item.text) : <p class="written">{clean(item.text)}</p>}
+      </Said>
+    );
+  }
+  return (
+    <>
+      <Said who={person} at={item.at} side="theirs">
+        <p class="written">{clean(item.text)}</p>
+      </Said>
+      {item.answer ? (
+        <Said who={t("assistant")} at={item.at} side="ours assistant">
+          {markdown(item.answer.text, (n) => (
+            <span class="mark">{n}</span>
+          ))}
+          {item.status === "stopped" && <p class="note">{t("stopped")}</p>}
+        </Said>
+      ) : (
+        item.status === "failed" && <p class="note">{t("failed")}</p>
+      )}
+    </>
+  );
+}
+
+interface SaidProps {
+  who: string;
+  at: number;
+  side: string;
+  children: ComponentChildren;
+}
+
+function Said({ who, at, side, children }: SaidProps) {
+  return (
+    <article class={`said ${side}`}>
+      <h3 dir="auto">
+        {who} <time>{moment(at)}</time>
+      </h3>
+      <div class="prose" dir="auto">
+        {children}
+      </div>
+    </article>
+  );
+}
+
+function Line({ change }: { change: Change }) {
+  const lines = {
+    queued: "lineQueued",
+    offhours: "lineOffhours",
+    taken: "lineTaken",
+    reopened: "lineReopened",
+    assistant: "lineAssistant",
+    closed: "lineClosed",
+  };
+  return (
+    <p class="change">
+      <span>
+        {t(lines[change.state], { name: clean(change.name) })} · {moment(change.at)}
+      </span>
+    </p>
+  );
+}

@@ -1,0 +1,186 @@
+"""A person takes over: asked for, waited for, taken over, typed to, closed, reopened."""
+
+import re
+from datetime import UTC, datetime
+
+from playwright.sync_api import expect
+
+from tests.e2e.widget.browsing import DeskVisit, Opened, Visit
+from tests.e2e.widget.serving import Place
+
+ROLL = "How long does the old signing secret keep working after I roll it?"
+
+
+def test_a_person_is_asked_for_takes_over_and_replies(chat: Visit, desk: DeskVisit) -> None:
+    chat.ask(ROLL)
+    chat.ask_person(Anything_to_add="Is that also true for Brook?", Your_name="Noor A")
+    expect(chat.app.get_by_role("heading", name="A person will answer here")).to_be_visible()
+    desk.pick("Noor A")
+    talk = desk.page.locator(".transcript")
+    expect(talk).to_contain_text(ROLL)
+    expect(talk).to_contain_text("12 hours")
+    expect(desk.page.locator(".aside")).to_contain_text("person requested")
+    expect(desk.page.locator("#reply")).to_be_disabled()
+    desk.take()
+    expect(chat.app.locator(".presence")).to_have_text("Mara Lind is with you")
+    desk.page.locator("#reply").press_sequentially("Yes")
+    expect(chat.app.get_by_text("Mara Lind is writing")).to_be_visible()
+    desk.reply("Yes, **12 hours** everywhere.")
+    said = chat.app.locator(".by-agent")
+    expect(said.locator("strong")).to_have_text("12 hours")
+    expect(chat.app.locator("[role=status]").last).to_have_text(
+        "Mara Lind: Yes, 12 hours everywhere."
+    )
+    chat.app.locator("#message").press_sequentially("Tha")
+    expect(talk.get_by_text("Noor A is writing")).to_be_visible()
+    chat.write("Thanks!")
+    expect(talk.get_by_text("Thanks!")).to_be_visible()
+    desk.press("Close")
+    expect(chat.app.get_by_role("heading", name="This conversation is closed")).to_be_visible()
+    chat.button_named("Open it again").click()
+    expect(chat.app.get_by_text("Conversation reopened")).to_be_visible()
+    desk.pick("Noor A").take()
+    desk.press("Back to the assistant")
+    expect(chat.app.get_by_text("The assistant answers again")).to_be_visible()
+    chat.ask(ROLL)
+
+
+def test_an_answer_that_hands_over_shows_it(chat: Visit, desk: DeskVisit) -> None:
+    chat.write("My account was hacked and someone changed my password, call me Ida")
+    expect(chat.app.get_by_role("heading", name="A person will answer here")).to_be_visible()
+    desk.pick("call me Ida")
+    expect(desk.page.locator(".aside")).to_contain_text("security")
+
+
+def test_a_suggested_reply_is_used_and_kept_as_an_example(
+    chat: Visit, desk: DeskVisit, place: Place
+) -> None:
+    chat.ask(ROLL)
+    chat.ask_person(Your_name="Sugar")
+    desk.pick("Sugar").take()
+    desk.press("Use it")
+    expect(desk.page.locator("#reply")).to_have_value(re.compile("12 hours"))
+    desk.page.locator("#reply").fill("It is 12 hours. [1]")
+    desk.page.get_by_label("Keep as an example").check()
+    desk.press("Send")
+    expect(chat.app.locator(".by-agent")).to_contain_text("It is 12 hours.")
+    replies = desk.page.request.get(f"{place.alone}/v1/handoffs/replies").json()["replies"]
+    assert replies[-1]["text"] == "It is 12 hours. [1]"
+
+
+def test_out_of_hours_an_address_is_asked_for(visit: Visit, place: Place, desk: DeskVisit) -> None:
+    closed = {"timezone": "UTC", "week": {}, "closed": []}
+    away = datetime.now(UTC).strftime("%a").lower()
+    week = {
+        day: [["09:00", "17:00"]]
+        for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+        if day != away
+    }
+    site = place.site(hours={**closed, "week": week}, handoff={"email": "required"})
+    visit.go(place.page(site)).open()
+    visit.write("I want to talk to a person")
+    expect(visit.app.get_by_role("heading", name="We will get back to you")).to_be_visible()
+    expect(visit.app.locator(".card")).to_contain_text("We are back")
+    visit.app.get_by_label("E-mail address").fill("nobody")
+    visit.button_named("Save").click()
+    expect(visit.app.get_by_text("Enter an e-mail address")).to_be_visible()
+    visit.app.get_by_label("E-mail address").fill("noor@shop.example")
+    visit.button_named("Save").click()
+    expect(visit.app.get_by_text("We also write to noor@shop.example")).to_be_visible()
+    desk.pick("noor@shop.example")
+    expect(desk.page.locator(".card[aria-current=true]")).to_contain_text("out of hours")
+
+
+def test_nothing_is_handed_over_without_the_visitors_word(chat: Visit) -> None:
+    chat.ask(ROLL)
+    chat.button_named("Talk to a person").click()
+    expect(chat.app.get_by_text("We pass this conversation to our team")).to_be_visible()
+    chat.button_named("Not now").click()
+    expect(chat.app.locator(".presence")).to_have_text("Answers at once, with sources")
+    expect(chat.button_named("Talk to a person")).to_be_focused()
+
+
+def test_an_agents_message_is_counted_while_the_chat_is_closed(
+    chat: Visit, desk: DeskVisit
+) -> None:
+    chat.ask(ROLL)
+    chat.ask_person(Your_name="Closed Chat")
+    chat.button_named("Close the chat").click()
+    desk.pick("Closed Chat").take()
+    desk.reply("Are you there?")
+    badge = chat.page.locator(".twofold i")
+    expect(badge).not_to_be_empty()
+    expect(chat.button).to_have_accessible_name(re.compile(r"Chat \(\d\)"))
+    chat.page.reload()
+    expect(badge).not_to_be_empty()
+    chat.open()
+    expect(badge).to_be_empty()
+    expect(chat.app.locator(".by-agent")).to_contain_text("Are you there?")
+
+
+def test_the_visitor_goes_back_to_the_assistant(chat: Visit) -> None:
+    chat.ask(ROLL)
+    chat.ask_person(Your_name="Back")
+    chat.button_named("Back to the assistant").first.click()
+    expect(chat.app.locator(".presence")).to_have_text("Answers at once, with sources")
+    chat.ask("How do I invite a member?")
+
+
+def test_another_agent_takes_over_only_on_purpose(chat: Visit, desk: DeskVisit) -> None:
+    chat.ask(ROLL)
+    chat.ask_person(Your_name="Two Agents")
+    desk.pick("Two Agents").take()
+    desk.page.get_by_role("button", name="Signed in as").click()
+    desk.page.get_by_label("Your name").fill("Ole Berg")
+    desk.press("Continue")
+    desk.pick("Two Agents", tab="Active")
+    expect(desk.page.locator("#reply")).to_be_disabled()
+    desk.press("Take over from Mara Lind")
+    expect(chat.app.locator(".presence")).to_have_text("Ole Berg is with you")
+
+
+def test_the_desk_asks_for_a_key_where_one_is_needed(visit: Visit, place: Place) -> None:
+    visit.refused_on_purpose = True
+    visit.page.route(
+        "**/desk/v1/**",
+        lambda route: (
+            route.fulfill(
+                status=401, json={"type": "urn:twofold:problem:unauthorized", "detail": "A key."}
+            )
+            if "tf_right" not in (route.request.headers.get("authorization") or "")
+            else route.continue_(
+                headers={k: v for k, v in route.request.headers.items() if k != "authorization"}
+            )
+        ),
+    )
+    visit.page.goto(f"{place.our}/desk")
+    visit.page.get_by_label("API key").fill("tf_wrong")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.get_by_text("This key is not accepted.")).to_be_visible()
+    visit.page.get_by_label("API key").fill("tf_right")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.get_by_label("Your name")).to_be_visible()
+
+
+def test_the_desk_asks_again_who_is_there(visit: Visit, place: Place) -> None:
+    visit.refused_on_purpose = True
+    visit.page.route("**/desk/v1/me", lambda route: route.fulfill(status=503))
+    visit.page.goto(f"{place.our}/desk")
+    expect(visit.page.get_by_role("alert")).to_contain_text("That did not work")
+    visit.page.unroute("**/desk/v1/me")
+    expect(visit.page.get_by_label("Your name")).to_be_visible()
+    expect(visit.page.locator(".problem")).to_have_count(0)
+
+
+AT_ONCE = """const real = window.fetch;
+window.fetch = (url, ...rest) => String(url).endsWith("/desk/v1/me")
+  ? Promise.resolve(Response.json({ name: "" }))
+  : real(url, ...rest);"""
+
+
+def test_who_is_here_is_shown_however_soon_it_is_known(visits: Opened, place: Place) -> None:
+    """Before the first picture is on the screen, as it was once in thirty times."""
+    page = visits().page
+    page.add_init_script(AT_ONCE)
+    page.goto(f"{place.our}/desk")
+    expect(page.get_by_label("Your name")).to_be_visible()
