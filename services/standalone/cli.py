@@ -3,16 +3,19 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from twofold.terminal import bar
+
 if TYPE_CHECKING:
     from socket import socket
 
+    from models.evaluate.local import Local
     from twofold.settings import Settings
     from twofold.stack import Stack
 
@@ -20,34 +23,50 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def register(app: typer.Typer) -> None:
-    """Add this package's command to the `twofold` command."""
+    """Add this package's command to the `twofold` command, and hand the evals the product."""
+    from services.standalone import init
+    from services.standalone.operate import cli as operate
+
     app.command("serve")(serve)
+    init.register(app)
+    operate.register(app)
+    if isinstance(settings := app.info.context_settings, dict):
+        settings["obj"]["local"] = local  # models.evaluate.local.LOCAL, which takes long to import
+
+
+def local(settings: "Settings") -> "Local":
+    from services.standalone import evals
+
+    return evals.Local(settings)
 
 
 def serve(
     host: Annotated[str, typer.Option(help="Address; TWOFOLD_HOST or 127.0.0.1.")] = "",
-    port: Annotated[int, typer.Option(help="Port; TWOFOLD_PORT or 8080; 0: any.", min=-1)] = -1,
+    port: Annotated[
+        int | None, typer.Option(help="Port; TWOFOLD_PORT or 8080; 0: any.", min=0)
+    ] = None,
     index: Annotated[
         list[str] | None,
         typer.Option(help="Folder to index first; PATH or NAME=PATH. May be given twice."),
     ] = None,
 ) -> None:
     """Serve the answer API and the page; Ctrl+C stops."""
-    from services.standalone.server import address, bind
-    from twofold import running, telemetry
+    from services.http.server import address, bind
+    from twofold import server_file, telemetry, tracing
     from twofold.errors import Conflict
     from twofold.settings import Settings
 
-    telemetry.configure()
     settings = Settings()
+    telemetry.configure(settings.log_json)
+    tracing.configure(settings, "answer")
     host = host or settings.host
-    if server := running.find(settings.home):
+    if server := server_file.find(settings.home):
         raise Conflict(
             f"Twofold already runs on {settings.home} at {server.url} (process {server.pid})."
             " Stop it first, or set TWOFOLD_HOME to another folder."
         )
     with stopped_by_signals():
-        bound = bind(host, settings.port if port < 0 else port)
+        bound = bind(host, settings.port if port is None else port)
         url = address(host, bound)
         say(f"Opening {settings.home.resolve()}")
         with bound, opened(settings) as stack:
@@ -57,22 +76,22 @@ def serve(
 
 
 def opened(settings: "Settings") -> "Stack":
-    from ingestion.rebuild import open_current
+    from ingestion.upkeep.rebuild import open_current
 
-    with progress() as advance:
+    with bar("documents", say=say) as advance:
         return open_current(settings, say, advance)
 
 
 def answer_on(stack: "Stack", settings: "Settings", host: str, bound: "socket", url: str) -> None:
     from services.answer.app import open_parts
-    from services.answer.endpoints.gate import LOOPBACK as HOST_NAMES
+    from services.http.local import HOSTS
+    from services.http.server import run
     from services.standalone.app import create_app
-    from services.standalone.server import run
-    from twofold import running
+    from twofold import server_file
 
     say("Loading the house policy and the answer parts")
     local = host in LOOPBACK
-    app = create_app(open_parts(stack), HOST_NAMES if local else (), key_needed=not local)
+    app = create_app(open_parts(stack), HOSTS if local else (), key_needed=not local)
     if not local:
         say(
             f"Note: {host} can be reached from other machines, so every request needs a key:"
@@ -80,24 +99,24 @@ def answer_on(stack: "Stack", settings: "Settings", host: str, bound: "socket", 
         )
 
     def ready() -> None:
-        running.announce(settings.home, url)
+        server_file.announce(settings.home, url)
         say(f"Twofold is ready: {url}")
 
     try:
         run(app, bound, url, ready)
     finally:
-        running.withdraw(settings.home)
+        server_file.withdraw(settings.home)
     say("Stopped.")
 
 
 def ingest(stack: "Stack", name: str, path: Path) -> None:
-    from ingestion.folders import open_folder
-    from ingestion.pipeline import sync
+    from ingestion.sources.by_path import open_folder
+    from ingestion.sync.pipeline import sync
 
     workspace = stack.settings.workspace
     folder = open_folder(stack.settings, stack.ledger, workspace, name, path)
     say(f"Indexing {path} as source {name!r}")
-    with progress() as advance:
+    with bar("documents", say=say) as advance:
         report = sync(stack, workspace, folder, advance)
     say(
         f"  {report.added} added, {report.changed} changed, {report.unchanged} unchanged,"
@@ -116,34 +135,6 @@ def source(folder: str) -> tuple[str, Path]:
     if equals and "/" not in name:
         return name, Path(path)
     return source_of(Path(folder)), Path(folder)
-
-
-@contextmanager
-def progress() -> "Iterator[Callable[[int, int], None]]":
-    """A bar where a person watches, else a line every tenth of the way."""
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), "documents, left", TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _lines() -> "Callable[[int, int], None]":
-    shown = 0
-
-    def advance(done: int, total: int) -> None:
-        nonlocal shown
-        tenth = done * 10 // total if total else 10
-        if 0 < tenth < 10 and tenth > shown:
-            shown = tenth
-            say(f"  {done} of {total} documents")
-
-    return advance
 
 
 @contextmanager

@@ -8,35 +8,41 @@ corpus, so that a second run only asks.
 import asyncio
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
-from fastapi import APIRouter
-from sqlalchemy import select
 
-from ingestion.pipeline import sync
+from ingestion.api import router as ingestion_router
 from ingestion.sources import Fetched, Item
-from models.evaluate.labelled import Labelled, Query, Text
+from ingestion.sources.by_path import open_folder
+from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
+from models.evaluate.labelled import Labelled, Query, Text, digest_of
 from models.evaluate.local import Labels, Progress, Rankings, Rewrite, Scoped
-from services.answer.app import open_parts
-from services.answer.condense import condense
+from models.evaluate.sufficiency import Given
+from services.answer.app import admitting, bare_app, open_parts
 from services.answer.contract import Question, Turn
-from services.answer.intent import features, fit
-from services.answer.rerank import open_reranker, rerank
-from services.answer.retrieve import DEPTH, retrieve
-from services.standalone.app import create_app
+from services.answer.decide.intent import features, fit
+from services.answer.search import Searched, search, search_given
+from services.answer.search.condense import condense
+from services.answer.search.rerank import as_stage, open_reranker
+from services.answer.search.retrieve import DEPTH, encode
+from services.standalone.bench import Bench, open_bench
 from twofold.clients.rerank import Reranker
-from twofold.errors import InvalidInput, NotFound, SetupError
-from twofold.index import Chunk, DocumentRef, Scope
-from twofold.ledger.models import Version
+from twofold.errors import InvalidInput, SetupError
+from twofold.house_file import NEUTRAL
+from twofold.index.contract import Chunk
+from twofold.index.contract import Scope as SearchScope
 from twofold.settings import Settings
 from twofold.stack import Stack, open_embedder, open_stack
 
 SOURCE = "corpus"
+HELP_CENTER = "help-center"
 BLOCK = 256
 """Texts embedded between two steps of the progress bar."""
 
@@ -50,28 +56,69 @@ class Local:
     @asynccontextmanager
     async def service(self) -> AsyncIterator[httpx.AsyncClient]:
         with open_stack(self._settings) as stack:
+            if not stack.index.count() and (pages := _help_center(self._settings)):
+                sync(stack, self._settings.workspace, Folder(pages.name, pages))
             if not stack.index.count():
                 raise SetupError(
                     f"Nothing is indexed in {self._settings.home}. Index the documents first:"
                     " twofold ingest PATH --source NAME."
                 )
-            app = create_app(open_parts(stack))
-            app.include_router(versions_router(stack))
-            transport = httpx.ASGITransport(app)
-            async with (
-                app.router.lifespan_context(app),
-                httpx.AsyncClient(transport=transport, base_url="http://twofold.local") as client,
-            ):
+            async with _served(stack) as client:
                 yield client
+
+    @asynccontextmanager
+    async def help_center(
+        self, name: str, folder: Path, house: Path | None, progress: Progress
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        home = self._settings.home / "cache" / "help-centers" / name
+        kept = self._settings.model_copy(update={"house": house or NEUTRAL})
+        with _open_cached(home, kept) as stack:
+            workspace = stack.settings.workspace
+            source = open_folder(stack.settings, stack.ledger, workspace, SOURCE, folder)
+
+            def indexed(done: int, total: int) -> None:
+                progress("Indexing", done, total)
+
+            await asyncio.to_thread(sync, stack, workspace, source, indexed)
+            async with _served(stack) as client:
+                yield client
+
+    @asynccontextmanager
+    async def bench(
+        self, name: str, folder: Path, house: Path | None, progress: Progress
+    ) -> AsyncIterator[Bench]:
+        home = self._settings.home / "cache" / "benches" / name
+        kept = self._settings.model_copy(update={"house": house or NEUTRAL})
+        async with open_bench(home, folder, kept, progress) as bench:
+            yield bench
+
+    @asynccontextmanager
+    async def corpus(
+        self, corpus: Sequence[Text], locale: str, progress: Progress
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        settings = self._settings.model_copy(update={"house": NEUTRAL})
+        kept = open_corpus(corpus, digest_of(corpus), locale, settings, progress)
+        stack = await asyncio.to_thread(kept.__enter__)
+        try:
+            async with _served(stack) as client:
+                yield client
+        finally:
+            kept.__exit__(None, None, None)
+
+    def sufficient(self, given: Sequence[Given], locale: str, progress: Progress) -> list[float]:
+        found = searches(given, locale, self._settings, progress)
+        return [searched.evidence.p_answerable for searched in found]
 
     def rankings(
         self, labelled: Labelled, rewrite: Rewrite, locale: str, progress: Progress
     ) -> Rankings:
-        home = self._settings.home / "cache" / "retrieval" / labelled.digest[:16]
         runs: dict[str, list[list[str]]] = {"bm25": [], "dense": [], "fusion": [], "full": []}
         reranker = open_reranker(self._settings)
-        with _open_cached(home, self._settings) as stack, asyncio.Runner() as runner:
-            _index(stack, labelled, locale, progress)
+        corpus = labelled.corpus
+        with (
+            open_corpus(corpus, labelled.digest, locale, self._settings, progress) as stack,
+            asyncio.Runner() as runner,
+        ):
             for done, query in enumerate(labelled.queries, start=1):
                 ranked = _ranked(stack, reranker, query, rewrite, locale)
                 for run, ranking in runner.run(ranked).items():
@@ -99,25 +146,19 @@ class Local:
         return [Scoped(inside[i], float(p)) for i, p in zip(best, found[:, at], strict=True)]
 
 
-def versions_router(stack: Stack) -> APIRouter:
-    """GET of a document version's text, to hold a quote against, and whether it answers today."""
-    router = APIRouter()
-
-    @router.get("/v1/documents/{source}/{external_id:path}/versions/{number}")
-    def read_version(source: str, external_id: str, number: int) -> dict[str, Any]:
-        ref = DocumentRef(stack.settings.workspace, source, external_id)
-        with stack.ledger.session() as session:
-            row = session.scalar(
-                select(Version).where(Version.document_id == ref.id, Version.number == number)
-            )
-            if row is None:
-                raise NotFound(f"There is no version {number} of {ref.key!r}.")
-            live = row.document.live == number
-            return {
-                "document": ref.key, "version": number, "live": live, "sections": row.sections
-            }  # fmt: skip
-
-    return router
+@asynccontextmanager
+async def _served(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    app = bare_app(open_parts(stack))
+    own = app.router.lifespan_context
+    app.include_router(ingestion_router(stack))
+    # What waits in the home's queue is no eval's to do.
+    app.router.lifespan_context = own
+    transport = httpx.ASGITransport(admitting(app, stack.settings.workspace))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        yield client
 
 
 class _Passage(NamedTuple):
@@ -150,20 +191,28 @@ class _Corpus(NamedTuple):
             yield _Passage(text, self.locale)
 
 
-def _index(stack: Stack, labelled: Labelled, locale: str, progress: Progress) -> None:
-    """Raises InvalidInput where a document is left out: figures on part of a corpus mislead."""
-    report = sync(
-        stack,
-        stack.settings.workspace,
-        _Corpus(labelled.corpus, locale),
-        lambda done, total: progress("Indexing", done, total),
-    )
-    if report.failures:
-        first = report.failures[0]
-        raise InvalidInput(
-            f"Of {len(labelled.corpus):,} documents {report.failed:,} could not be indexed; the"
-            f" first is {first.document!r}, at the step {first.step!r}: {first.reason}"
+@contextmanager
+def open_corpus(
+    corpus: Sequence[Text], digest: str, locale: str, settings: Settings, progress: Progress
+) -> Iterator[Stack]:
+    """The corpus, indexed in a home of its own, which is kept by `digest`.
+
+    Raises InvalidInput where a document is left out: figures on part of a corpus mislead.
+    """
+    with _open_cached(settings.home / "cache" / "retrieval" / digest[:16], settings) as stack:
+        report = sync(
+            stack,
+            stack.settings.workspace,
+            _Corpus(corpus, locale),
+            lambda done, total: progress("Indexing", done, total),
         )
+        if report.failures:
+            first = report.failures[0]
+            raise InvalidInput(
+                f"Of {len(corpus):,} documents {report.failed:,} could not be indexed; the"
+                f" first is {first.document!r}, at the step {first.step!r}: {first.reason}"
+            )
+        yield stack
 
 
 async def _ranked(
@@ -171,19 +220,14 @@ async def _ranked(
 ) -> dict[str, list[str]]:
     """Every run's documents, best first."""
     history = tuple(Turn(turn.role, turn.text) for turn in query.history)
-    question = Question(
-        asked=query.text,
-        standalone=condense(query.text, history) if rewrite == "history" else query.text,
-        locale=locale,
-        scope=Scope(stack.settings.workspace, int(time.time())),
-        as_of=None,
-        history=history if rewrite == "history" else (),
-    )
-    found = retrieve(question, stack)
-    dense, sparse = stack.index.search(found.vector, found.keywords, question.scope, DEPTH)
-    fused = sorted(found.candidates, key=lambda candidate: -candidate.fused)
-    if reranker is not None:
-        found = await rerank(question.standalone, found, reranker, stack.settings.reranker_s)
+    question = _question(query.text, history if rewrite == "history" else (), locale, stack)
+    seconds = stack.settings.reranker_s
+    stage = as_stage(reranker, lambda: seconds) if reranker is not None else None
+    found = (await asyncio.to_thread(search, question, stack, stage)).found
+    # The parts alone get the whole conversation: what the search makes of it is the full run's.
+    vector, keywords = encode(question, stack)
+    dense, sparse = stack.index.search(vector, keywords, question.scope, DEPTH)
+    fused = sorted((*found.candidates, *found.overruled), key=lambda candidate: -candidate.fused)
     return {
         "bm25": _documents(hit.chunk for hit in sparse),
         "dense": _documents(hit.chunk for hit in dense),
@@ -192,8 +236,51 @@ async def _ranked(
     }
 
 
+def searches(
+    given: Sequence[Given], locale: str, settings: Settings, progress: Progress
+) -> Iterator[Searched]:
+    """What each question finds where its passages are all there is, indexed in a home of their own:
+    how rare a word is shows in all of them together."""
+    passages = dict.fromkeys(text for row in given for text in row.passages)
+    ids = {text: f"p{number}" for number, text in enumerate(passages)}
+    corpus = [Text(id, "", text, False, id) for text, id in ids.items()]
+    with open_corpus(corpus, digest_of(corpus), locale, settings, progress) as stack:
+        chunks = _chunks(stack)
+        for done, row in enumerate(given, start=1):
+            history = tuple(Turn(turn.role, turn.text) for turn in row.history)
+            own = [chunk for text in dict.fromkeys(row.passages) for chunk in chunks[ids[text]]]
+            yield search_given(_question(row.question, history, locale, stack), own, stack)
+            progress("Judging", done, len(given))
+
+
+def _question(text: str, history: tuple[Turn, ...], locale: str, stack: Stack) -> Question:
+    return Question(
+        asked=text,
+        standalone=condense(text, history),
+        locale=locale,
+        scope=SearchScope(stack.settings.workspace, int(time.time())),
+        as_of=None,
+        history=history,
+    )
+
+
+def _chunks(stack: Stack) -> Mapping[str, list[Chunk]]:
+    """The chunks of every document, by its id."""
+    found: dict[str, list[Chunk]] = defaultdict(list)
+    for chunk in stack.index.retrieve(list(stack.index.ids(stack.settings.workspace))):
+        found[chunk.key.partition("/")[2]].append(chunk)
+    return found
+
+
 def _documents(chunks: Iterable[Chunk]) -> list[str]:
     return list(dict.fromkeys(chunk.key.partition("/")[2] for chunk in chunks))
+
+
+def _help_center(settings: Settings) -> Path | None:
+    """The pages that lie beside a company's house policy: a suite of it needs them indexed."""
+    house = settings.house_file
+    pages = house.parent / HELP_CENTER if house else None
+    return pages if pages and pages.is_dir() else None
 
 
 def _open_cached(home: Path, settings: Settings) -> Stack:

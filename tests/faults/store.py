@@ -9,7 +9,7 @@ from threading import local
 import numpy as np
 import orjson
 
-from twofold.index import Chunk, Embedded, SparseVector
+from twofold.index.contract import Chunk, Embedded, SparseVector
 
 
 class FileIndex:

@@ -6,8 +6,8 @@ from threading import Event
 import pytest
 from sqlalchemy import update
 
-from ingestion.jobs import QUEUES
-from ingestion.tasks import work
+from ingestion.jobs.job import QUEUES
+from ingestion.jobs.tasks import work
 from tests.faults.conftest import Opened
 from tests.faults.test_kills import Check, Reading
 from tests.faults.worker import Fault

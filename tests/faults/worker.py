@@ -13,15 +13,15 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-import ingestion.patience
-import ingestion.pipeline
-import ingestion.prepare
-import ingestion.push
-import ingestion.remove
-import ingestion.write
-from ingestion.app import make_app
-from ingestion.local import LocalWorker
-from ingestion.queue import Queue
+import ingestion.sync.pipeline
+import ingestion.sync.prepare
+import ingestion.sync.push
+import ingestion.sync.remove
+import ingestion.sync.retry
+import ingestion.sync.write
+from ingestion.jobs.celery import make_app
+from ingestion.jobs.local import LocalWorker
+from ingestion.jobs.queue import Queue
 from ingestion.sources.folder import File
 from tests.fakes import HashingEmbedder, make_stack
 from tests.faults.store import FileIndex
@@ -32,15 +32,15 @@ from twofold.stack import Stack
 
 STEPS: Mapping[str, tuple[Any, str]] = {
     "fetch": (File, "fetch"),
-    "extract": (ingestion.prepare, "extract"),
+    "extract": (ingestion.sync.prepare, "extract"),
     "retrieve": (FileIndex, "retrieve"),
     "embed": (HashingEmbedder, "embed"),
     "write": (FileIndex, "upsert"),
     "close": (FileIndex, "update_payload"),
-    "flip": (ingestion.write, "flip"),
-    "prune": (ingestion.write, "settle"),
-    "remove": (ingestion.pipeline, "remove_missing"),
-    "purge": (ingestion.remove, "purge"),
+    "flip": (ingestion.sync.write, "flip"),
+    "prune": (ingestion.sync.write, "settle"),
+    "remove": (ingestion.sync.pipeline, "remove_missing"),
+    "purge": (ingestion.sync.remove, "purge"),
     "delete": (FileIndex, "delete"),
     "done": (Queue, "done"),
 }
@@ -142,8 +142,8 @@ def _bounded(ledger: Ledger, mark: Path) -> None:
 
 def impatient() -> None:
     """Back-offs of tests, long enough to see that there are some."""
-    ingestion.patience.FIRST_BACKOFF_SECONDS = 0.05
-    ingestion.patience.MAX_BACKOFF_SECONDS = 0.2
+    ingestion.sync.retry.FIRST_BACKOFF_SECONDS = 0.05
+    ingestion.sync.retry.MAX_BACKOFF_SECONDS = 0.2
 
 
 def local_worker(settings: Settings, fault: Fault | None) -> None:
@@ -171,4 +171,4 @@ def _begin(settings: Settings, fault: Fault | None) -> None:
         install(fault, settings.home)
         if fault.kind == "ledger-full":
             # A full disk stays full: waiting for it is waiting for ever.
-            ingestion.patience.LEDGER_SECONDS = 0.2
+            ingestion.sync.retry.LEDGER_SECONDS = 0.2

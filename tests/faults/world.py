@@ -16,18 +16,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from ingestion.app import hint, make_app
-from ingestion.jobs import FINISHED, QUEUES, NewJob
-from ingestion.lease import register
-from ingestion.queue import Queue
-from ingestion.schedule import delete_job, push_job, refresh_job, submit_sync, tick
+from ingestion.jobs.celery import hint, make_app
+from ingestion.jobs.job import FINISHED, QUEUES, NewJob
+from ingestion.jobs.queue import Queue
+from ingestion.jobs.schedule import delete_job, push_job, refresh_job, submit_sync, tick
+from ingestion.jobs.tasks import work
 from ingestion.sources import Fetched
-from ingestion.tasks import work
+from ingestion.sync.lease import register
 from tests.faults.store import FileIndex
 from tests.faults.worker import Fault, celery_worker, impatient, local_worker, open_fake
 from tests.ingestion.helpers import SOURCE, WORKSPACE, WRITTEN, article, run_sync, write_tree
 from tests.servers import wait_until
-from twofold.index import Scope
+from twofold.index.contract import Scope
 from twofold.ledger import versions_at
 from twofold.ledger.models import Document, Failure, Job, Sync, Version
 from twofold.settings import Settings

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from urllib.request import urlopen
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -17,24 +18,24 @@ from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 from sqlalchemy import update
 
-import ingestion.tasks
-from ingestion.ages import expose
+import ingestion.jobs.tasks
 from ingestion.api import router
-from ingestion.app import make_app
-from ingestion.jobs import QUEUES
-from ingestion.lease import register
-from ingestion.queue import Queue
-from ingestion.schedule import seconds_of, submit_sync, tick
-from ingestion.status import knowledge_status, sync_status
-from ingestion.tasks import work
+from ingestion.jobs.celery import make_app
+from ingestion.jobs.job import QUEUES
+from ingestion.jobs.queue import Queue
+from ingestion.jobs.queue_metrics import expose
+from ingestion.jobs.schedule import seconds_of, submit_sync, tick
+from ingestion.jobs.tasks import work
+from ingestion.sync.lease import register
+from ingestion.sync.status import knowledge_status, sync_status
 from tests.fakes import HashingEmbedder, make_stack
 from tests.ingestion.conftest import home, stack, tree
 from tests.ingestion.helpers import WORKSPACE, article, readable, write_tree
 from tests.servers import RedisServer, free_port, wait_until
 from twofold.errors import InvalidInput, TwofoldError, UpstreamError
 from twofold.ledger.models import Failure, Job, Sync
-from twofold.security import sign
 from twofold.settings import Settings
+from twofold.signatures import sign
 from twofold.stack import Stack
 
 __all__ = ["home", "stack", "tree"]
@@ -54,11 +55,11 @@ def folder_source(stack: Stack, tree: Path, name: str, **config: str) -> None:
 def test_a_large_source_takes_turns_with_a_small_one(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestion.tasks, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(ingestion.jobs.tasks, "TURN_SECONDS", 0.0)
     order: list[str] = []
 
     class Noting(HashingEmbedder):
-        def embed(self, texts):  # type: ignore[no-untyped-def]
+        def embed(self, texts, *, passages=False):  # type: ignore[no-untyped-def]
             order.extend(text.split()[-1] for text in texts)
             return super().embed(texts)
 
@@ -77,7 +78,7 @@ def test_a_large_source_takes_turns_with_a_small_one(
 def test_turns_add_up_to_one_sync(
     stack: Stack, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestion.tasks, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(ingestion.jobs.tasks, "TURN_SECONDS", 0.0)
     write_tree(tree, {"a.md": "Apples.", "b.md": "", "c.md": "Cherries."})
     folder_source(stack, tree, "help")
     queue = Queue(stack.ledger)
@@ -147,7 +148,7 @@ def test_a_source_is_synced_on_its_schedule(stack: Stack, tree: Path) -> None:
 
 def test_a_failed_document_comes_again_and_then_is_a_dead_letter(home: Path, tree: Path) -> None:
     class Broken(HashingEmbedder):
-        def embed(self, texts):  # type: ignore[no-untyped-def]
+        def embed(self, texts, *, passages=False):  # type: ignore[no-untyped-def]
             if any("poison" in text for text in texts):
                 raise UpstreamError("bad luck.")
             return super().embed(texts)
@@ -188,7 +189,7 @@ def client(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient
 
 def call(client: TestClient, source: str, body: object, *, secret: str = SECRET, ago: int = 0):  # type: ignore[no-untyped-def]
     raw = orjson.dumps(body)
-    header = {"Twofold-Signature": sign(secret, raw, int(time.time()) - ago)}
+    header = sign(secret, uuid4().hex, raw, int(time.time()) - ago)
     return client.post(f"/v1/hooks/{source}", content=raw, headers=header)
 
 
@@ -219,7 +220,7 @@ def test_a_hook_refreshes_what_it_names(client: TestClient, stack: Stack, tree: 
 def test_a_replayed_hook_undoes_nothing(client: TestClient, stack: Stack) -> None:
     register(stack.ledger, WORKSPACE, "crm", "push", {"hook_secret": "TWOFOLD_SECRET_HOOK"})
     old = orjson.dumps({"put": [{"external_id": "a.md", "content": "Old."}]})
-    header = {"Twofold-Signature": sign(SECRET, old, int(time.time()))}
+    header = sign(SECRET, "first", old, int(time.time()))
     for _ in range(2):
         (id,) = client.post("/v1/hooks/crm", content=old, headers=header).json()["ids"]
         ended(client, id)
@@ -257,7 +258,7 @@ def test_only_json_and_only_late_acknowledgement() -> None:
     assert conf.worker_prefetch_multiplier == 1
     options = conf.broker_transport_options
     assert options["unacked_restore_throttle"] == 1
-    assert options["visibility_timeout"] > 100 * ingestion.tasks.TURN_SECONDS
+    assert options["visibility_timeout"] > 100 * ingestion.jobs.tasks.TURN_SECONDS
 
 
 def test_the_command_line_of_worker_and_beat(
@@ -278,8 +279,17 @@ def test_the_command_line_of_worker_and_beat(
         tmp_path / "other", settings=Settings(home=tmp_path, ledger_url=postgres_url)
     ) as stack:
         folder_source(stack, tree, "help", every="1d")
-        command = ["-m", "celery", "-A", "ingestion.app", "worker", "--pool=solo", "-l", "ERROR"]
-        beat = ["-m", "celery", "-A", "ingestion.app", "beat", "-s", str(tmp_path / "beat")]
+        command = [
+            "-m",
+            "celery",
+            "-A",
+            "ingestion.jobs.celery",
+            "worker",
+            "--pool=solo",
+            "-l",
+            "ERROR",
+        ]
+        beat = ["-m", "celery", "-A", "ingestion.jobs.celery", "beat", "-s", str(tmp_path / "beat")]
         environment = {**os.environ, **settings}
         running = [
             subprocess.Popen(

@@ -19,7 +19,7 @@ from models.serve.args import serve_args
 from models.serve.publish import Publisher
 from models.serve.vllm import Served, Vllm
 from services.answer.contract import Ask
-from services.answer.decide import Decider
+from services.answer.decide.decider import Decider
 from services.answer.events import Delta
 from services.answer.generate import releases
 from services.answer.pipeline import Parts, answer
@@ -36,7 +36,7 @@ from tests.services.answer.asking import (
 from tests.vllm_server import SENTENCE, VllmServer, make_tiny_models
 from twofold.clients.chat import ChatModel, ModelServer, Usage
 from twofold.errors import Conflict, SetupError
-from twofold.house import NOT_IN_SOURCES, HousePolicy
+from twofold.policy import NOT_IN_SOURCES, HousePolicy
 from twofold.prompt import Message
 from twofold.reply import SILENT, grammar, parse
 
@@ -154,7 +154,10 @@ def test_the_grammar_keeps_the_contract_where_the_model_cannot(world: World) -> 
 
 def test_a_reply_is_told_while_it_is_written(world: World) -> None:
     """The base, asked with the full prompt: sentences are out before the model has ended."""
-    heard, record = world.ask()
+    for _ in range(8):  # on a busy machine what was written in pieces may be read in one
+        heard, record = world.ask()
+        if len(heard.deltas) > 3:
+            break
     assert (heard.done.served_by, record.profile) == ("base", "full")
     assert record.signals["model"] == "base"
     assert heard.done.action == "ANSWER"
@@ -191,9 +194,13 @@ def test_a_canary_gets_its_share(world: World) -> None:
     lanes = set()
     for _ in range(40):  # conversations are dealt out: forty of one kind come never
         heard, record = world.ask()
-        assert "ladder" not in record.signals
-        assert (SENTENCE in heard.done.text) == (record.signals["model"] == "sense")
-        lanes.add((record.signals["lane"], record.signals["model"]))
+        assert SENTENCE in heard.done.text
+        if heard.done.served_by == "tuned":
+            lanes.add((record.signals["lane"], record.signals["model"]))
+        else:  # of the third's nonsense no sentence holds: the composer answers in its place
+            assert heard.done.served_by == "composer"
+            (down,) = record.signals["ladder"]
+            lanes.add((down.partition(":")[0], "third"))
         if len(lanes) == 2:
             break
     assert lanes == {("live", "sense"), ("canary", "third")}
@@ -202,9 +209,9 @@ def test_a_canary_gets_its_share(world: World) -> None:
 def test_promoted_and_rolled_back(world: World) -> None:
     world.registry.promote("third")
     heard, record = world.ask()
-    assert record.signals["model"] == "third"
-    assert SENTENCE not in heard.done.text  # nonsense is not shown
-    assert heard.done.action != "ANSWER"
+    assert heard.done.served_by == "composer"  # nonsense is not shown
+    assert record.signals["ladder"][0].startswith("live: ")
+    assert SENTENCE in heard.done.text
     world.registry.rollback()
     heard, record = world.ask()
     assert record.signals["model"] == "sense"

@@ -1,12 +1,13 @@
 """The real parts over a small help center, called in this process or served on a port."""
 
-import asyncio
 import importlib.util
 import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
-from ingestion.pipeline import sync
 from ingestion.sources import Folder
+from ingestion.sync.pipeline import sync
 from services.answer.app import open_parts
+from services.answer.generate.sentences import Sentences
 from services.answer.pipeline import Parts
 from twofold.settings import Settings
 from twofold.stack import open_stack
@@ -51,25 +53,19 @@ def small_help_center(folder: Path) -> Path:
 @contextmanager
 def small_parts(folder: Path) -> Iterator[Parts]:
     """Real parts that know DOCUMENTS, as source `help`, under `folder`."""
-    settings = Settings(home=folder / "home", house=EXAMPLES / "house.yaml", threads=1)
+    house = EXAMPLES / "house.yaml"
+    settings = Settings(home=folder / "home", house=house, threads=1, deadline_s=120)
     with open_stack(settings) as stack:
         sync(stack, settings.workspace, Folder("help", small_help_center(folder / "help")))
-        yield open_parts(stack)
+        with closing(open_parts(stack)) as parts:
+            yield parts
 
 
-class Caller:
-    """An ASGI app, called without a network."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
-        async def call() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
-                return await http.request(method, path, json=body, **more)
-
-        return asyncio.run(call())
+def own_threads(parts: Parts) -> Parts:
+    """The same for another server: each ends the threads of the parts that it served."""
+    ladder = replace(parts.ladder, sentences=Sentences(parts.stack.embedder))
+    searchers, writers = ThreadPoolExecutor(8, "search"), ThreadPoolExecutor(8, "ledger")
+    return replace(parts, ladder=ladder, searchers=searchers, writers=writers)
 
 
 def events(text: str) -> list[tuple[str, str, Mapping[str, Any]]]:

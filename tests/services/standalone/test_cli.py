@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
-from twofold import running
+from twofold import server_file
 from twofold.__main__ import build
 
 pytestmark = needs_weights
@@ -157,9 +158,9 @@ def test_ask_prints_text_and_numbered_sources() -> None:
 
 
 def test_ask_goes_on_with_a_conversation() -> None:
-    first = json.loads(CliRunner().invoke(build(), ["ask", ROLL, "--json"]).output)
+    first = json.loads(CliRunner().invoke(build(), ["ask", ROLL, "--json"]).stdout)
     more = ["ask", "And where?", "--conversation", first["conversation_id"], "--json"]
-    second = json.loads(CliRunner().invoke(build(), more).output)
+    second = json.loads(CliRunner().invoke(build(), more).stdout)
     assert second["conversation_id"] == first["conversation_id"]
 
 
@@ -181,20 +182,20 @@ def test_a_bad_question_is_one_clear_error(arguments: list[str], says: str) -> N
 
 def test_a_server_that_died_is_not_asked(home: Path) -> None:
     (home / "server.json").write_text('{"pid": 999999999, "url": "http://127.0.0.1:9"}')
-    assert running.find(home) is None
+    assert server_file.find(home) is None
     (home / "server.json").write_text(f'{{"pid": {os.getpid()}, "url": "http://127.0.0.1:9"}}')
-    assert running.find(home) is None
+    assert server_file.find(home) is None
     (home / "server.json").write_text("half a fi")
-    assert running.find(home) is None
+    assert server_file.find(home) is None
     (home / "server.json").unlink()
 
 
 def test_help_and_version_are_quick_and_whole() -> None:
     for argument in ("--help", "--version"):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         shown = twofold(argument)
         assert shown.returncode == 0
-        assert time.perf_counter() - started < 5
+        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2
     heavy = "numpy fastapi sqlalchemy onnxruntime httpx uvicorn"
     code = (
         "import sys, typer, twofold.__main__;"

@@ -1,0 +1,1 @@
+"""What an operator asks of an installation: is it well, bring it up to date, back it up."""
