@@ -1,1 +1,1 @@
-"""Behaviour, made and measured."""
+"""The behaviour workshop: datasets, training, gated releases, and the evals of both layers."""

@@ -40,10 +40,11 @@ class Counts(_Model):
 
 
 class Metrics(_Model):
-    """Losses are mean nats a token of replies; `train_loss` is the last epoch's mean."""
+    """Losses are mean nats a token of replies; `train_loss` is the last epoch's mean, `eval_loss`
+    None where no rows were kept apart for it."""
 
     train_loss: float
-    eval_loss: float
+    eval_loss: float | None
     completion_format: float | None = Field(ge=0, le=1)
     """Share of greedy replies to eval prompts that keep the contract; None: none was asked for."""
 
@@ -62,6 +63,8 @@ class AdapterManifest(_Model):
     """Digest of the index fingerprint that the rows' documents came from."""
     recipe: Recipe
     seed: int
+    start: str = ""
+    """SHA-256 of the weights of the adapter that it went on from; "" for none."""
     rows: Counts
     tokens: int
     """Tokens passed through in training, padding left out."""

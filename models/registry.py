@@ -19,9 +19,10 @@ from sqlalchemy.orm import Session, selectinload
 
 from models.manifest import read_adapter
 from twofold.errors import Conflict, InvalidInput, NotFound
-from twofold.house import HousePolicy, load_house
+from twofold.house_file import load_house
 from twofold.ledger import Ledger
 from twofold.ledger.releases import SERVED, Release, ReleaseEvent, misfit
+from twofold.policy import HousePolicy
 from twofold.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -248,7 +249,7 @@ class Registry:
 
 def open_registry(settings: Settings, ledger: Ledger) -> Registry:
     """The registry under the settings' house policy; changes are this user's."""
-    return Registry(ledger, load_house(settings.house), f"{_user()}@{socket.gethostname()}")
+    return Registry(ledger, load_house(settings.house_file), f"{_user()}@{socket.gethostname()}")
 
 
 def reason(release: Release) -> str:

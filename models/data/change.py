@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from models.data.rows import MADE, Row
-from models.evaluate.facts import says
+from models.suite.facts import says
 from twofold.reply import render
 
 CHANGED: Final = "changed"
 _NUMBER = re.compile(r"(?<![\w.,:/#\[-])\d+(?:[.,:]\d+)*(?![\w/\]]|[.,:]\d|-\d)")
-_ORDINAL = re.compile(r"^\s*(?:[-*+]\s+)?\d{1,3}[.)]\s", re.MULTILINE)
+_ORDINAL = re.compile(r"^[^\S\n]*+(?:[-*+][^\S\n]++)?\d{1,3}[.)]\s", re.MULTILINE)
 _WORDS: Final = (
     "two three four five six seven eight nine ten eleven twelve",
     "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",

@@ -11,12 +11,12 @@ from models.data.rows import Document, Row
 from models.data.seeds import Cite, Seed
 from models.data.sentences import Passages
 from models.data.target import GOLD_NOT_PACKED, NOT_HELD, Answered, cited_anew, target
-from models.evaluate.client import AnswerClient
-from models.evaluate.suite import Turn
-from twofold.house import HousePolicy
+from models.suite.client import AnswerClient
+from models.suite.suite import CaseTurn
+from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest
+from twofold.redact import redact
 from twofold.reply import strip_marks
-from twofold.security import redact
 
 NOT_WHOLE: Final = "a packed passage may not be shown any more"
 AGAIN: Final = "the same question stands there already"
@@ -140,7 +140,9 @@ def _masked(row: Row, house: HousePolicy) -> Row:
     return row.model_copy(
         update={
             "question": redact(row.question, public),
-            "history": tuple(Turn(role=t.role, text=redact(t.text, public)) for t in row.history),
+            "history": tuple(
+                CaseTurn(role=t.role, text=redact(t.text, public)) for t in row.history
+            ),
             "target": redact(row.target, public),
         }
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 from twofold.prompt import Profile
 
 WANTED: Final[Mapping[str, float]] = {

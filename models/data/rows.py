@@ -10,14 +10,14 @@ from typing import Literal, NamedTuple
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.evaluate.suite import Turn
+from models.suite.suite import CaseTurn
 from twofold.errors import InvalidInput, NotFound
-from twofold.house import HousePolicy
-from twofold.index import Chunk, Kind
+from twofold.index.contract import Chunk, Kind
+from twofold.policy import HousePolicy
 from twofold.prompt import Message, Profile, render_prompt
 from twofold.reply import Action, Header, split
 
-Origin = Literal["suite", "dialogue", "feedback", "agent", "house"]
+Origin = Literal["suite", "dialogue", "feedback", "agent", "pinned", "house"]
 """`house`: an example question of the house policy itself."""
 Split = Literal["train", "eval", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "eval", "heldout")
@@ -30,7 +30,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Said(_Model):
+class RowMessage(_Model):
     """One message of the prompt."""
 
     role: Literal["system", "user", "assistant"]
@@ -76,11 +76,11 @@ class Row(_Model):
     origin: Origin
     ref: str
     """Case, dialogue, answer or hand-over; `…~changed-1`, `…~gap`, `…~closed` were made of it."""
-    messages: tuple[Said, ...]
+    messages: tuple[RowMessage, ...]
     target: str
     """The reply on the wire."""
     documents: tuple[Document, ...]
-    history: tuple[Turn, ...]
+    history: tuple[CaseTurn, ...]
     """Oldest first."""
     question: str
     locale: str
@@ -130,11 +130,11 @@ class Row(_Model):
     def chunks(self) -> list[Chunk]:
         return [document.as_chunk() for document in self.documents]
 
-    def rendered(self, house: HousePolicy) -> tuple[Said, ...]:
+    def rendered(self, house: HousePolicy) -> tuple[RowMessage, ...]:
         """The prompt as the service would render it under `house`."""
         turns = [Message(turn.role, turn.text) for turn in self.history]
         messages = render_prompt(house, self.profile, self.chunks(), turns, self.question)
-        return tuple(Said(role=role, content=content) for role, content in messages)
+        return tuple(RowMessage(role=role, content=content) for role, content in messages)
 
 
 class Expected(NamedTuple):

@@ -9,10 +9,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError, model_validator
 
 from models.data.rows import Origin
-from models.evaluate.client import AnswerClient
-from models.evaluate.suite import Case, Turn
+from models.suite.client import AnswerClient
+from models.suite.suite import Case, CaseTurn
 from twofold.errors import InvalidInput, NotFound
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 from twofold.reply import Action, marks
 
 CLOSED_HISTORY = "the conversation before it is not kept"
@@ -41,7 +41,7 @@ class Seed:
     ref: str
     question: str
     action: Action
-    history: tuple[Turn, ...] = ()
+    history: tuple[CaseTurn, ...] = ()
     audience: tuple[str, ...] = ("public",)
     locale: str = ""
     team: str = ""
@@ -108,7 +108,7 @@ class Dialogue(_Model):
     id: StrictStr
     audience: StrictStr = "public"
     locale: StrictStr = ""
-    history: tuple[Turn, ...] = ()
+    history: tuple[CaseTurn, ...] = ()
     question: StrictStr
     documents: tuple[StrictStr, ...] = ()
     reply: _Reply
@@ -141,7 +141,12 @@ class Dialogue(_Model):
 
 
 def of_dialogues(path: Path) -> list[Seed]:
-    """Raises NotFound, or InvalidInput naming the file, the dialogue, the key and what is wrong."""
+    """Returns the dialogues of a file, or of every `*.yaml` of a folder, by name. Raises NotFound,
+    or InvalidInput naming the file, the dialogue, the key and what is wrong."""
+    if path.is_dir():
+        if not (files := sorted(path.glob("*.yaml"))):
+            raise NotFound(f"There are no dialogues in {path}. Put YAML files of them there.")
+        return [seed for file in files for seed in of_dialogues(file)]
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -198,16 +203,37 @@ async def of_agents(client: AnswerClient) -> list[Seed | str]:
     return seeds
 
 
+async def of_pinned(client: AnswerClient) -> list[Seed | str]:
+    """Answers that people pinned to a question, as far as they are said today."""
+    seeds: list[Seed | str] = []
+    for each in await client.pinned():
+        cites = {c["n"]: Cite(c["document"], c["quote"]) for c in each["citations"]}
+        seeds.append(
+            Seed(
+                "pinned",
+                each["id"],
+                each["question"],
+                "ANSWER",
+                audience=tuple(each["audience"]) or ("public",),
+                locale=each["locale"],
+                text=each["text"],
+                cites=cites,
+                gold=tuple(cites.values()),
+            )
+        )
+    return seeds
+
+
 async def _approved(client: AnswerClient, id: str) -> Seed | str:
     """An answer on record as a seed, with the conversation before it."""
     record = await client.record(id)
     answer = record["answer"]
-    turns: list[Turn] = []
+    turns: list[CaseTurn] = []
     for turn in (await client.conversation(answer["conversation_id"]))["turns"]:
         if turn["answer"]["answer_id"] == id:
             break
-        turns.append(Turn(role="user", text=turn["question"]))
-        turns.append(Turn(role="assistant", text=turn["answer"]["text"]))
+        turns.append(CaseTurn(role="user", text=turn["question"]))
+        turns.append(CaseTurn(role="assistant", text=turn["answer"]["text"]))
     if not turns and record["standalone"] != record["question"]:
         return CLOSED_HISTORY
     escalation = answer["escalation"] or {}

@@ -6,8 +6,11 @@ A document counts where it holds the answer: what was packed beside it is shared
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from models.data.rows import Row
 from twofold.errors import SetupError
@@ -22,16 +25,14 @@ _WORD = re.compile(r"\w+")
 
 def grouped(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that must stay together, each group in the order of `rows`."""
-    union = _Union(len(rows))
     first: dict[Tie, int] = {}
-    for at, row in enumerate(rows):
-        for tie in ties(row):
-            union.join(first.setdefault(tie, at), at)
-    for one, other in chain(alike(rows), on_alike_passages(rows)):
-        union.join(one, other)
+    tied = ((first.setdefault(tie, at), at) for at, row in enumerate(rows) for tie in ties(row))
+    pairs = np.array([*tied, *alike(rows), *on_alike_passages(rows)], int).reshape(-1, 2).T
+    joined = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), (len(rows), len(rows)))
+    _, labels = connected_components(joined, directed=False)
     groups: dict[int, list[Row]] = {}
-    for at, row in enumerate(rows):
-        groups.setdefault(union.root(at), []).append(row)
+    for row, label in zip(rows, labels.tolist(), strict=True):
+        groups.setdefault(label, []).append(row)
     return list(groups.values())
 
 
@@ -125,19 +126,3 @@ def _near(texts: Iterable[tuple[int, frozenset[str]]]) -> Iterator[tuple[int, in
 def _draw(group: Sequence[Row], seed: int) -> str:
     name = f"{seed}:{min(row.id for row in group)}"
     return hashlib.sha256(name.encode()).hexdigest()
-
-
-class _Union:
-    """Disjoint sets of 0..n-1."""
-
-    def __init__(self, n: int) -> None:
-        self._up = list(range(n))
-
-    def root(self, at: int) -> int:
-        while self._up[at] != at:
-            self._up[at] = self._up[self._up[at]]
-            at = self._up[at]
-        return at
-
-    def join(self, one: int, other: int) -> None:
-        self._up[max(self.root(one), self.root(other))] = min(self.root(one), self.root(other))

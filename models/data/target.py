@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from models.data.seeds import Cite, Seed
 from models.data.sentences import Passages, Sentence, joined, sentences
-from models.evaluate.facts import says
-from twofold import prose
-from twofold.house import NOT_IN_SOURCES as GAP
-from twofold.house import HousePolicy
-from twofold.prose import Span, blocks, items, parts, plain, squeeze
+from models.suite.facts import says
+from twofold.policy import NOT_IN_SOURCES as GAP
+from twofold.policy import HousePolicy
 from twofold.reply import Escalation, render
+from twofold.text import blocks as prose
+from twofold.text.blocks import Span, blocks, items, parts, plain, squeeze
 
 GOLD_NOT_PACKED = "no gold document among the packed"
 FACT_NOT_PACKED = "a key fact stands in no gold passage that was packed"

@@ -8,8 +8,8 @@ from models.data.plan import Plan
 from models.data.rows import MADE, Document, Row
 from models.data.sentences import Passages, sentences
 from models.data.target import gap
-from models.evaluate.facts import says
-from twofold.house import NOT_IN_SOURCES, HousePolicy
+from models.suite.facts import says
+from twofold.policy import NOT_IN_SOURCES, HousePolicy
 from twofold.reply import marks, renumbered
 
 

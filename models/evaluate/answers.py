@@ -1,21 +1,21 @@
 """The answer eval: every question of a suite asked, and what came back scored against it."""
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
 
-from models.evaluate.client import AnswerClient
-from models.evaluate.facts import says
-from models.evaluate.stats import Estimate, estimate, percentile
-from models.evaluate.suite import Case
+from models.asking import ask_each
+from models.stats import Estimate, estimate, percentile
+from models.suite.client import AnswerClient
+from models.suite.facts import says
+from models.suite.suite import Case
 from twofold.errors import UpstreamError
-from twofold.prose import squeeze
+from twofold.text.blocks import squeeze
 
 METRICS = {
     "action": "action as expected",
@@ -45,7 +45,7 @@ class Cited(NamedTuple):
     literal: bool | None
 
 
-class Candidate(NamedTuple):
+class RecordedCandidate(NamedTuple):
     """A retrieved chunk, in the order of its score. `text` is empty where it could not be had."""
 
     chunk: str
@@ -66,7 +66,7 @@ class Outcome:
     text: str
     served_by: str
     citations: tuple[Cited, ...]
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[RecordedCandidate, ...]
     packed: frozenset[str]
     why: str
     seconds: float
@@ -143,26 +143,15 @@ async def ask_all(
     With `concurrency` 1 the latencies are those of an idle service. Nobody is called for what is
     handed over, and at the end everything is deleted that the questions left at the service.
     """
-    gate = asyncio.Semaphore(concurrency)
     versions = _Versions(client)
     customer = f"evaluation-{uuid4()}"
-    done = 0
 
-    async def one(case: Case) -> Outcome:
-        nonlocal done
-        async with gate:
-            outcome = await _ask(client, versions, case, customer, pass_as_of)
-        done += 1
-        progress(done)
-        return outcome
+    def ask(case: Case) -> Coroutine[Any, Any, Outcome]:
+        return _ask(client, versions, case, customer, pass_as_of)
 
-    asking = [asyncio.create_task(one(case)) for case in cases]
     try:
-        return list(await asyncio.gather(*asking))
+        return await ask_each(ask, cases, concurrency, lambda done, _of: progress(done))
     finally:
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
         await _tidy(client, customer)
 
 
@@ -228,7 +217,7 @@ async def _ask(
         served_by=answer["served_by"],
         citations=tuple([await versions.check(citation) for citation in answer["citations"]]),
         candidates=tuple(
-            Candidate(c["chunk"], c["document"], c["score"], texts.get(c["chunk"], ""))
+            RecordedCandidate(c["chunk"], c["document"], c["score"], texts.get(c["chunk"], ""))
             for c in record["retrieved"]
         ),
         packed=frozenset(record["packed"]),

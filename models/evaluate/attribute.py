@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from models.evaluate.answers import Candidate, Outcome, is_gold
-from models.evaluate.facts import says
-from twofold.house import NOT_IN_SOURCES
+from models.evaluate.answers import Outcome, RecordedCandidate, is_gold
+from models.suite.facts import says
+from twofold.policy import NOT_IN_SOURCES
 
 Layer = Literal["knowledge", "behaviour"]
 Cause = Literal["missing", "retrieval", "packing", "selection", "decision"]
@@ -24,7 +24,7 @@ CAUSES: dict[Cause, Layer] = {
 """In the order of an answer's way: an answer has the first cause that holds."""
 
 
-class Finding(NamedTuple):
+class Attribution(NamedTuple):
     """What failed one answer. `fix` is one sentence."""
 
     case: str
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class GoldTrace:
     """How far the gold passages came. Ranks count from 1; None: they did not come that far."""
 
     indexed: bool | None
@@ -46,10 +46,10 @@ class Seen:
     cited: bool
 
 
-def seen(outcome: Outcome, indexed: bool | None) -> Seen:
+def seen(outcome: Outcome, indexed: bool | None) -> GoldTrace:
     """Follows the passages that hold the facts, or a gold document's where no text is known."""
     needed = _needed(outcome)
-    return Seen(
+    return GoldTrace(
         indexed=True if any(is_gold(c.document, outcome.case) for c in outcome.candidates)
         else indexed,
         rank=next((n for n, c in enumerate(outcome.candidates, 1) if c.chunk in needed), None),
@@ -58,7 +58,7 @@ def seen(outcome: Outcome, indexed: bool | None) -> Seen:
     )  # fmt: skip
 
 
-def attribute(outcome: Outcome, indexed: bool | None = None) -> Finding | None:
+def attribute(outcome: Outcome, indexed: bool | None = None) -> Attribution | None:
     """The finding on one answer; None where nothing is wrong with it.
 
     `indexed` says whether the index holds a visible gold document; None where nobody looked.
@@ -103,7 +103,7 @@ def attribute(outcome: Outcome, indexed: bool | None = None) -> Finding | None:
     )  # fmt: skip
 
 
-def record(outcome: Outcome, finding: Finding | None) -> dict[str, Any]:
+def record(outcome: Outcome, finding: Attribution | None) -> dict[str, Any]:
     """One answer as a line of a run file: what a person needs to see why, and no service."""
     expect = outcome.case.expect
     return {
@@ -153,11 +153,11 @@ def _needed(outcome: Outcome) -> set[str]:
     return {chunk for chunk, count in held.items() if count == most}
 
 
-def _held(candidate: Candidate, facts: Sequence[tuple[str, ...]]) -> int:
+def _held(candidate: RecordedCandidate, facts: Sequence[tuple[str, ...]]) -> int:
     return sum(says(candidate.text, fact) for fact in facts)
 
 
-def _decided(outcome: Outcome) -> Finding:
+def _decided(outcome: Outcome) -> Attribution:
     expect = outcome.case.expect
     evidence = f"decided {outcome.action}: {outcome.why}" if outcome.why else outcome.problems[0]
     if outcome.action == expect.action:
@@ -183,5 +183,5 @@ def _lenient(outcome: Outcome) -> str:
     return "Add this question to the plain examples of the house policy: it is about us."
 
 
-def _finding(outcome: Outcome, cause: Cause, evidence: str, fix: str) -> Finding:
-    return Finding(outcome.case.id, CAUSES[cause], cause, evidence, fix)
+def _finding(outcome: Outcome, cause: Cause, evidence: str, fix: str) -> Attribution:
+    return Attribution(outcome.case.id, CAUSES[cause], cause, evidence, fix)

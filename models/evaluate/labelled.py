@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from models.jsonl import read_jsonl
 from twofold.errors import InvalidInput, NotFound
-from twofold.index import content_hash
+from twofold.index.contract import content_hash
 
 CORPUS = "corpus.jsonl"
 QUERIES = "queries.jsonl"
@@ -25,7 +25,7 @@ class Text(NamedTuple):
     group: str
 
 
-class Said(NamedTuple):
+class LabelledTurn(NamedTuple):
     role: Literal["user", "assistant"]
     text: str
 
@@ -36,7 +36,7 @@ class Query:
 
     id: str
     text: str
-    history: tuple[Said, ...]
+    history: tuple[LabelledTurn, ...]
     grades: Mapping[str, int]
     cluster: str
 
@@ -51,8 +51,12 @@ class Labelled:
 
     @property
     def digest(self) -> str:
-        """Hash of the corpus: equal texts under equal ids give the same index."""
-        return content_hash(*(part for text in self.corpus for part in (*text[:3], text.group)))
+        return digest_of(self.corpus)
+
+
+def digest_of(corpus: Sequence[Text]) -> str:
+    """Hash of a corpus: equal texts under equal ids give the same index."""
+    return content_hash(*(part for text in corpus for part in (*text[:3], text.group)))
 
 
 def load_labelled(
@@ -73,7 +77,7 @@ def load_labelled(
     groups = {text.id: text.group for text in texts}
     kept, unlabelled = [], 0
     path = _file(folder, queries or QUERIES, "--queries")
-    rows = [row for row in _rows(path) if split is None or row.value.get("split") == split]
+    rows = [row for row in rows_of(path) if split is None or row.value.get("split") == split]
     if not rows:
         where = f" of split {split!r}" if split else ""
         raise InvalidInput(f"{path} holds no queries{where}.")
@@ -90,7 +94,7 @@ def load_labelled(
             unlabelled += 1
             continue
         kept.append(
-            Query(row.string("id"), row.string("text"), _history(row), grades, groups[relevant[0]])
+            Query(row.string("id"), row.string("text"), row.history(), grades, groups[relevant[0]])
         )
     if not kept:
         raise InvalidInput(
@@ -100,7 +104,14 @@ def load_labelled(
     return Labelled(tuple(texts), tuple(kept), unlabelled)
 
 
-class _Row(NamedTuple):
+def load_corpus(folder: Path) -> tuple[Text, ...]:
+    """The folder's documents. Raises NotFound, or InvalidInput naming file and line."""
+    return tuple(_corpus(_file(folder, CORPUS, "--corpus")))
+
+
+class Row(NamedTuple):
+    """A line of a JSONL file, and where it stands, for what is wrong with it."""
+
     path: Path
     line: int
     value: Mapping[str, Any]
@@ -110,6 +121,18 @@ class _Row(NamedTuple):
         if not isinstance(value, str) or not value.strip():
             raise InvalidInput(f"{self.path}: line {self.line} has no {key!r}, a non-empty string.")
         return value
+
+    def history(self) -> tuple[LabelledTurn, ...]:
+        turns: Sequence[Any] = self.value.get("history") or ()
+        try:
+            return tuple(
+                LabelledTurn("user" if turn["role"] == "user" else "assistant", turn["text"])
+                for turn in turns
+            )
+        except (TypeError, KeyError):
+            raise InvalidInput(
+                f"{self.path}: line {self.line}: each turn of `history` needs `role` and `text`."
+            ) from None
 
 
 def _file(folder: Path, name: str, option: str) -> Path:
@@ -131,7 +154,7 @@ def _only_qrels(folder: Path) -> str:
 def _corpus(path: Path) -> list[Text]:
     texts: list[Text] = []
     seen: set[str] = set()
-    for row in _rows(path):
+    for row in rows_of(path):
         id = row.string("id")
         if id in seen:
             raise InvalidInput(f"{path}: line {row.line}: id {id!r} is there twice.")
@@ -160,17 +183,8 @@ def _qrels(path: Path) -> dict[str, dict[str, int]]:
     return judged
 
 
-def _rows(path: Path) -> Iterator[_Row]:
-    return (_Row(path, number, value) for number, value in read_jsonl(path))
-
-
-def _history(row: _Row) -> tuple[Said, ...]:
-    turns: Sequence[Any] = row.value.get("history") or ()
-    try:
-        return tuple(
-            Said("user" if turn["role"] == "user" else "assistant", turn["text"]) for turn in turns
-        )
-    except (TypeError, KeyError):
-        raise InvalidInput(
-            f"{row.path}: line {row.line}: each turn of `history` needs `role` and `text`."
-        ) from None
+def rows_of(path: Path) -> Iterator[Row]:
+    """Raises NotFound, or InvalidInput naming the line that is no JSON object."""
+    if not path.is_file():
+        raise NotFound(f"There is no {path}.")
+    return (Row(path, number, value) for number, value in read_jsonl(path))

@@ -1,22 +1,26 @@
 """The product on this machine, as evals see it.
 
 Evals reach a service over HTTP. What they measure below it (retrieval stage by stage, the scope
-classifier) or start themselves is handed in here, by name at run time, so that `models` depends on
-no other plane.
+classifier) or start themselves is handed to the commands by `services.standalone`, so that `models`
+depends on no other plane.
 """
 
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, cast
 
 import httpx
 
-from models.evaluate.labelled import Labelled
+from models.evaluate.labelled import Labelled, Text
+from models.evaluate.sufficiency import Given
 from twofold.errors import SetupError
+from twofold.policy import HousePolicy
 from twofold.settings import Settings
+from twofold.stack import Stack
 
-LOCAL = "services.standalone.evals:Local"
+LOCAL = "local"
+"""Its key in the object of the command's context."""
 RUNS = ("bm25", "dense", "fusion", "full")
 
 Rewrite = Literal["none", "history"]
@@ -40,13 +44,77 @@ class Scoped(NamedTuple):
     outside: float
 
 
+class SaidCitation(NamedTuple):
+    """Mark `[n]` of a reply: the passage (by chunk id) and the words that it rests on."""
+
+    n: int
+    chunk: str
+    quote: str
+
+
+class SeenPassage(NamedTuple):
+    """A passage that the reply maker was shown."""
+
+    chunk: str
+    document: str
+    text: str
+
+
+class Said(NamedTuple):
+    """A reply as its maker made it, and what it was made from."""
+
+    action: str
+    team: str | None
+    reason: str | None
+    text: str
+    citations: tuple[SaidCitation, ...]
+    passages: tuple[SeenPassage, ...]
+
+
+Habit = Callable[[Said], Said]
+"""What a reply maker does to every reply: the bad habits of a model, for measuring a diagnosis."""
+
+
+class Bench(Protocol):
+    """A whole service on stores and pages of its own, which may be broken at will."""
+
+    @property
+    def stack(self) -> Stack: ...
+
+    @property
+    def pages(self) -> Path:
+        """The folder that its one source reads."""
+        ...
+
+    @property
+    def http(self) -> httpx.AsyncClient: ...
+
+    @property
+    def house(self) -> HousePolicy: ...
+
+    def behave(self, habit: Habit | None) -> None:
+        """From now on the service's own reply maker has this habit, or none."""
+        ...
+
+
 class Local(Protocol):
     """What `services.standalone` hands in."""
 
-    def __init__(self, settings: Settings) -> None: ...
-
     def service(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         """The whole service in this process, over its HTTP interface."""
+        ...
+
+    def help_center(
+        self, name: str, folder: Path, house: Path | None, progress: Progress
+    ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        """The whole service on the pages of one folder, in a home of its own by that name, under
+        the house policy at `house` or the neutral one."""
+        ...
+
+    def bench(
+        self, name: str, folder: Path, house: Path | None, progress: Progress
+    ) -> AbstractAsyncContextManager[Bench]:
+        """The same on copies, which are gone at the end. Only the composer writes replies."""
         ...
 
     def rankings(
@@ -58,6 +126,16 @@ class Local(Protocol):
         """
         ...
 
+    def corpus(
+        self, corpus: Sequence[Text], locale: str, progress: Progress
+    ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        """The whole service on the documents, in a home of their own, under the neutral policy."""
+        ...
+
+    def sufficient(self, given: Sequence[Given], locale: str, progress: Progress) -> list[float]:
+        """The probability that each question's passages answer it, by the product's evidence."""
+        ...
+
     def scoped(
         self, train: Sequence[Labels], outside: str, texts: Sequence[str], progress: Progress
     ) -> list[Scoped]:
@@ -65,13 +143,14 @@ class Local(Protocol):
         ...
 
 
-def open_local(settings: Settings) -> Local:
-    """Raises SetupError where the standalone service is not installed."""
-    try:
-        found = pkgutil.resolve_name(LOCAL)
-    except (ModuleNotFoundError, AttributeError) as error:
+def open_local(handed: object, settings: Settings) -> Local:
+    """The product as it was `handed` to the command (the context's object: LOCAL -> what makes
+    one of settings). Raises SetupError where it was not: the standalone service is not installed.
+    """
+    make = handed.get(LOCAL) if isinstance(handed, Mapping) else None
+    if make is None:
         raise SetupError(
-            f"This eval runs the service in this process, which is not installed ({error})."
-            " Install it, or point at a running one with --url where the command has it."
-        ) from error
-    return cast("type[Local]", found)(settings)
+            "This eval runs the service in this process, which is not installed. Install it, or"
+            " point at a running one with --url where the command has it."
+        )
+    return cast("Local", make(settings))

@@ -7,7 +7,7 @@ from typing import Any
 from models.evaluate.labelled import Labelled
 from models.evaluate.local import Rankings
 from models.evaluate.ranking import METRICS, measure
-from models.evaluate.stats import Estimate, difference, estimate
+from models.stats import Estimate, difference, estimate
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.evaluate.local import Labels, Scoped
-from models.evaluate.stats import Estimate, estimate
 from models.jsonl import read_jsonl
+from models.stats import Estimate, auroc, estimate
 from twofold.errors import InvalidInput, NotFound
 
 OUTSIDE = "oos"
@@ -29,7 +29,7 @@ FILES = {
 }
 
 
-class Judged(NamedTuple):
+class JudgedText(NamedTuple):
     """A test text, its true class, and how it was judged."""
 
     truth: str
@@ -86,7 +86,7 @@ def load_scope(folder: Path) -> Mapping[str, list[Labels]]:
     }
 
 
-def report(val: Sequence[Judged], test: Sequence[Judged]) -> ScopeReport:
+def report(val: Sequence[JudgedText], test: Sequence[JudgedText]) -> ScopeReport:
     threshold = _threshold(val)
     inside = [judged for judged in test if judged.inside]
     outside = [judged for judged in test if not judged.inside]
@@ -94,7 +94,9 @@ def report(val: Sequence[Judged], test: Sequence[Judged]) -> ScopeReport:
     return ScopeReport(
         inside=len(inside),
         outside=len(outside),
-        auroc=auroc([j.found.outside for j in inside], [j.found.outside for j in outside]),
+        auroc=auroc(
+            [j.found.outside for j in test], [not j.inside for j in test], range(len(test))
+        ).value,
         threshold=threshold,
         recall=_share([j.found.outside > threshold for j in outside]),
         kept=_share([j.found.outside <= threshold for j in inside]),
@@ -105,17 +107,7 @@ def report(val: Sequence[Judged], test: Sequence[Judged]) -> ScopeReport:
     )
 
 
-def auroc(low: Sequence[float], high: Sequence[float]) -> float:
-    """Chance that one of `high` scores above one of `low`; a tie counts half (Mann-Whitney)."""
-    # Here, because scipy.stats takes a second to import and every command would pay it.
-    from scipy.stats import rankdata
-
-    ranks = rankdata([*low, *high])
-    above = float(ranks[len(low) :].sum()) - len(high) * (len(high) + 1) / 2
-    return above / (len(low) * len(high))
-
-
-def _threshold(judged: Sequence[Judged]) -> float:
+def _threshold(judged: Sequence[JudgedText]) -> float:
     """The lowest score that at least KEPT of the in-scope texts do not exceed."""
     scores = [j.found.outside for j in judged if j.inside]
     return float(np.quantile(scores, KEPT, method="higher"))

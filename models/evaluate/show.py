@@ -5,18 +5,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models.evaluate import answers
+from models.evaluate.answerability import AnswerabilityReport
 from models.evaluate.answers import AnswerReport
 from models.evaluate.attribute import CAUSES
+from models.evaluate.customer import CustomerReport, Replied
+from models.evaluate.grounding import GroundingReport
 from models.evaluate.local import Progress as Report
 from models.evaluate.ranking import METRICS
 from models.evaluate.retrieval import RetrievalReport
 from models.evaluate.scope import PUBLISHED, ScopeReport
-from models.evaluate.stats import Estimate
+from models.evaluate.sufficiency import SufficiencyReport
+from models.stats import Estimate
+from models.suite.customer import OUTCOMES
 from twofold.reply import ACTIONS
+from twofold.terminal import bars
 
 
 def show_answers(console: Console, report: AnswerReport) -> None:
@@ -40,6 +45,39 @@ def show_answers(console: Console, report: AnswerReport) -> None:
     console.print(_groups("By tag", report.by_tag))
 
 
+def show_customer(console: Console, report: CustomerReport) -> None:
+    table = _table(f"{report.turns} turns", "outcome", "all", "95% interval", *report.by_file)
+    for name, found in report.shares.items():
+        files = [_share(shares[name]) for shares in report.by_file.values()]
+        table.add_row(name.replace("_", " "), _share(found), _interval(found), *files)
+    console.print(table)
+    tags = _table("Turns by tag", "tag", *(name.replace("_", " ") for name in OUTCOMES))
+    for tag, counts in report.by_tag.items():
+        tags.add_row(tag, *(str(counts[name] or ".") for name in OUTCOMES))
+    console.print(tags)
+
+
+def show_turns(console: Console, replies: Iterable[Replied]) -> None:
+    """Each turn with what was said before, the reply, and what is wrong with it."""
+    for each in replies:
+        turn, judged = each.turn, each.judgement
+        said = [f"    > {asked}\n    < {answered}" for asked, answered in each.before]
+        wanted = "/".join(turn.action)
+        lines = [
+            f"{turn.id} [{', '.join(turn.tags)}] wanted {wanted}, got {each.action}",
+            *said,
+            f"  > {turn.message}",
+            *(f"  < {line}" for line in each.text.splitlines()),
+            f"  from {', '.join(each.documents) or 'nothing'}; gold {', '.join(turn.gold)}",
+        ]
+        if judged.missing or judged.said:
+            lines.append(f"  missing {list(judged.missing)}, said {list(judged.said)}")
+        if judged.words > turn.max_words:
+            lines.append(f"  {judged.words} words, at most {turn.max_words}")
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        console.print()
+
+
 def show_retrieval(console: Console, report: RetrievalReport) -> None:
     left_out = f", {report.unlabelled:,} without a label left out" if report.unlabelled else ""
     title = f"{report.queries:,} queries on {report.documents:,} documents{left_out}"
@@ -50,6 +88,24 @@ def show_retrieval(console: Console, report: RetrievalReport) -> None:
     console.print(table)
     for run, gain in report.gains.items():
         console.print(f"full - {run}: nDCG@10 {gain.value:+.3f} {_interval(gain)}")
+
+
+def show_answerability(console: Console, report: AnswerabilityReport) -> None:
+    area = report.area
+    table = _table(f"{area.n:,} questions", "", *ACTIONS)
+    for kind, counts in (
+        ("answerable", report.answerable),
+        ("not answerable", report.unanswerable),
+    ):
+        table.add_row(kind, *(str(counts.get(action, 0)) for action in ACTIONS))
+    console.print(table)
+    console.print(f"AUROC of P(answerable) {_share(area)} {_interval(area)}")
+
+
+def show_sufficiency(console: Console, report: SufficiencyReport) -> None:
+    area = report.area
+    console.print(f"{area.n:,} rows: AUROC {_share(area)} {_interval(area)}")
+    console.print(f"Insufficient rows caught where 95% of the others are kept: {report.caught:.3f}")
 
 
 def show_scope(console: Console, report: ScopeReport) -> None:
@@ -64,6 +120,20 @@ def show_scope(console: Console, report: ScopeReport) -> None:
         f"AUROC {report.auroc:.4f}; recall {_both(at95)} where 95% of the in-scope test texts are"
         " let through. The threshold of the row above was set on the validation texts."
     )
+
+
+def show_grounding(console: Console, report: GroundingReport) -> None:
+    table = _table(f"{report.n:,} answers", "", "figure")
+    low, high = report.auroc_ci
+    table.add_row("AUROC", f"{report.auroc:.3f} [{low:.3f}, {high:.3f}]")
+    table.add_row("sentences of supported answers taken out", _both(report.removed))
+    table.add_row("unsupported answers that lose a sentence", _both(report.caught))
+    for name, (value, low, high) in (
+        ("balanced accuracy", report.balanced),
+        ("F1 of unsupported answers", report.f1),
+    ):
+        table.add_row(name, f"{value:.3f} [{low:.3f}, {high:.3f}]")
+    console.print(table)
 
 
 def show_findings(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -122,11 +192,7 @@ def _most_common(texts: Iterable[str]) -> str:
 @contextmanager
 def bar() -> Iterator[Report]:
     """A progress bar on standard error, where a person watches."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
+    with bars() as progress:
         tasks: dict[str, Any] = {}
 
         def report(what: str, done: int, total: int) -> None:

@@ -23,6 +23,11 @@ class Recipe(BaseModel):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Which layers get an adapter; `all-linear` leaves out the output head."""
+    frozen_layers: int = Field(default=0, ge=0)
+    """So many of the lowest layers get no adapter: no gradient has to reach them."""
+    quantize: Literal["none", "nf4"] = "none"
+    """`nf4`: the base in four bits under the adapter (QLoRA, Dettmers et al. 2023); needs a GPU and
+    bitsandbytes, and a third of the memory."""
     learning_rate: float = Field(gt=0)
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05

@@ -1,1 +1,1 @@
-"""The steps of `models/finetune.py`: its base, rows, estimate, passes, run and replies."""
+"""The steps of `models/training/finetune.py`: its base, rows, estimate, passes, run and replies."""

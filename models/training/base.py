@@ -47,6 +47,17 @@ def need_libraries() -> None:
         )
 
 
+def need_four_bits() -> None:
+    """Raises SetupError where the base cannot be held in four bits."""
+    import torch
+
+    if importlib.util.find_spec("bitsandbytes") is None or not torch.cuda.is_available():
+        raise SetupError(
+            "quantize: nf4 needs a GPU and bitsandbytes. On the machine that has one: "
+            ".venv-train/bin/pip install bitsandbytes. Or set quantize to none in the recipe."
+        )
+
+
 def load_tokenizer(found: Found) -> Any:
     """Raises InvalidInput where the base cannot be tuned for conversations."""
     from transformers import AutoTokenizer

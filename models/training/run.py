@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import datasets
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from transformers import (
     AutoModelForCausalLM,
+    BitsAndBytesConfig,
     EarlyStoppingCallback,
     PrinterCallback,
     TrainerCallback,
@@ -27,6 +28,7 @@ from models.recipes import Recipe
 from models.training.estimate import Estimate, measure
 from models.training.passes import lean, precision, reply_loss
 from models.training.rows import Encoded
+from twofold.errors import InvalidInput
 
 Report = Callable[["Estimate | Progress"], None]
 
@@ -65,13 +67,22 @@ def train(
     seed: int,
     checkpoints: Path,
     report: Report,
+    start: Path | None = None,
 ) -> Trained:
-    """Train a LoRA on `base` (a folder or hub name), from the last whole checkpoint if any."""
+    """Train a LoRA on `base` (a folder or hub name), from the last whole checkpoint if any, else
+    from the adapter in `start`, else from nothing. Raises InvalidInput where that has another shape
+    than the recipe."""
     set_seed(seed)
     datasets.disable_progress_bars()
     model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=precision(recipe), attn_implementation=recipe.attention
+        base,
+        dtype=precision(recipe),
+        attn_implementation=recipe.attention,
+        quantization_config=_quantized(recipe),
     )
+    lora = _lora(recipe, model)
+    if start is not None:
+        model = _going_on(model, start, lora)
     watch = _Watch(report)
     trainer = _Trainer(
         model=model,
@@ -79,7 +90,7 @@ def train(
         train_dataset=_dataset(rows),
         eval_dataset=_dataset(evals),
         processing_class=tokenizer,
-        peft_config=_lora(recipe),
+        peft_config=None if start else lora,
         callbacks=[watch, EarlyStoppingCallback(early_stopping_patience=recipe.patience)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -234,14 +245,52 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> SFTConfig:
     )
 
 
-def _lora(recipe: Recipe) -> LoraConfig:
+def _lora(recipe: Recipe, model: Any) -> LoraConfig:
     targets = recipe.targets if isinstance(recipe.targets, str) else list(recipe.targets)
+    layers = None
+    if recipe.frozen_layers:
+        layers = list(range(recipe.frozen_layers, model.config.num_hidden_layers))
+        if targets == "all-linear":
+            targets = sorted(
+                {
+                    name.rpartition(".")[2]
+                    for name, module in model.named_modules()
+                    if isinstance(module, torch.nn.Linear) and ".layers." in name
+                }
+            )
     return LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
         target_modules=targets,
+        layers_to_transform=layers,
         task_type="CAUSAL_LM",
+    )
+
+
+def _going_on(model: Any, start: Path, lora: LoraConfig) -> Any:
+    """The model with the adapter of `start`, to be trained further."""
+    tuned = PeftModel.from_pretrained(model, str(start), is_trainable=True)
+    there = tuned.peft_config["default"]
+    if (there.r, there.lora_alpha) != (lora.r, lora.lora_alpha):
+        raise InvalidInput(
+            f"{start} has rank {there.r} and alpha {there.lora_alpha}, the recipe {lora.r} and"
+            f" {lora.lora_alpha}. Take a recipe with those of the adapter."
+        )
+    for weight in tuned.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()  # adapters are kept in bfloat16, and trained in more
+    return tuned
+
+
+def _quantized(recipe: Recipe) -> BitsAndBytesConfig | None:
+    if recipe.quantize == "none":
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=recipe.quantize,
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
     )
 
 

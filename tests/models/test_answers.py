@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from models.evaluate.answers import AnswerReport, Outcome, ask_all, indexed, score
-from models.evaluate.client import AnswerClient
-from models.evaluate.suite import Case
+from models.suite.client import AnswerClient
+from models.suite.suite import Case
 from tests.models.fakes import FakeService
 from twofold.errors import UpstreamError
 
@@ -118,8 +118,8 @@ def test_figures_come_although_nothing_could_be_deleted(
 ) -> None:
     service = FakeService({"a": RIGHT}, versions=VERSIONS, deletion=deletion)
     assert len(_ask(service, [_case("a")])) == 1
-    told = capsys.readouterr().out
-    assert ("stay in the ledger" in told) == (deletion != 404)
+    told = capsys.readouterr()
+    assert ("stay in the ledger" in told.out + told.err) == (deletion != 404)
 
 
 def test_outcomes_keep_the_order_of_the_suite() -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from models.evaluate.answers import Candidate, Cited, Outcome
+from models.evaluate.answers import Cited, Outcome, RecordedCandidate
 from models.evaluate.attribute import attribute, record
-from models.evaluate.suite import Case
+from models.suite.suite import Case
 
 GOLD = "hc/secret.md"
-HOLDS = Candidate("c1", GOLD, 0.9, "Both work for 12 hours.")
-SILENT = Candidate("c2", GOLD, 0.8, "Rolling a secret.")
-OTHER = Candidate("c3", "hc/other.md", 0.7, "Something else.")
+HOLDS = RecordedCandidate("c1", GOLD, 0.9, "Both work for 12 hours.")
+SILENT = RecordedCandidate("c2", GOLD, 0.8, "Rolling a secret.")
+OTHER = RecordedCandidate("c3", "hc/other.md", 0.7, "Something else.")
 CASE = Case.model_validate(
     {
         "id": "a",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from models import cli
+from models.evaluate.local import LOCAL
 from tests.models.fakes import FakeLocal, FakeService
 from twofold.__main__ import build
 
@@ -36,11 +36,9 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> FakeService:
+def service() -> FakeService:
     versions = {("hc/gold.md", 1): "It is shown only once."}
-    service = FakeService(ANSWERS, texts={"gold": "It is shown only once."}, versions=versions)
-    monkeypatch.setattr(cli, "open_local", lambda settings: FakeLocal(service))
-    return service
+    return FakeService(ANSWERS, texts={"gold": "It is shown only once."}, versions=versions)
 
 
 @pytest.fixture
@@ -50,8 +48,9 @@ def suite(tmp_path: Path) -> Path:
     return path
 
 
-def _run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(build(), [str(argument) for argument in arguments])
+def _run(*arguments: str | Path, service: FakeService | None = None) -> Result:
+    handed = {LOCAL: lambda _: FakeLocal(service)} if service else {}
+    return CliRunner().invoke(build(), [str(argument) for argument in arguments], obj=handed)
 
 
 def _last(result: Result) -> Any:
@@ -60,7 +59,7 @@ def _last(result: Result) -> Any:
 
 
 def test_answers_as_json(service: FakeService, suite: Path) -> None:
-    data = _last(_run("eval", "answers", suite, "--json"))
+    data = _last(_run("eval", "answers", suite, "--json", service=service))
     assert data["cases"] == len(service.asked) == 5
     assert data["metrics"]["action"]["value"] == 1
     assert data["metrics"]["gold_cited"]["value"] == 0.5
@@ -68,21 +67,27 @@ def test_answers_as_json(service: FakeService, suite: Path) -> None:
     assert data["causes"] == {"behaviour/selection": 1}
 
 
-@pytest.mark.usefixtures("service")
-def test_answers_as_tables_then_the_diagnosis(suite: Path, tmp_path: Path) -> None:
+def test_answers_as_tables_then_the_diagnosis(
+    service: FakeService, suite: Path, tmp_path: Path
+) -> None:
     failures = tmp_path / "failed.jsonl"
-    shown = _run("eval", "answers", suite, "--failures", failures)
+    shown = _run("eval", "answers", suite, "--failures", failures, service=service)
     assert "5 questions" in shown.output
-    assert f"twofold diagnose {failures}" in shown.output
+    assert f"twofold eval failures {failures}" in shown.output
     assert [json.loads(line)["id"] for line in failures.read_text().splitlines()] == ["wrong"]
-    assert "selection" in _run("diagnose", failures).output
-    assert _last(_run("diagnose", failures, "--json"))["findings"][0]["layer"] == "behaviour"
+    assert "selection" in _run("eval", "failures", failures).output
+    assert (
+        _last(_run("eval", "failures", failures, "--json"))["findings"][0]["layer"] == "behaviour"
+    )
 
 
 def test_limit_and_split_ask_fewer(service: FakeService, suite: Path) -> None:
-    assert _last(_run("eval", "answers", suite, "--json", "--limit", "2"))["cases"] == 2
+    assert (
+        _last(_run("eval", "answers", suite, "--json", "--limit", "2", service=service))["cases"]
+        == 2
+    )
     halves = [
-        _last(_run("eval", "answers", suite, "--json", "--split", half))["cases"]
+        _last(_run("eval", "answers", suite, "--json", "--split", half, service=service))["cases"]
         for half in ("tune", "report")
     ]
     assert sum(halves) == 5
@@ -93,36 +98,36 @@ def test_a_missing_suite_and_a_foreign_run_file_are_told(tmp_path: Path) -> None
     assert result.exit_code == 2
     assert "There is no suite at" in result.stderr
     (tmp_path / "run.jsonl").write_text("{}")
-    assert "line 1 is no failed answer" in _run("diagnose", tmp_path / "run.jsonl").stderr
-    assert "--failures" in _run("diagnose", tmp_path / "none.jsonl").stderr
+    assert "line 1 is no failed answer" in _run("eval", "failures", tmp_path / "run.jsonl").stderr
+    assert "--failures" in _run("eval", "failures", tmp_path / "none.jsonl").stderr
 
 
-@pytest.mark.usefixtures("service")
-def test_retrieval_in_the_agreed_form(tmp_path: Path) -> None:
+def test_retrieval_in_the_agreed_form(service: FakeService, tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").write_text(
         '{"id": "a", "title": "A", "text": "x"}\n{"id": "b", "title": "B", "text": "y"}\n'
     )
     (tmp_path / "queries.jsonl").write_text('{"id": "q", "text": "x"}\n{"id": "r", "text": "y"}\n')
     (tmp_path / "qrels.tsv").write_text("q\t0\ta\t1\n")
-    data = _last(_run("eval", "retrieval", tmp_path, "--json"))
+    data = _last(_run("eval", "retrieval", tmp_path, "--json", service=service))
     assert data["queries"] == data["unlabelled"] == 1
     assert list(data["runs"]) == ["bm25", "dense", "fusion", "full"]
     metrics = ("recall@1", "recall@5", "recall@10", "ndcg@5", "ndcg@10", "mrr")
     assert set(data["runs"]["full"]) == {*metrics, *(f"{name}_ci" for name in metrics)}
     assert data["runs"]["full"]["mrr"] == 1
-    turned = _last(_run("eval", "retrieval", tmp_path, "--rewrite", "history", "--json"))
+    turned = _last(
+        _run("eval", "retrieval", tmp_path, "--rewrite", "history", "--json", service=service)
+    )
     assert turned["runs"]["full"]["mrr"] == 0.5
-    assert "1 queries on 2 documents" in _run("eval", "retrieval", tmp_path).output
+    assert "1 queries on 2 documents" in _run("eval", "retrieval", tmp_path, service=service).output
 
 
-@pytest.mark.usefixtures("service")
-def test_scope(tmp_path: Path) -> None:
+def test_scope(service: FakeService, tmp_path: Path) -> None:
     for part in ("train", "val", "test"):
         inside = {"text": "hi", "intent": "greeting", "in_scope": True}
         outside = {"text": "outside", "intent": "oos", "in_scope": False}
         (tmp_path / f"{part}.jsonl").write_text(json.dumps(inside))
         (tmp_path / f"oos_{part}.jsonl").write_text(json.dumps(outside))
-    data = _last(_run("eval", "scope", tmp_path, "--json"))
+    data = _last(_run("eval", "scope", tmp_path, "--json", service=service))
     assert data["auroc"] == 1
     assert data["recall"]["value"] == 1
-    assert "BERT" in _run("eval", "scope", tmp_path).output
+    assert "BERT" in _run("eval", "scope", tmp_path, service=service).output

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluate.facts import normal, says
+from models.suite.facts import normal, says
 
 SAID = {
     "plain": ("It keeps for 12 hours.", "12 hours"),

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from models.finetune import Job, finetune
 from models.manifest import MANIFEST, WEIGHTS, AdapterManifest, file_sha256, read_adapter
 from models.recipes import load_recipe
+from models.training.finetune import Job, finetune
 from tests.models.training import (
     PATIENCE,
     command,
@@ -25,7 +25,8 @@ from tests.models.training import (
     train_python,
 )
 from twofold.errors import Conflict
-from twofold.house import HousePolicy, load_house
+from twofold.house_file import load_house
+from twofold.policy import HousePolicy
 
 EXAMPLE = Path(__file__).parents[2] / "examples/brackwater/house.yaml"
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from models.data.rows import write_rows
-from models.finetune import Job, finetune
 from models.recipes import load_recipe, shipped
+from models.training.finetune import Job, finetune
 from models.training.rows import MASKED, encode, encode_all, prompt_ids
 from tests.models.training import ChatTokenizer, make_dataset, make_recipe, make_row
 from twofold.errors import InvalidInput, NotFound, SetupError
-from twofold.house import HousePolicy, load_house
+from twofold.house_file import load_house
+from twofold.policy import HousePolicy
 
 EXAMPLE = Path(__file__).parents[2] / "examples/brackwater/house.yaml"
 
@@ -123,7 +124,7 @@ def test_without_torch_it_says_how_to_get_it(
 
 
 def test_every_shipped_recipe_is_valid() -> None:
-    assert shipped() == ["qwen3-4b-instruct", "tiny-cpu"]
+    assert shipped() == ["qlora-8b", "qwen3-4b-instruct", "smollm2-cpu", "tiny-cpu"]
     assert all(load_recipe(name).name == name for name in shipped())
 
 
@@ -143,7 +144,7 @@ def test_a_wrong_recipe_is_refused_by_key(
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(NotFound, match="qwen3-4b-instruct, tiny-cpu"):
+    with pytest.raises(NotFound, match="qwen3-4b-instruct, smollm2-cpu, tiny-cpu"):
         load_recipe("huge")
 
 

@@ -10,7 +10,7 @@ from models.data.rows import read_dataset
 from models.serve.args import ServeArgs
 from tests.models.training import PATIENCE, environment, make_base, make_dataset, train_python
 from tests.vllm_server import VllmServer
-from twofold.house import load_house
+from twofold.house_file import load_house
 
 EXAMPLE = Path(__file__).parents[2] / "examples/brackwater/house.yaml"
 

@@ -7,14 +7,15 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import func, select
 
-from ingestion.pipeline import sync
 from ingestion.sources import Folder
+from ingestion.sync.pipeline import sync
 from models.evaluate.answers import ask_all, score
-from models.evaluate.client import AnswerClient
 from models.evaluate.labelled import load_labelled
-from models.evaluate.local import Labels, open_local
+from models.evaluate.local import Labels
 from models.evaluate.retrieval import report
-from models.evaluate.suite import Case
+from models.suite.client import AnswerClient
+from models.suite.suite import Case
+from services.standalone.evals import Local
 from tests.cross_encoder import write_cross_encoder
 from tests.services.standalone.serving import needs_weights
 from twofold.errors import InvalidInput, SetupError
@@ -50,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 def test_every_run_finds_the_document_and_a_second_run_embeds_nothing_new(folder: Path) -> None:
     settings = Settings(home=folder / "home")
     labelled = load_labelled(folder)
-    local = open_local(settings)
+    local = Local(settings)
     rankings = local.rankings(labelled, "history", "en", _silent)
     assert [ranking[0] for ranking in rankings["full"]] == ["keys", "seats"]
     runs = report(labelled, rankings).runs
@@ -68,19 +69,20 @@ def test_the_full_run_is_in_the_reranker_s_order(folder: Path) -> None:
         '{"id": "q1", "text": "how long does a rotated key of the team work"}\n'
     )
     labelled = load_labelled(folder)
-    rankings = open_local(settings).rankings(labelled, "none", "en", _silent)
+    rankings = Local(settings).rankings(labelled, "none", "en", _silent)
     assert rankings["full"][0][0] == "seats"
     assert set(rankings["full"][0]) == set(rankings["fusion"][0])
-    plain = open_local(Settings(home=folder / "home")).rankings(labelled, "none", "en", _silent)
-    assert plain["full"] == plain["fusion"] == rankings["fusion"]
+    plain = Local(Settings(home=folder / "home")).rankings(labelled, "none", "en", _silent)
+    assert plain["fusion"] == rankings["fusion"]
+    assert set(plain["full"][0]) == set(plain["fusion"][0])
     assert plain["full"][0][0] == "keys"
 
 
 def test_a_cached_index_that_something_else_made_is_made_again(folder: Path) -> None:
     labelled = load_labelled(folder)
     other = Settings(home=folder / "home", chunk_tokens=60)
-    open_local(other).rankings(labelled, "none", "en", _silent)
-    found = open_local(Settings(home=folder / "home")).rankings(labelled, "none", "en", _silent)
+    Local(other).rankings(labelled, "none", "en", _silent)
+    found = Local(Settings(home=folder / "home")).rankings(labelled, "none", "en", _silent)
     assert found["full"][0][0] == "keys"
 
 
@@ -88,9 +90,7 @@ def test_a_corpus_that_cannot_all_be_indexed_is_refused(folder: Path) -> None:
     bad = CORPUS + '{"id": "nul", "title": "Nul", "text": "a\\u0000b"}\n'
     (folder / "corpus.jsonl").write_text(bad)
     with pytest.raises(InvalidInput, match=r"Of 4 documents 1 could not.*'nul'.*extract"):
-        open_local(Settings(home=folder / "home")).rankings(
-            load_labelled(folder), "none", "en", _silent
-        )
+        Local(Settings(home=folder / "home")).rankings(load_labelled(folder), "none", "en", _silent)
 
 
 def test_a_suite_is_asked_of_the_whole_service_in_this_process(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_suite_is_asked_of_the_whole_service_in_this_process(tmp_path: Path) -
     )
 
     async def run() -> dict[str, float]:
-        async with open_local(settings).service() as http:
+        async with Local(settings).service() as http:
             outcomes = await ask_all(AnswerClient(http), [case], progress=lambda _done: None)
         return {name: found.value for name, found in score(outcomes).metrics.items() if found.n}
 
@@ -142,7 +142,7 @@ def test_an_eval_calls_nobody_and_leaves_nothing_behind(tmp_path: Path) -> None:
         return REGISTRY.get_sample_value(name, labels) or 0.0
 
     async def ask() -> None:
-        async with open_local(settings).service() as http:
+        async with Local(settings).service() as http:
             body = {"message": hacked.question, "customer": "jo"}
             assert (await http.post("/v1/chat", json=body)).status_code == 200
             before = escalations()
@@ -160,7 +160,7 @@ def test_an_eval_calls_nobody_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_an_empty_index_says_what_to_do(tmp_path: Path) -> None:
     async def run() -> None:
-        async with open_local(Settings(home=tmp_path)).service():
+        async with Local(Settings(home=tmp_path)).service():
             pass
 
     with pytest.raises(SetupError, match="twofold ingest"):
@@ -171,7 +171,7 @@ def test_scope_is_judged_by_the_products_classifier(tmp_path: Path) -> None:
     topics = {"keys": "rotate my api key", "seats": "add a seat for my team", "oos": "sing a song"}
     words = ("please", "now", "today", "can you", "how do i")
     train = [Labels(f"{word} {text}", label) for label, text in topics.items() for word in words]
-    found = open_local(Settings(home=tmp_path)).scoped(
+    found = Local(Settings(home=tmp_path)).scoped(
         train, "oos", ["rotate an api key", "sing me a song"], _silent
     )
     assert found[0].label == "keys"

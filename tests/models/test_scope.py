@@ -2,37 +2,20 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models.evaluate.local import Scoped
-from models.evaluate.scope import FILES, OUTSIDE, Judged, auroc, load_scope, report
+from models.evaluate.scope import FILES, OUTSIDE, JudgedText, load_scope, report
 from twofold.errors import InvalidInput, NotFound
-
-SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
-
-
-def test_auroc_counts_pairs_in_order_and_half_of_the_ties() -> None:
-    assert auroc([0.1, 0.2], [0.3, 0.4]) == 1
-    assert auroc([0.3, 0.4], [0.1, 0.2]) == 0
-    assert auroc([0.5], [0.5]) == 0.5
-    assert auroc([0.1, 0.4], [0.3, 0.5]) == 0.75
-
-
-@given(SCORES, SCORES)
-def test_auroc_is_the_share_of_pairs_in_order(low: list[float], high: list[float]) -> None:
-    pairs = [1.0 if b > a else 0.5 if b == a else 0.0 for a in low for b in high]
-    assert auroc(low, high) == pytest.approx(sum(pairs) / len(pairs))
 
 
 def test_the_threshold_comes_from_validation_and_is_judged_on_test() -> None:
-    val = [Judged("a", Scoped("a", n / 100)) for n in range(1, 101)]
+    val = [JudgedText("a", Scoped("a", n / 100)) for n in range(1, 101)]
     test = [
-        Judged("a", Scoped("a", 0.1)),
-        Judged("a", Scoped("b", 0.1)),
-        Judged("a", Scoped("a", 0.99)),
-        Judged(OUTSIDE, Scoped("a", 0.97)),
-        Judged(OUTSIDE, Scoped("a", 0.5)),
+        JudgedText("a", Scoped("a", 0.1)),
+        JudgedText("a", Scoped("b", 0.1)),
+        JudgedText("a", Scoped("a", 0.99)),
+        JudgedText(OUTSIDE, Scoped("a", 0.97)),
+        JudgedText(OUTSIDE, Scoped("a", 0.5)),
     ]
     found = report(val, test)
     assert found.threshold == pytest.approx(0.96)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluate.stats import difference, estimate, percentile
+from models.stats import auroc, caught_at, difference, estimate, percentile
 
 SHARES = st.lists(st.floats(0, 1), min_size=2, max_size=30)
 
@@ -16,6 +16,7 @@ def test_the_mean_lies_in_its_interval_and_counts_its_values() -> None:
     assert found.low <= 0.75 <= found.high
 
 
+@pytest.mark.heavy
 @given(SHARES)
 def test_an_interval_holds_its_mean_and_stays_within_the_values(values: list[float]) -> None:
     found = estimate(values, range(len(values)))
@@ -68,3 +69,48 @@ def test_a_paired_difference_is_signed() -> None:
 def test_percentile_of_nothing_is_nan() -> None:
     assert math.isnan(percentile([], 0.5))
     assert percentile([1, 2, 3], 0.5) == 2
+
+
+SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
+
+
+def area(low: list[float], high: list[float]) -> float:
+    truth = [False] * len(low) + [True] * len(high)
+    return auroc([*low, *high], truth, range(len(truth))).value
+
+
+def test_the_area_counts_pairs_in_order_and_half_of_the_ties() -> None:
+    assert area([0.1, 0.2], [0.3, 0.4]) == 1
+    assert area([0.3, 0.4], [0.1, 0.2]) == 0
+    assert area([0.5], [0.5]) == 0.5
+    assert area([0.1, 0.4], [0.3, 0.5]) == 0.75
+
+
+@pytest.mark.heavy
+@given(SCORES, SCORES)
+def test_the_area_is_the_share_of_pairs_in_order(low: list[float], high: list[float]) -> None:
+    pairs = [1.0 if b > a else 0.5 if b == a else 0.0 for a in low for b in high]
+    assert area(low, high) == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_the_interval_of_an_area_holds_it_and_widens_with_fewer_clusters() -> None:
+    truth = [at % 2 == 0 for at in range(80)]
+    scores = [(at * 37 % 80) / 80 + 0.2 * (at % 2 == 0) for at in range(80)]
+    alone = auroc(scores, truth, range(80))
+    shared = auroc(scores, truth, [at // 8 for at in range(80)])
+    assert alone.low < alone.value < alone.high
+    assert shared.value == alone.value
+    assert auroc(scores, truth, range(80)) == alone
+
+
+def test_an_area_needs_both_kinds() -> None:
+    assert math.isnan(auroc([0.1, 0.2], [True, True], "ab").value)
+    assert math.isnan(caught_at([0.1, 0.2], [False, False]))
+
+
+def test_caught_are_the_negatives_below_what_keeps_nearly_all_positives() -> None:
+    kept = [n / 100 for n in range(1, 101)]
+    negatives = [0.0, 0.02, 0.04, 0.9]
+    truth = [True] * 100 + [False] * 4
+    assert caught_at([*kept, *negatives], truth) == 0.75
+    assert caught_at([*kept, *negatives], truth, kept=1.0) == 0.25

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.evaluate.suite import load_suite
+from models.suite.suite import load_suite
 from twofold.errors import InvalidInput, NotFound
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "brackwater" / "eval"
@@ -104,6 +104,7 @@ def test_other_files_and_other_encodings_are_refused(tmp_path: Path) -> None:
         load_suite(tmp_path / "suite.yaml")
 
 
+@pytest.mark.heavy
 def test_the_halves_of_the_example_suite_are_the_whole() -> None:
     both = {case.id for half in ("tune", "report") for case in load_suite(EXAMPLES, half)}  # type: ignore[arg-type]
     assert both == {case.id for case in load_suite(EXAMPLES)}

@@ -13,13 +13,13 @@ from models.data.rows import (
     Document,
     Manifest,
     Row,
-    Said,
+    RowMessage,
     write_manifest,
     write_rows,
 )
 from models.recipes import load_recipe
-from models.tiny.tokenizer import CHAT_TEMPLATE, make_tokenizer
-from twofold.house import HousePolicy
+from tools.tiny.tokenizer import CHAT_TEMPLATE, make_tokenizer
+from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest, render_prompt
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ _BASE = """
 import sys
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from models.tiny.tokenizer import make_tokenizer, save
+from tools.tiny.tokenizer import make_tokenizer, save
 from pathlib import Path
 
 folder, corpus = Path(sys.argv[1]), Path(sys.argv[2])
@@ -59,7 +59,9 @@ def train_python() -> str:
 
 def environment(**more: str) -> dict[str, str]:
     """Of a child: our code, the example house, and a thread for itself."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
+    house = str(ROOT / "examples/brackwater/house.yaml")
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TWOFOLD_HOUSE": house}
+    return os.environ | own | more
 
 
 def make_base(folder: Path) -> Path:
@@ -89,7 +91,7 @@ def make_row(house: HousePolicy, number: int, **changed: Any) -> Row:
         id=f"suite:case-{number}",
         origin="suite",
         ref=f"case-{number}",
-        messages=tuple(Said(role=role, content=content) for role, content in messages),
+        messages=tuple(RowMessage(role=role, content=content) for role, content in messages),
         target=f"ANSWER\n{sentence} [1]",
         documents=(document,),
         history=(),

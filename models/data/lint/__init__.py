@@ -6,16 +6,16 @@ from models.data.lint.balance import balance
 from models.data.lint.crossing import crossing
 from models.data.lint.drift import drift
 from models.data.lint.duplicates import duplicates
-from models.data.lint.findings import Finding, places
+from models.data.lint.findings import RowFinding, places
 from models.data.lint.gone import Live, gone
 from models.data.lint.leaks import leaks
 from models.data.lint.length import CountTokens, length
 from models.data.lint.personal import personal
 from models.data.lint.policy import policy
 from models.data.rows import Dataset
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 
-__all__ = ["Finding", "lint"]
+__all__ = ["RowFinding", "lint"]
 
 
 def lint(
@@ -26,11 +26,11 @@ def lint(
     count: CountTokens,
     most_tokens: int,
     progress: Callable[[int, int], None],
-) -> list[Finding]:
+) -> list[RowFinding]:
     """Every finding, by file and line. `live` tells whether a document version still answers; None
     where no service was asked."""
     rows = places(dataset)
-    checks: Sequence[Callable[[], Iterator[Finding]]] = (
+    checks: Sequence[Callable[[], Iterator[RowFinding]]] = (
         lambda: leaks(rows, house),
         lambda: drift(rows, house),
         lambda: duplicates(rows),
@@ -41,7 +41,7 @@ def lint(
         lambda: iter(()) if live is None else gone(rows, live),
         lambda: balance(dataset),
     )
-    found: list[Finding] = []
+    found: list[RowFinding] = []
     for done, check in enumerate(checks, start=1):
         found += check()
         progress(done, len(checks))

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from models.data.lint.findings import Finding, of_dataset
+from models.data.lint.findings import RowFinding, of_dataset
 from models.data.rows import Dataset
 from models.data.vary import kind_of
-from twofold.house import NOT_IN_SOURCES
+from twofold.policy import NOT_IN_SOURCES
 
 LEAST = 0.5
 """Of a share that was wanted, so much must be reached."""
@@ -17,7 +17,7 @@ FEW = 20
 """Below so many rows of a kind nothing is said of shares among them."""
 
 
-def balance(dataset: Dataset) -> Iterator[Finding]:
+def balance(dataset: Dataset) -> Iterator[RowFinding]:
     """Of the training rows, by the shares that the manifest wants."""
     train = dataset.rows["train"]
     if not train:

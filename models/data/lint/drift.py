@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from models.data.lint.findings import Finding, Place
-from twofold.house import HousePolicy
+from models.data.lint.findings import Place, RowFinding
+from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest
 
 AGAIN = "Build the dataset again."
 
 
-def drift(rows: Sequence[Place], house: HousePolicy) -> Iterator[Finding]:
+def drift(rows: Sequence[Place], house: HousePolicy) -> Iterator[RowFinding]:
     """By digest, by the rendered messages, and by the numbers of the documents."""
     for place in rows:
         row = place.row

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from models.data.lint.findings import Finding, Place
+from models.data.lint.findings import Place, RowFinding
 
 
-def duplicates(rows: Sequence[Place]) -> Iterator[Finding]:
+def duplicates(rows: Sequence[Place]) -> Iterator[RowFinding]:
     """The second and later of rows whose prompts differ in nothing but case and white space."""
     first: dict[tuple[str, ...], Place] = {}
     ids: dict[str, Place] = {}

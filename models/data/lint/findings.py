@@ -7,7 +7,7 @@ from models.data.rows import MANIFEST, SPLITS, Dataset, Row, Split
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RowFinding:
     """`concern` is the check that found it; a finding on a whole dataset stands at its manifest."""
 
     file: str
@@ -32,8 +32,8 @@ class Place(NamedTuple):
     def name(self) -> str:
         return f"{self.split}.jsonl line {self.line}"
 
-    def finding(self, concern: str, reason: str, fix: str) -> Finding:
-        return Finding(f"{self.split}.jsonl", self.line, self.row.id, concern, reason, fix)
+    def finding(self, concern: str, reason: str, fix: str) -> RowFinding:
+        return RowFinding(f"{self.split}.jsonl", self.line, self.row.id, concern, reason, fix)
 
 
 def places(dataset: Dataset) -> list[Place]:
@@ -45,5 +45,5 @@ def places(dataset: Dataset) -> list[Place]:
     ]
 
 
-def of_dataset(concern: str, reason: str, fix: str) -> Finding:
-    return Finding(MANIFEST, 1, "", concern, reason, fix)
+def of_dataset(concern: str, reason: str, fix: str) -> RowFinding:
+    return RowFinding(MANIFEST, 1, "", concern, reason, fix)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from models.data.lint.findings import Finding, Place
-from models.evaluate.client import AnswerClient
+from models.data.lint.findings import Place, RowFinding
+from models.suite.client import AnswerClient
 
 
 class Version(NamedTuple):
@@ -24,7 +24,7 @@ async def ask_live(client: AnswerClient, rows: Sequence[Place]) -> Live:
     return {version: await client.is_live(*version) for version in sorted(shown)}
 
 
-def gone(rows: Sequence[Place], live: Live) -> Iterator[Finding]:
+def gone(rows: Sequence[Place], live: Live) -> Iterator[RowFinding]:
     for place in rows:
         for document in place.row.documents:
             version = Version(document.document, document.version)

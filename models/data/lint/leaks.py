@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence, Set
 from functools import cached_property
 from typing import NamedTuple
 
-from models.data.lint.findings import Finding, Place
+from models.data.lint.findings import Place, RowFinding
 from models.data.rows import Row
-from twofold.house import HousePolicy
-from twofold.prose import numbers
+from twofold.policy import HousePolicy
 from twofold.reply import strip_marks
+from twofold.text.numbers import numbers
 
 FIX = "Take the fact out of the reply, or build the row from passages that hold it."
 
-_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_ADDRESS = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)++")
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>)\]`]*[^\s<>)\]`.,;:!?]")
 _PRICE = re.compile(
-    r"(?P<sign>[$€£])\s?(?P<before>\d[\d.,]*)|(?P<after>\d[\d.,]*)\s?(?P<code>[€£]|USD|EUR|GBP|%)"
+    r"(?P<sign>[$€£])\s?(?P<before>\d++(?:[.,]\d++)*+)"
+    r"|(?<!\d)(?<!\d[.,])(?P<after>\d++(?:[.,]\d++)*+)\s?(?P<code>[€£]|USD|EUR|GBP|%)"
 )
 _MONTHS = (
     "january february march april may june july august september october november december"
@@ -34,7 +35,9 @@ _CODE = re.compile(
     r"|[A-Za-z]+-\d[\w-]*|[a-z]+[A-Z]\w*|[A-Z]{3,})(?![\w-])"
 )
 _NAME = re.compile(r"(?<![\w'-])[A-ZÄÖÜ][\w'-]*")
-_OPENS = re.compile(r"(?:^|[.!?…:]\s|\n\s*(?:[-*+]|\d{1,3}[.)])?\s*|\|\s*)[\"“'*_`(\[]*$")
+_OPENS = re.compile(
+    r"(?:^|[.!?…:]\s|\n[^\S\n]*+(?:(?:[-*+]|\d{1,3}[.)])[^\S\n]*+)?|\|[^\S\n]*+)[\"“'*_`(\[]*$"
+)
 _WORD = re.compile(r"\w+(?:['-]\w+)*")
 _NUMBER_WORDS = {
     word: str(value)
@@ -60,7 +63,7 @@ class Written(NamedTuple):
         return self.capital[word.lower()] > self.small[word.lower()]
 
 
-def leaks(rows: Sequence[Place], house: HousePolicy) -> Iterator[Finding]:
+def leaks(rows: Sequence[Place], house: HousePolicy) -> Iterator[RowFinding]:
     """Prices, percentages, dates, numbers, addresses, links, codes, names and product terms."""
     terms = [topic.lower() for topic in house.topics]
     own = _words_of(house)
@@ -168,7 +171,7 @@ def _names(text: str, shown: _Shown, written: Written, locale: str) -> Iterator[
 
 def _figures(text: str) -> Set[str]:
     """Numbers of a reply, but not those of its steps; small ones as digits, however written."""
-    plain = re.sub(r"^\s*\d{1,2}[.)]\s", "", text, flags=re.MULTILINE)
+    plain = re.sub(r"^[^\S\n]*+\d{1,2}[.)]\s", "", text, flags=re.MULTILINE)
     return numbers(plain) | {_NUMBER_WORDS[m.lower()] for m in _DIGIT_WORDS.findall(plain)}
 
 

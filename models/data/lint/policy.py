@@ -2,20 +2,19 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
 
-from models.data.lint.findings import Finding, Place
+from models.data.lint.findings import Place, RowFinding
 from models.data.rows import Row
 from models.data.sentences import Passages, sentences
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 from twofold.reply import SILENT, marks
+from twofold.text.links import foreign
 
-_URL = re.compile(r"https?://[^\s<>)\]`]*[^\s<>)\]`.,;:!?]")
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 FIX = "Mend the reply, or take the row out."
 
 
-def policy(rows: Sequence[Place], house: HousePolicy) -> Iterator[Finding]:
+def policy(rows: Sequence[Place], house: HousePolicy) -> Iterator[RowFinding]:
     for place in rows:
         for reason in _broken(place.row, house):
             yield place.finding("policy", reason, FIX)
@@ -56,10 +55,13 @@ def unstylish(text: str, house: HousePolicy, shown: str = "") -> Iterator[str]:
     for promise in house.style.promises:
         if match := re.search(promise, text, re.IGNORECASE):
             yield f"it promises: {match[0]!r}"
-    code = "".join(_CODE.findall(text))
-    for url in _URL.findall(text):
-        if not (url in code and url in shown) and urlsplit(url).hostname not in house.allowed_hosts:
-            yield f"it links to {url}, a host that the house does not allow"
+    hosts = frozenset(host.lower() for host in house.allowed_hosts)
+    for address in foreign(text, hosts):
+        yield f"it links to {address}, a host that the house does not allow"
+    for code in _CODE.findall(text):
+        for address in foreign(code.strip("`~"), hosts):
+            if address not in shown:
+                yield f"its code leads to {address}, which no passage has"
 
 
 def _uncited(row: Row, text: str) -> Iterator[str]:

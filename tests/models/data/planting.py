@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ingestion.pipeline import sync
 from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
 from models.data import seeds
 from models.data.build import divided
 from models.data.collect import Built, collect
-from models.data.lint import Finding, lint
+from models.data.lint import RowFinding, lint
 from models.data.lint.findings import places
 from models.data.lint.gone import Live, ask_live
 from models.data.lint.length import estimated
@@ -20,12 +20,14 @@ from models.data.plan import Plan
 from models.data.rows import MADE, Dataset, Manifest, Row, Split
 from models.data.sentences import sentences
 from models.data.vary import rendered
-from models.evaluate.client import AnswerClient
-from models.evaluate.local import open_local
-from models.evaluate.suite import Turn, load_suite
-from twofold.house import HousePolicy, load_house
+from models.suite.client import AnswerClient
+from models.suite.suite import CaseTurn, load_suite
+from services.standalone.evals import Local
+from twofold.house_file import load_house
+from twofold.policy import HousePolicy
 from twofold.settings import Settings
 from twofold.stack import open_stack
+from twofold.text.numbers import numbers
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "brackwater"
 COPIES = 8
@@ -61,7 +63,7 @@ def build_world(home: Path, copies: int = COPIES, cases: int = 0) -> World:
     settings = Settings(home=home, house=EXAMPLE / "house.yaml")
     with open_stack(settings) as stack:
         sync(stack, settings.workspace, Folder("help", EXAMPLE / "help-center"))
-    house = load_house(settings.house)
+    house = load_house(settings.house_file)
     plan = Plan(house, copies=copies)
     every = [
         *[*seeds.of_suite(load_suite(EXAMPLE / "eval", "tune"))][: cases or None],
@@ -70,7 +72,7 @@ def build_world(home: Path, copies: int = COPIES, cases: int = 0) -> World:
     ]
 
     async def ask() -> tuple[Built, Live]:
-        async with open_local(settings).service() as http:
+        async with Local(settings).service() as http:
             client = AnswerClient(http)
             built = await collect(client, every, plan, lambda done: None)
             shown = places(dataset_of(house, {"train": built.rows}))
@@ -88,7 +90,7 @@ class Result(NamedTuple):
     found: Counter[str]
     clean: int
     alarms: Counter[str]
-    alarmed: list[Finding]
+    alarmed: list[RowFinding]
 
     @property
     def recall(self) -> float:
@@ -179,10 +181,14 @@ def _says(row: Row, sentence: str) -> Row:
 
 def other_number(row: Row, rng: random.Random, world: World) -> Row | None:
     """The reply's own number, another one: what a model that knows facts by heart would say."""
-    said = [s for s in sentences(row.text) if s.figures] if row.expected.action == "ANSWER" else []
+    said = (
+        [s for s in sentences(row.text) if numbers(s.text)]
+        if row.expected.action == "ANSWER"
+        else []
+    )
     if not said:
         return None
-    old = rng.choice(sorted(said[0].figures))
+    old = rng.choice(sorted(numbers(said[0].text)))
     if old not in said[0].text:
         return None
     new = str(rng.randint(1000, 9999)) if len(old) < 4 else str(rng.randint(10, 99)) + "000"
@@ -197,7 +203,9 @@ def others_fact(row: Row, rng: random.Random, world: World) -> Row | None:
     shown = "\n".join((*(d.text for d in row.documents), row.question))
     for other in rng.sample(world.train, len(world.train)):
         for said in sentences(other.text) if other.expected.action == "ANSWER" else ():
-            if said.kind == "paragraph" and any(number not in shown for number in said.figures):
+            if said.kind == "paragraph" and any(
+                number not in shown for number in numbers(said.text)
+            ):
                 return _says(row, said.text)
     return None
 
@@ -294,7 +302,7 @@ def personal(row: Row, rng: random.Random, world: World) -> Row | None:
     if rng.random() < 0.5:
         made = row.model_copy(update={"question": f"{row.question} {mine}"})
     else:
-        turn = Turn(role="user", text=mine)
+        turn = CaseTurn(role="user", text=mine)
         made = row.model_copy(update={"history": (turn, *row.history)})
     return rendered(made, world.house)
 

@@ -9,7 +9,7 @@ import httpx
 from models.data.collect import Built, collect
 from models.data.plan import Plan
 from models.data.seeds import Seed
-from models.evaluate.client import AnswerClient
+from models.suite.client import AnswerClient
 from services.answer.app import create_app
 from services.answer.pipeline import Parts
 from tests.services.answer.asking import knowing

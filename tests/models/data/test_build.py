@@ -3,24 +3,28 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from models.data import seeds
-from models.data.build import divided
+from models.data.build import divided, write
 from models.data.collect import AGAIN, Built, collect
+from models.data.forget import erased, forget
 from models.data.plan import Plan
-from models.data.rows import Row
+from models.data.rows import Row, read_dataset
 from models.data.seeds import CLOSED_HISTORY, Cite, Dialogue, Seed
 from models.data.target import FACT_NOT_PACKED, GOLD_NOT_PACKED, NOT_HELD
 from models.data.vary import kind_of, varied
-from models.evaluate.client import AnswerClient
+from models.suite.client import AnswerClient
 from services.answer.app import create_app
 from services.answer.pipeline import Parts
-from tests.models.data.shop import collected, ignored, shop
-from tests.services.answer.asking import QUESTION, counted, with_settings
+from tests.ingestion.helpers import run_sync, write_tree
+from tests.models.data.shop import client_of, collected, ignored, shop
+from tests.services.answer.asking import QUESTION, SECRETS, counted, knowing, with_settings
+from tests.services.answer.edge import Client
 from twofold.ledger.models import Conversation
 from twofold.reply import marks, strip_marks
 
@@ -117,7 +121,7 @@ def test_an_approved_reply_is_cited_anew(parts: Parts) -> None:
     )
     row = only(parts, dialogue.seed())
     place = {document.document: document.n for document in row.documents}
-    assert place == {"help/secrets.md": 1, "help/invoices.md": 2}
+    assert place.keys() == {"help/secrets.md", "help/invoices.md"}
     assert row.text == (
         f"Yes. Both secrets stay valid for 12 hours. [{place['help/secrets.md']}] Invoices are"
         f" issued on the first day of every month. [{place['help/invoices.md']}]"
@@ -182,6 +186,61 @@ def test_approved_answers_and_agents_replies_become_rows(parts: Parts) -> None:
     assert edited.history[0].text == QUESTION
     assert edited.text == "Deploy the new secret to your receiver within that time. [1]"
     assert built.left_out == {CLOSED_HISTORY: 1}
+
+
+def test_an_answer_that_is_pinned_becomes_a_row_while_it_is_said(tmp_path: Path) -> None:
+    async def live(parts: Parts) -> tuple[Built, list[Any]]:
+        transport = httpx.ASGITransport(create_app(parts))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            body = {
+                "question": QUESTION,
+                "text": "Deploy the new secret to your receiver within that time. [1]",
+                "documents": ["help/secrets.md"],
+            }
+            (await http.post("/v1/approved-answers", json=body)).raise_for_status()
+            client = AnswerClient(http)
+            found = await seeds.of_pinned(client)
+            write_tree(tmp_path / "tree", {"secrets.md": SECRETS.replace("12", "6")})
+            run_sync(parts.stack, tmp_path / "tree")
+            return await collect(client, found, Plan(parts.house), ignored), (
+                await seeds.of_pinned(client)
+            )
+
+    with knowing(tmp_path) as parts:
+        built, later = asyncio.run(live(parts))
+    (row,) = built.rows
+    assert (row.origin, row.question) == ("pinned", QUESTION)
+    assert row.text == "Deploy the new secret to your receiver within that time. [1]"
+    assert later == []
+
+
+def test_a_deletion_reaches_the_rows_that_were_made_of_it(parts: Parts, tmp_path: Path) -> None:
+    """All of a deleted customer's rows, and what was made of them; no word is left in any file."""
+    secret = "Heliotrope asks"
+    plan = Plan(parts.house)
+
+    async def run() -> list[str]:
+        async with client_of(parts) as client:
+            for customer, words in (("jo", f"{secret}: {QUESTION}"), ("bo", QUESTION)):
+                asked = await client.chat({"message": words, "customer": customer})
+                liked = {"answer_id": asked["answer_id"], "rating": "up"}
+                await Client(create_app(parts)).ask("POST", "/v1/feedback", liked)
+            built = await collect(client, await seeds.of_feedback(client), plan, ignored)
+            splits = {"train": varied(built.rows, plan), "eval": list(built.rows)}
+            write(tmp_path, splits, built, plan)
+            assert any(secret in row.question for row in read_dataset(tmp_path).rows["train"])
+            assert await erased(client, read_dataset(tmp_path)) == []
+            await client.forget_customer("jo")
+            found = read_dataset(tmp_path)
+            gone = await erased(client, found)
+            forget(found, gone)
+            return [row.id for row in gone]
+
+    assert len(asyncio.run(run())) >= 2
+    assert not any(secret.encode() in file.read_bytes() for file in tmp_path.rglob("*"))
+    left = read_dataset(tmp_path)
+    assert [row.question for row in left.rows["eval"]] == [QUESTION]
+    assert left.rows["train"]
 
 
 def test_what_is_made_of_rows_keeps_the_wanted_shares(parts: Parts) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from models.data.change import changed
 from models.data.rows import Document, Row
-from models.evaluate.suite import Turn
+from models.suite.suite import CaseTurn
 
 TEXT = """The River plan costs $249 a month and keeps logs for 30 days, since 2026.
 
@@ -29,7 +29,7 @@ def row(text: str = TEXT, target: str = "", **more: object) -> Row:
 def test_a_number_is_changed_everywhere_it_stands() -> None:
     before = row(target="River costs $249 and keeps logs for 30 days. [1]",
                  facts=(("$249",), ("30 days", "a month")),
-                 history=(Turn(role="user", text="Not 30?"),))  # fmt: skip
+                 history=(CaseTurn(role="user", text="Not 30?"),))  # fmt: skip
     after = changed(before, 1, seed=7)
     assert after is not None
     (price,), (days,) = after.facts

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ingestion.pipeline import sync
 from ingestion.sources import Folder
+from ingestion.sync.pipeline import sync
 from models.data.rows import read_dataset
 from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
 from twofold.__main__ import build
@@ -59,6 +59,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.heavy
 @needs_weights
 def test_a_dataset_is_built_and_linted_and_a_stale_one_refused(
     home: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,6 +93,20 @@ def test_a_dataset_is_built_and_linted_and_a_stale_one_refused(
     assert "gone" in {each["concern"] for each in last(stale)["findings"]}
     offline = run("dataset", "lint", out, "--offline", "--json")
     assert "gone" not in {each["concern"] for each in last(offline)["findings"]}
+
+    listed = last(run("dataset", "refresh", out, "--json"))["stale"]
+    resting = {each["id"] for each in listed if each["reply_rests_on_it"]}
+    assert resting == {"dialogue:approved"}
+    new = home / "renewed"
+    done = run("dataset", "refresh", out, "--out", new, "--json")
+    assert last(done)["dropped"].keys() == {"dialogue:approved"}
+    kept = read_dataset(new)
+    assert {row.parent for row in kept.rows["train"]} == {f"suite:{TUNE}"}
+    assert [row.ref for row in kept.rows["heldout"]] == [REPORT]
+    assert last(run("dataset", "refresh", new, "--json"))["stale"] == []
+    same = run("dataset", "refresh", out, "--out", out)
+    assert same.exit_code == 2
+    assert "write to another" in same.output
 
     house = home / "house.yaml"
     shutil.copy(EXAMPLES / "house.yaml", house)

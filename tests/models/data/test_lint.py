@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.data.lint import Finding, lint
+from models.data.lint import RowFinding, lint
 from models.data.lint.gone import Live, Version
 from models.data.lint.length import by_tokenizer, estimated
 from models.data.rows import Row
@@ -15,7 +15,7 @@ from tests.models.data.planting import World, build_world, dataset_of, measure
 from tests.models.data.test_change import row
 from tests.services.standalone.serving import needs_weights
 from twofold.errors import InvalidInput
-from twofold.house import load_house
+from twofold.house_file import load_house
 from twofold.prompt import prompt_digest
 
 HOUSE = load_house(Path(__file__).parents[3] / "examples" / "brackwater" / "house.yaml")
@@ -52,7 +52,7 @@ def found(
     live: Live | None = None,
     most: int = 4096,
     wanted: dict[str, float] | None = None,
-) -> list[Finding]:
+) -> list[RowFinding]:
     dataset = dataset_of(HOUSE, {"train": train, "eval": held, "heldout": heldout}, wanted or {})
     return lint(
         dataset, HOUSE, live=live, count=estimated, most_tokens=most, progress=lambda *at: None
@@ -68,7 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @needs_weights
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_planted_faults_are_found_and_clean_rows_left_alone(world: World) -> None:
     result = measure(world, 1000, seed=5, per_kind=8)
     assert result.planted.total() >= 200

@@ -19,7 +19,7 @@ from models.data.rows import (
 )
 from models.data.seeds import Cite, Seed
 from models.data.vary import rendered
-from models.evaluate.suite import Turn
+from models.suite.suite import CaseTurn
 from services.answer.contract import Turn as Said
 from services.answer.pipeline import Parts
 from tests.model_server import GOOD, ModelServer, says
@@ -29,8 +29,8 @@ from twofold.errors import InvalidInput, NotFound
 
 SECRETS = Cite("help/secrets.md")
 HISTORY = (
-    Turn(role="user", text="Rolling a signing secret?"),
-    Turn(role="assistant", text="It keeps both secrets. [1]"),
+    CaseTurn(role="user", text="Rolling a signing secret?"),
+    CaseTurn(role="assistant", text="It keeps both secrets. [1]"),
 )
 
 
@@ -40,7 +40,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
         yield parts
 
 
-def seed(question: str = QUESTION, history: tuple[Turn, ...] = ()) -> Seed:
+def seed(question: str = QUESTION, history: tuple[CaseTurn, ...] = ()) -> Seed:
     facts = (("12 hours",),)
     return Seed("suite", "roll", question, "ANSWER", history, gold=(SECRETS,), facts=facts)
 
@@ -53,7 +53,7 @@ def row_of(parts: Parts, each: Seed) -> Row:
 
 @pytest.mark.parametrize("history", [(), HISTORY])
 def test_a_row_is_byte_for_byte_what_a_model_is_asked(
-    parts: Parts, history: tuple[Turn, ...]
+    parts: Parts, history: tuple[CaseTurn, ...]
 ) -> None:
     row = row_of(parts, seed(history=history))
 

@@ -4,7 +4,7 @@ import random
 
 from models.data.rows import Row
 from models.data.split import alike, grouped, halves, on_alike_passages, opening, ties
-from models.evaluate.suite import Turn
+from models.suite.suite import CaseTurn
 from tests.models.data.test_change import row
 
 WORDS = [f"word{n}" for n in range(400)]
@@ -26,7 +26,7 @@ def test_what_belongs_together_stays_on_one_side() -> None:
         near = rows[n].model_copy(update={"id": f"suite:near{n}", "question": text})
         moved = near.documents[0].model_copy(update={"document": f"help/near{n}.md"})
         rows.append(near.model_copy(update={"documents": (moved,)}))
-        turn = Turn(role="user", text=rows[n + 40].question.upper())
+        turn = CaseTurn(role="user", text=rows[n + 40].question.upper())
         on = varied(900 + n, rng, f"help/{900 + n}.md")
         rows.append(on.model_copy(update={"history": (turn,)}))
     train, held = halves(rows, 0.2, seed=7)

@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from models.data.rows import Dataset, Document, Manifest, Row, Said
-from models.evaluate.gate.arms import Arm
-from models.evaluate.gate.run import GateReport, run_gate
+from models.data.rows import Dataset, Document, Manifest, Row, RowMessage
+from models.gate.arms import Arm
+from models.gate.run import GateReport, run_gate
 from tests.model_server import Behaviour, Line, ModelServer, says
 from twofold.clients.chat import ChatModel
 from twofold.clients.chat import ModelServer as Server
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest, render_prompt
 
 ESCALATE = "ESCALATE [team=support reason=not_in_sources]\nA person takes over from here."
@@ -88,7 +88,7 @@ def _row(house: HousePolicy, number: int, *, held: bool) -> Row:
     messages = render_prompt(house, "tuned", [d.as_chunk() for d in documents], [], question)
     return Row(
         id=f"suite:{number}", origin="suite", ref=str(number),
-        messages=tuple(Said(role=role, content=content) for role, content in messages),
+        messages=tuple(RowMessage(role=role, content=content) for role, content in messages),
         target=f"ANSWER\n{sentence} [2]" if held else ESCALATE,
         documents=tuple(documents), history=(), question=question, locale="en", audience="public",
         profile="tuned", prompt=prompt_digest(house, "tuned"), house=house.digest,

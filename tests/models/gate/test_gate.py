@@ -9,7 +9,8 @@ import pytest
 from models.data.rows import Dataset
 from tests.model_server import Behaviour, says
 from tests.models.gate.readers import ESCALATE, dataset, gated, reads
-from twofold.house import HousePolicy, load_house
+from twofold.house_file import load_house
+from twofold.policy import HousePolicy
 
 HOUSE = load_house(Path(__file__).parents[3] / "examples/brackwater/house.yaml")
 UNTRAINED = says("I am a language model and can talk about logs.")
@@ -85,6 +86,7 @@ BAD = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("bad", BAD, ids=[bad.id for bad in BAD])
 def test_the_gate_refuses(house: HousePolicy, rows: Dataset, bad: Bad) -> None:
     report = gated(house, rows, tuned=bad.model, base=UNTRAINED, live=reads())

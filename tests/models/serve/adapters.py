@@ -16,8 +16,8 @@ from models.manifest import (
     write_adapter,
 )
 from models.recipes import load_recipe
-from twofold.house import HousePolicy
 from twofold.ledger.releases import Release
+from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest
 
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"

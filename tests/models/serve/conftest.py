@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 
 from models.registry import Registry
+from tests.fakes import open_ledger
 from tests.servers_fixtures import postgres_server, postgres_template, postgres_url
-from twofold.house import HousePolicy, load_house
+from twofold.house_file import load_house
 from twofold.ledger import Ledger
+from twofold.policy import HousePolicy
 
 __all__ = ["postgres_server", "postgres_template", "postgres_url"]
 
@@ -20,7 +22,7 @@ def house() -> HousePolicy:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     yield ledger
     ledger.close()
 

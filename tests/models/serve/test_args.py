@@ -11,7 +11,7 @@ from models.registry import Registry
 from models.serve.args import serve_args
 from tests.models.serve.adapters import adapter, report
 from twofold.errors import Conflict, InvalidInput, NotFound
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 from twofold.settings import Settings
 
 

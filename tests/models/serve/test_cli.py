@@ -12,8 +12,8 @@ from tests.models.serve.adapters import adapter, report
 from tests.models.serve.admin_server import AdminServer
 from tests.models.serve.conftest import BRACKWATER
 from twofold.__main__ import build
-from twofold.house import HousePolicy
 from twofold.ledger import Ledger
+from twofold.policy import HousePolicy
 
 Run = Callable[..., Result]
 

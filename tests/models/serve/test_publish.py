@@ -13,7 +13,7 @@ from models.serve.vllm import Vllm
 from tests.models.serve.adapters import adapter, report
 from tests.models.serve.admin_server import AdminServer
 from twofold.errors import Conflict, InvalidInput, SetupError, UpstreamError
-from twofold.house import HousePolicy
+from twofold.policy import HousePolicy
 
 
 @pytest.fixture
@@ -134,7 +134,8 @@ def test_a_server_that_does_not_load_says_how(
         publisher.ready(release)
 
 
-def test_a_starting_server_is_waited_for(server: AdminServer):
+def test_a_starting_server_is_waited_for(server: AdminServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("models.serve.vllm.HEALTH_PAUSE_S", 0.01)
     server.unhealthy = 2
     with Vllm(server.url) as vllm:
         vllm.wait(60)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from models.registry import Registry, reason
+from tests.fakes import open_ledger
 from tests.models.serve.adapters import adapter, report
 from twofold.errors import Conflict, InvalidInput, NotFound
-from twofold.house import HousePolicy
 from twofold.ledger import Ledger
 from twofold.ledger.releases import SERVED, Release
+from twofold.policy import HousePolicy
 
 Published = Callable[[str], Release]
 
@@ -22,7 +23,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-    ledger = Ledger(url)
+    ledger = open_ledger(url)
     yield ledger
     ledger.close()
 

@@ -9,7 +9,7 @@ _GROW = """
 import json
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from models.tiny.make import deeper
+from tools.tiny.make import deeper
 torch.manual_seed(1)
 shape = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2}
 small = LlamaForCausalLM(LlamaConfig(**shape, vocab_size=64, num_hidden_layers=2)).bfloat16()

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.tiny.corpus import Corpus, Mapping
-from models.tiny.practice import ABSENT, Level, Row, rows
-from models.tiny.tokenizer import make_tokenizer
-from twofold.prose import plain
+from tools.tiny.corpus import Corpus, Mapping
+from tools.tiny.practice import ABSENT, Level, Row, rows
+from tools.tiny.tokenizer import make_tokenizer
+from twofold.text.blocks import plain
 
 CORPUS = Corpus(Path(__file__).parents[3] / "examples/brackwater/help-center")
 LEVEL = Level(640, documents=4, pieces=8, absent=0.15, facts=0.3)
@@ -24,7 +24,7 @@ def _rows(seed: int, count: int, level: Level = LEVEL) -> list[Row]:
     return [next(source) for _ in range(count)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32))
 def test_a_reply_is_a_literal_piece_of_the_document_it_cites(seed: int) -> None:
     for row in _rows(seed, 5):

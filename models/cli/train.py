@@ -1,0 +1,114 @@
+"""The command `twofold train`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from models.recipes import load_recipe
+from models.training.finetune import Asked, Job, finetune
+from twofold.house_file import load_house
+from twofold.settings import Settings
+from twofold.terminal import bars
+
+_GB = 1e9
+
+
+def register(app: typer.Typer) -> None:
+    app.command("train")(train)
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="What `twofold dataset build` wrote.")],
+    base: Annotated[str, typer.Option(help="The model to tune: a folder, or a hub name.")],
+    recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a YAML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the adapter.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after a stop.")] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="An adapter on the same base to go on from.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same adapter.")] = 0,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Progress as JSON lines on stderr, the manifest on stdout."),
+    ] = False,
+) -> None:
+    """Train an adapter on a dataset's replies: how to answer, never what."""
+    house = load_house(Settings().house_file)
+    job = Job(dataset, base, load_recipe(recipe), out, house, seed, resume, start)
+    if as_json:
+        made = finetune(job, _lines)
+        typer.echo(made.model_dump_json())
+        return
+    with bars() as bar:
+        made = finetune(job, _shown(bar))
+    metrics = made.metrics
+    typer.echo(
+        f"{out}: {made.steps} steps, {made.tokens:,} tokens, {_time(made.seconds)}; "
+        f"eval loss {metrics.eval_loss:.3f}"
+    )
+    if metrics.completion_format is not None:
+        typer.echo(
+            f"Replies to eval prompts that keep the contract: {metrics.completion_format:.0%}"
+        )
+
+
+def _lines(event: Any) -> None:
+    """One JSON object a line: {"event": "estimate" | "progress" | "asked", …}."""
+    kind = type(event).__name__.lower()
+    typer.echo(json.dumps({"event": kind} | event._asdict()), err=True)
+
+
+def _shown(bar: Progress) -> Callable[[Any], None]:
+    """For a person: the estimate, a bar, and a line whenever there is a new eval loss."""
+    task = bar.add_task("Loading", total=None)
+    evals: list[float] = []
+
+    def show(event: Any) -> None:
+        if isinstance(event, Asked):
+            bar.update(task, description="Asking", completed=event.done, total=event.total)
+            return
+        if type(event).__name__ == "Estimate":
+            bar.console.print(_estimated(event), highlight=False)
+            return
+        loss = "" if event.loss is None else f" loss {event.loss:.3f},"
+        speed = f"{event.tokens_per_second:,.0f} tokens/s"
+        bar.update(
+            task, description=f"Training:{loss} {speed}", completed=event.step, total=event.steps
+        )
+        if event.eval_loss is not None and evals[-1:] != [event.eval_loss]:
+            evals.append(event.eval_loss)
+            bar.console.print(
+                f"step {event.step}/{event.steps}:{loss} eval loss {event.eval_loss:.3f}, {speed}, "
+                f"{_time(event.seconds_left)} left",
+                highlight=False,
+            )
+
+    return show
+
+
+def _estimated(it: Any) -> str:
+    lines = [
+        f"{it.parameters / 1e6:,.1f}M parameters, {it.trained / 1e6:,.2f}M of them trained, "
+        f"on {it.device} in {it.dtype}",
+        f"memory: {it.memory / _GB:,.2f} GB (weights {it.weights / _GB:,.2f}, optimizer "
+        f"{it.optimizer / _GB:,.2f}, longest pass of {it.longest:,} tokens "
+        f"{it.activations / _GB:,.2f}); {it.available / _GB:,.1f} GB free",
+        f"time: about {_time(it.seconds)} ({it.tokens:,} tokens at "
+        f"{it.tokens_per_second:,.0f} a second, evals included), less if it stops early",
+    ]
+    if it.memory > it.available:
+        lines.append(
+            "This is more memory than is free: lower max_length, set gradient_checkpointing, or "
+            "take a smaller base."
+        )
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""Diagnosis: which layer failed, by evidence, and the smallest fix."""

@@ -1,0 +1,240 @@
+"""Arms: one suite answered in several ways, with and without retrieval, by each reply maker there
+is, and with the gold pages given directly; and what tells them apart.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from models.asking import ask_each
+from models.diagnosis.checks import check, expected, read
+from models.diagnosis.kept import Kept
+from models.diagnosis.replays import Retold, body_of, outcome_of
+from models.diagnosis.verdicts import Arm, Comparison, Figure
+from models.evaluate.answers import is_gold
+from models.stats import difference, estimate, mcnemar, percentile
+from models.suite.client import AnswerClient
+from models.suite.facts import says
+from models.suite.suite import Case
+from twofold.errors import InvalidInput
+from twofold.policy import HousePolicy
+
+ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "live": ("", {}),
+    "composer": ("composer", {}),
+    "base": ("base", {"sources": False}),
+    "rag": ("base", {}),
+    "tuned": ("tuned", {"sources": False}),
+    "both": ("tuned", {}),
+    "oracle_composer": ("composer", {"place": "only"}),
+    "oracle_base": ("base", {"place": "only"}),
+    "oracle_tuned": ("tuned", {"place": "only"}),
+}
+"""Arm -> the reply maker that it needs, and how it differs. `live` is the service as it is; `base`
+and `tuned` are models without retrieval, checked by nobody; `oracle_*` are given the gold pages and
+nothing else (a case without any is searched for as ever)."""
+
+METRICS = {
+    "action": "action as expected",
+    "over_escalated": "escalated without need",
+    "under_escalated": "not escalated though needed",
+    "refused": "declined what should be answered",
+    "facts": "key facts present",
+    "forbidden": "says what must not be said",
+    "citation_precision": "citations that hold what they are for",
+    "citation_recall": "supported statements with a citation that holds them",
+    "grounded": "statements that a passage holds",
+    "contract": "reply contract kept",
+    "style": "house style kept",
+}
+"""Metric -> what it is the share of, over the answers that have a part in it. A citation of another
+page that holds the claim counts as much as one of a gold page."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class Prices(NamedTuple):
+    """Money a million tokens of prompt, and of completion."""
+
+    prompt: float
+    completion: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An arm's answers, in the order of the cases; none where it was not run, and why."""
+
+    name: str
+    retold: tuple[Retold, ...] = ()
+    why_not: str = ""
+
+
+async def run_arms(
+    client: AnswerClient,
+    cases: Sequence[Case],
+    names: Sequence[str],
+    *,
+    kept: Kept,
+    makers: Sequence[str],
+    concurrency: int,
+    progress: Progress,
+) -> list[Ran]:
+    """Ask every case in every arm that there is a reply maker for. Raises InvalidInput for an arm
+    that is none."""
+    for name in names:
+        if name not in ARMS:
+            raise InvalidInput(f"There is no arm {name!r}. Take some of {', '.join(ARMS)}.")
+    gold = _Gold(client)
+    found = []
+    for name in names:
+        maker, world = ARMS[name]
+        if maker and maker not in makers:
+            found.append(Ran(name, why_not=f"no {maker} model is served"))
+            continue
+        whole = dict(world) | ({"maker": maker} if maker else {})
+        asked = _Asking(client, kept, gold, whole)
+        said = await ask_each(asked.ask, cases, concurrency, partial(progress, f"Arm {name}"))
+        found.append(Ran(name, tuple(said)))
+    return found
+
+
+def measure(ran: Ran, house: HousePolicy, prices: Prices | None = None) -> Arm:
+    """What an arm does, with intervals clustered by document."""
+    if not ran.retold:
+        return Arm(name=ran.name, ran=False, why_not=ran.why_not)
+    values: dict[str, list[tuple[float, str]]] = {name: [] for name in METRICS}
+    for retold in ran.retold:
+        for metric, value in _values(retold, house).items():
+            values[metric].append((value, retold.case.cluster))
+    metrics = {
+        name: Figure.of(estimate([v for v, _ in found], [c for _, c in found]))
+        for name, found in values.items()
+        if found
+    }
+    told = [retold.told for retold in ran.retold]
+    prompt = sum(each["prompt_tokens"] for each in told) / len(told)
+    completion = sum(each["completion_tokens"] for each in told) / len(told)
+    seconds = [retold.outcome.seconds for retold in ran.retold]
+    clusters = [retold.case.cluster for retold in ran.retold]
+    passed = estimate([float(p) for p in passes(ran, house)], clusters)
+    cost = None
+    if prices is not None:
+        cost = (prompt * prices.prompt + completion * prices.completion) / 1000
+    return Arm(
+        name=ran.name,
+        ran=True,
+        passed=Figure.of(passed),
+        metrics=metrics,
+        prompt_tokens=round(prompt, 1),
+        completion_tokens=round(completion, 1),
+        seconds_p50=round(percentile(seconds, 0.5), 4),
+        seconds_p95=round(percentile(seconds, 0.95), 4),
+        cost=cost,
+    )
+
+
+def compare(runs: Sequence[Ran], house: HousePolicy) -> list[Comparison]:
+    """Every two arms that ran, on the same cases: paired bootstrap and exact McNemar."""
+    found = []
+    for a, b in combinations([ran for ran in runs if ran.retold], 2):
+        ones, twos = passes(a, house), passes(b, house)
+        clusters = [retold.case.cluster for retold in a.retold]
+        only_a = sum(one and not two for one, two in zip(ones, twos, strict=True))
+        only_b = sum(two and not one for one, two in zip(ones, twos, strict=True))
+        gap = difference([float(x) for x in ones], [float(x) for x in twos], clusters)
+        found.append(
+            Comparison(
+                a=a.name,
+                b=b.name,
+                difference=Figure.of(gap),
+                only_a=only_a,
+                only_b=only_b,
+                p=mcnemar(only_a, only_b),
+            )
+        )
+    return found
+
+
+def passes(ran: Ran, house: HousePolicy) -> list[bool]:
+    """Of an arm without sources only what the suite expects is asked: it has none to cite."""
+    if not ARMS[ran.name][1].get("sources", True):
+        return [_says_it(retold) for retold in ran.retold]
+    return [not check(retold, house) for retold in ran.retold]
+
+
+def _says_it(retold: Retold) -> bool:
+    return all(problem.kind == "gold_uncited" for problem in expected(retold))
+
+
+def _values(retold: Retold, house: HousePolicy) -> dict[str, float]:
+    outcome, expect = retold.outcome, retold.case.expect
+    found: dict[str, float] = {"action": float(outcome.action == expect.action)}
+    escalated = outcome.action == "ESCALATE"
+    if expect.action == "ESCALATE":
+        found["under_escalated"] = float(not escalated)
+    else:
+        found["over_escalated"] = float(escalated)
+    if expect.action == "ANSWER":
+        found["refused"] = float(outcome.action == "DECLINE")
+        if facts := expect.spellings:
+            found["facts"] = 1 - len(outcome.missing_facts) / len(facts)
+    if outcome.action != "ANSWER":
+        return found
+    if expect.forbidden:
+        found["forbidden"] = float(any(says(outcome.text, [each]) for each in expect.forbidden))
+    kinds = {problem.kind for problem in check(retold, house)}
+    found["contract"] = float("format" not in kinds and not retold.told["repairs"])
+    found["style"] = float("style" not in kinds and "padding" not in kinds)
+    if retold.packed and "format" not in kinds:
+        seen = read(retold)
+        if seen.claims:
+            found["grounded"] = seen.supported / seen.claims
+        if seen.supported:
+            found["citation_recall"] = seen.marked / seen.supported
+        if retold.cited:
+            documents = {each["n"]: each["document"] for each in retold.told["citations"]}
+            good = [n in seen.right or is_gold(documents[n], retold.case) for n in retold.cited]
+            found["citation_precision"] = sum(good) / len(good)
+    return found
+
+
+class _Gold:
+    """Full names of gold pages, each asked for once."""
+
+    def __init__(self, client: AnswerClient) -> None:
+        self._client = client
+        self._known: dict[str, list[str]] = {}
+
+    async def of(self, case: Case) -> list[dict[str, str]]:
+        for name in case.expect.documents:
+            if name not in self._known:
+                states = await self._client.states(name)
+                self._known[name] = [each["document"] for each in states if each["versions"]]
+        return [
+            {"document": document}
+            for name in case.expect.documents
+            for document in self._known[name]
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """One arm's way of asking."""
+
+    client: AnswerClient
+    kept: Kept
+    gold: _Gold
+    world: Mapping[str, Any]
+
+    async def ask(self, case: Case) -> Retold:
+        world = dict(self.world)
+        if world.get("place"):
+            world["pages"] = await self.gold.of(case)
+        body = body_of(case) | world
+        told = self.kept.get(body)
+        if told is None:
+            told = await self.client.replay(body)
+            self.kept.put(body, told)
+        return Retold(outcome_of(case, told), told)

@@ -1,0 +1,250 @@
+"""What a team would ask before it spends engineering time, answered with one suite's numbers.
+
+An answer is `yes`, `no` or `cannot tell`, and a sentence with the numbers it rests on. What was not
+measured is `cannot tell`, with what would tell it; nothing is answered from opinion.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from models.diagnosis.verdicts import Arm, Cause, Diagnosis, Figure, Verdict
+
+Word = Literal["yes", "no", "cannot tell"]
+
+CURRENT: frozenset[Cause] = frozenset({"stale", "not_ingested", "hidden", "contradicting_sources"})
+TIED: frozenset[Cause] = frozenset({"unsupported_claim", "wrong_citation", "ignored_evidence"})
+SHAPE: frozenset[Cause] = frozenset({"format", "style", "padding"})
+HANDED: frozenset[Cause] = frozenset(
+    {"over_escalation", "under_escalation", "needless_refusal", "needless_question"}
+)
+SMALLER = ("composer", "tuned", "both")
+"""Arms that ask less of a model than the base with the full prompt does."""
+PAIRS = (("base", "rag"), ("as_is", "gold"))
+"""Without what it needs to know, or as it is; and with it."""
+ORACLE = ("gold_prompt", "gold", "oracle_base", "oracle_tuned")
+
+
+class Answered(NamedTuple):
+    question: str
+    word: Word
+    text: str
+
+
+def questions(found: Diagnosis) -> list[Answered]:
+    """The ten, in the order in which a no ends the discussion soonest."""
+    return [
+        _depends(found),
+        _current(found),
+        _behaves(found),
+        _instructions(found),
+        _tied(found),
+        _shape(found),
+        _narrow(found),
+        _people(found),
+        _cost(found),
+        _told(found),
+    ]
+
+
+def share(figure: Figure) -> str:
+    """`62% (95% interval 50 to 73%, n 60)`."""
+    if figure.value is None:
+        return "not measured"
+    low, high = figure.ci
+    within = "" if low is None or high is None else f"95% interval {low:.0%} to {high:.0%}, "
+    return f"{figure.value:.0%} ({within}n {figure.n})"
+
+
+def _depends(found: Diagnosis) -> Answered:
+    asked = "Does the answer depend on knowledge that the model cannot have or keep current?"
+    needing = _number(found, "answers_needing_documents")
+    for one, other in PAIRS:
+        without, with_ = _arm(found, one), _arm(found, other)
+        if not (without and with_ and without.passed and with_.passed):
+            continue
+        gap = (with_.passed.value or 0) - (without.passed.value or 0)
+        word: Word = "yes" if gap > (found.detectable or 0) else "cannot tell"
+        text = f"Without sources {share(without.passed)} pass, with them {share(with_.passed)}." + (
+            "" if word == "yes" else " This suite cannot tell that apart."
+        )
+        return Answered(asked, word, text)
+    if needing is not None:
+        word = "yes" if needing > 0 else "no"
+        return Answered(
+            asked, word, f"{needing:.0%} of the cases expect an answer from a named document."
+        )
+    return Answered(asked, "cannot tell", "Run the arms with and without sources.")
+
+
+def _current(found: Diagnosis) -> Answered:
+    asked = "Is what it needs to know kept current, and let through?"
+    bad = _of(found, CURRENT)
+    missing = _of(found, {"not_in_sources"})
+    if not bad and not missing:
+        return Answered(asked, "yes", "No failure came from a stale, hidden or missing page.")
+    text = (
+        f"Of {len(found.verdicts)} failures {len(bad)} came from pages that are stale, hidden, not"
+        f" ingested or at odds, and {len(missing)} from pages that nobody wrote."
+    )
+    return Answered(asked, "no", text)
+
+
+def _behaves(found: Diagnosis) -> Answered:
+    asked = "With the right context, does it still behave badly?"
+    for name in ORACLE:
+        if (arm := _arm(found, name)) and arm.passed and arm.passed.value is not None:
+            failed = 1 - arm.passed.value
+            low = arm.passed.ci[1]
+            word: Word = "yes" if low is not None and low < 1 and failed > 0 else "no"
+            return Answered(asked, word, f"Given the right pages, {share(arm.passed)} pass.")
+    behaviour = [v for v in found.verdicts if v.layer in ("behaviour", "both")]
+    if not found.verdicts:
+        return Answered(asked, "no", "Nothing failed.")
+    text = f"Of {len(found.verdicts)} failures {len(behaviour)} stay with the right context."
+    known = [v for v in found.verdicts if v.layer != "unknown"]
+    if not known:
+        return Answered(asked, "cannot tell", "No counterfactual made any failure pass.")
+    return Answered(asked, "yes" if behaviour else "no", text)
+
+
+def _instructions(found: Diagnosis) -> Answered:
+    asked = "Does every call carry the same instructions?"
+    full, tuned = (_number(found, f"instruction_tokens_{kind}") for kind in ("full", "tuned"))
+    if full is None:
+        return Answered(asked, "cannot tell", "No model was asked, so no prompt was counted.")
+    if not full:
+        return Answered(asked, "no", "There is no prompt: nothing asks a model.")
+    text = f"{full:.0f} tokens of instructions a call"
+    if tuned is not None:
+        text += f"; a tuned model needs {tuned:.0f}, {max(0.0, full - tuned):.0f} fewer"
+    cached = _number(found, "prefix_cached")
+    text += ". They come first in the prompt, so a prefix cache reads them once:"
+    text += (
+        " its share was not measured, and where it is on, training saves prefill of the first"
+        " call alone."
+        if cached is None
+        else f" {cached:.0%} of prompt tokens were read from it here, so training would save"
+        f" {(full - (tuned or 0)) * (1 - cached):.0f} tokens a call, not"
+        f" {full - (tuned or 0):.0f}."
+    )
+    return Answered(asked, "yes", text)
+
+
+def _tied(found: Diagnosis) -> Answered:
+    asked = "Must answers be tied to evidence, and are they?"
+    required, bad = _number(found, "citations_required"), _of(found, TIED)
+    if required is not None and not required:
+        return Answered(asked, "no", "This suite asks for no sources.")
+    precision = next(
+        (a.metrics["citation_precision"] for a in _ran(found) if "citation_precision" in a.metrics),
+        None,
+    )
+    text = (
+        f"Of {len(found.verdicts)} failures {len(bad)} cite wrongly, go beyond their sources, or"
+        " pass them over"
+    )
+    if precision is not None:
+        text += f"; {share(precision)} of citations are of a document that holds the answer"
+    if required is None and precision is None and not bad:
+        return Answered(asked, "cannot tell", "The suite says nothing of sources.")
+    return Answered(asked, "no" if bad else "yes", text + ".")
+
+
+def _shape(found: Diagnosis) -> Answered:
+    asked = "Does the form hold: format, voice, length?"
+    bad = _of(found, SHAPE)
+    if not bad:
+        return Answered(asked, "yes", f"None of {len(found.cases)} answers failed by its form.")
+    text = f"Of {len(found.cases)} answers {len(bad)} fail by their form."
+    prompted = [v for v in bad if v.flipped_by == "full_profile"]
+    if prompted:
+        text += f" With the full prompt {len(prompted)} of them pass: try that before training."
+    return Answered(asked, "no", text)
+
+
+def _narrow(found: Diagnosis) -> Answered:
+    asked = "Is the job narrow enough for a smaller model, or for none?"
+    best = next((a for name in ("both", "rag", "base") if (a := _arm(found, name))), None)
+    for name in SMALLER:
+        small = _arm(found, name)
+        if best is None or small is None or small is best:
+            continue
+        if small.passed is None or best.passed is None:
+            continue
+        behind = (best.passed.value or 0) - (small.passed.value or 0)
+        word: Word = "yes" if behind <= 0 else "no"
+        if 0 < behind <= (found.detectable or 0):
+            word = "cannot tell"
+        text = f"{name}: {share(small.passed)} pass; {best.name}: {share(best.passed)}."
+        return Answered(asked, word, text)
+    return Answered(asked, "cannot tell", "Only one arm was run: there is nothing to compare.")
+
+
+def _people(found: Diagnosis) -> Answered:
+    asked = "Does it call a person when one is needed, and only then?"
+    bad = _of(found, HANDED)
+    if not bad:
+        return Answered(asked, "yes", "No failure was a wrong decision on what to do.")
+    over = sum(v.cause == "over_escalation" for v in bad)
+    under = sum(v.cause == "under_escalation" for v in bad)
+    text = (
+        f"Handed over without need: {over}. Not handed over though it had to be: {under}. Declined"
+        f" or asked back without need: {len(bad) - over - under}. House policy before training."
+    )
+    return Answered(asked, "no", text)
+
+
+def _cost(found: Diagnosis) -> Answered:
+    asked = "Are cost and latency known?"
+    ran = [arm for arm in _ran(found) if arm.seconds_p50 is not None]
+    if not ran:
+        return Answered(asked, "cannot tell", "Recorded answers carry no times and no tokens.")
+    parts = []
+    for arm in ran:
+        said = f"{arm.name} {arm.seconds_p50:.2f} s"
+        if arm.prompt_tokens:
+            said += f", {arm.prompt_tokens:.0f} + {arm.completion_tokens or 0:.0f} tokens"
+        if arm.cost is not None:
+            said += f", {arm.cost:.2f} a thousand"
+        parts.append(said)
+    priced = "" if any(a.cost is not None for a in ran) else " No prices were given."
+    return Answered(asked, "yes", "; ".join(parts) + "." + priced)
+
+
+def _told(found: Diagnosis) -> Answered:
+    asked = "Can this suite, and what judges it, tell the difference?"
+    unknown = [v for v in found.verdicts if v.layer == "unknown"]
+    text = f"{len(found.cases)} cases"
+    if found.detectable is not None:
+        text += f" show a difference of {found.detectable:.0%} or more between two ways"
+    text += f"; {len(unknown)} of {len(found.verdicts)} failures no counterfactual explains"
+    measured = [i for i in found.instruments if i.figure is not None and i.figure.value is not None]
+    text += (
+        "; of what judges here, nothing was measured against people's labels."
+        if not measured
+        else "; measured against people's labels: "
+        + ", ".join(f"{i.name} {i.metric} {i.figure.value:.2f}" for i in measured if i.figure)
+        + "."
+    )
+    wide = found.detectable is None or found.detectable > 0.15
+    if wide or len(unknown) * 3 > max(1, len(found.verdicts)) * 2:
+        return Answered(asked, "cannot tell" if found.detectable is None else "no", text)
+    return Answered(asked, "yes", text)
+
+
+def _of(found: Diagnosis, causes: Iterable[str]) -> Sequence[Verdict]:
+    wanted = set(causes)
+    return [v for v in found.verdicts if v.cause in wanted]
+
+
+def _ran(found: Diagnosis) -> list[Arm]:
+    return [arm for arm in found.arms if arm.ran]
+
+
+def _arm(found: Diagnosis, name: str) -> Arm | None:
+    return next((arm for arm in _ran(found) if arm.name == name), None)
+
+
+def _number(found: Diagnosis, name: str) -> float | None:
+    value = found.facts.get(name)
+    return float(value) if isinstance(value, (int, float)) else None

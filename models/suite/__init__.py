@@ -1,0 +1,1 @@
+"""Eval suites, facts, and the client that asks."""

@@ -1,0 +1,107 @@
+"""The page in its forms: what it says, what it never says, and that others' text does nothing."""
+
+import io
+import re
+
+import cmarkgfm
+import pytest
+from rich.console import Console
+from selectolax.lexbor import LexborHTMLParser
+
+from models.diagnosis.page import render_html, render_markdown, render_terminal
+from models.diagnosis.page.questions import questions
+from models.diagnosis.verdicts import Diagnosis
+from tests.models.diagnosis.made import FAILED, diagnosis
+
+EVIL = (
+    "<script>alert(1)</script><img src=x onerror=y>\"'><a href='javascript:z'>"
+    " `x` | [a](javascript:b) [bold]B[/bold] [/nothing] {{ 7*7 }} @everyone http://bad.example\n# H"
+)
+TAGS = r"<(?!/?(?:table|thead|tbody|tr|th|td|h[1-6]|p|ul|ol|li|strong|details|summary)\b)"
+
+
+def _terminal(found: Diagnosis) -> str:
+    out = io.StringIO()
+    render_terminal(Console(file=out, width=240), found)
+    return out.getvalue()
+
+
+def _words(found: Diagnosis) -> dict[int, str]:
+    return {n: answered.word for n, answered in enumerate(questions(found), start=1)}
+
+
+def test_every_form_says_the_same() -> None:
+    found = diagnosis()
+    page = LexborHTMLParser(render_html(found)).text()
+    for shown in (_terminal(found), page, render_markdown(found)):
+        for said in (
+            "Mend the knowledge", "not in sources", "nobody wrote it", "ignored evidence",
+            "80% (95% interval 65% to 92%", "Does every call carry the same instructions?",
+            "no model server is configured" if "<details>" not in shown else "composer",
+        ):  # fmt: skip
+            assert said in shown
+    assert Diagnosis.model_validate_json(found.model_dump_json()) == found
+
+
+def test_the_html_is_whole_in_itself_and_runs_nothing() -> None:
+    page = render_html(diagnosis())
+    tree = LexborHTMLParser(page)
+    assert tree.css("script, img, iframe, link, object, [style]") == []
+    assert not re.search(r"(?:src|href)=\"(?!#)", page)
+    assert "default-src 'none'" in page
+    links = {a.attributes["href"] for a in tree.css("a[href^='#case-']")}
+    places = {f"#{d.attributes['id']}" for d in tree.css("details[id]")}
+    assert links == places
+    assert len(places) == len(FAILED)
+
+
+def test_what_others_wrote_is_text_in_every_form() -> None:
+    found = diagnosis(EVIL)
+    page = render_html(found)
+    tree = LexborHTMLParser(page)
+    assert tree.css("script, img, a[href^='javascript']") == []
+    assert "&lt;script&gt;alert(1)" in page
+    assert "{{ 7*7 }}" in page
+    shown = cmarkgfm.github_flavored_markdown_to_html(render_markdown(found))
+    assert re.findall(TAGS, shown.replace("<!-- raw HTML omitted -->", "")) == []
+    assert "@everyone" not in shown
+    assert "[bold]B[/bold] [/nothing]" in _terminal(found)
+
+
+def test_the_ten_questions_rest_on_the_numbers() -> None:
+    asked = questions(diagnosis())
+    assert len(asked) == 10
+    by = dict(enumerate(asked, start=1))
+    assert "768 fewer" in by[4].text
+    assert "prefix cache reads them once" in by[4].text
+    assert "2 from pages that nobody wrote" in by[2].text
+    assert by[6].text == (
+        "Of 40 answers 1 fail by their form. With the full prompt 1 of them pass: try that before"
+        " training."
+    )
+    assert by[8].word == "no"
+    assert "House policy before training" in by[8].text
+
+
+def test_a_prefix_cache_takes_from_what_training_saves() -> None:
+    facts = {"instruction_tokens_full": 800, "instruction_tokens_tuned": 0, "prefix_cached": 0.75}
+    said = questions(diagnosis(facts=facts))[3].text
+    assert "would save 200 tokens a call, not 800" in said
+
+
+def test_nothing_is_told_that_was_not_measured() -> None:
+    bare = diagnosis(failed=()).model_copy(
+        update={"arms": (), "instruments": (), "facts": {}, "detectable": None}
+    )
+    words = _words(bare)
+    assert {n for n, word in words.items() if word == "cannot tell"} == {1, 4, 5, 7, 9, 10}
+    page = LexborHTMLParser(render_html(bare)).text()
+    assert "Do nothing" in page
+    assert "Nothing failed." in page
+
+
+@pytest.mark.parametrize("cause", ["stale", "not_in_sources", "hidden"])
+def test_training_is_never_named_for_a_fact(cause: str) -> None:
+    found = diagnosis(failed=((cause, "released", "q"),))  # type: ignore[arg-type]
+    for shown in (_terminal(found), render_markdown(found)):
+        assert "Fine-tune" not in shown

@@ -1,0 +1,1 @@
+"""Factories of shipped assets and fitted weights; not part of the product."""

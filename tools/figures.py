@@ -1,0 +1,80 @@
+"""Writes the figures that documents quote, from what commands measured: `make figures`.
+
+    python -m tools.figures                          README's table, from benchmarks/results/
+    python -m tools.figures keep NAME -- COMMAND …   run a command, keep its last line of JSON
+
+`benchmarks/figures.yaml` says which figures stand in the table and how they are put. A benchmark
+keeps its result itself; `keep` does it for other commands. Nothing is typed in by hand: what a
+result lacks fails here, and a test holds table and results equal.
+"""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.harness import RESULTS, keep
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+FIGURES = ROOT / "benchmarks/figures.yaml"
+BEGIN, END = "<!-- figures: make figures -->", "<!-- /figures -->"
+
+
+class _Share(float):
+    """A number that prints `.89` where a format asks for `s2`: a share without its leading zero."""
+
+    def __format__(self, spec: str) -> str:
+        if spec.startswith("s"):
+            shown = format(float(self), f".{spec[1:]}f")
+            return shown.removeprefix("0") if shown.startswith("0.") else shown
+        return format(float(self), spec)
+
+
+def table() -> str:
+    """The rows of `figures.yaml` as Markdown. Raises KeyError where a result lacks a figure."""
+    kept = {path.stem: json.loads(path.read_text("utf-8")) for path in RESULTS.glob("*.json")}
+    values = {name: _numbers(each["result"]) for name, each in kept.items()}
+    lines = ["| what | figure | command | measured |", "|---|---|---|---|"]
+    for row in yaml.safe_load(FIGURES.read_text("utf-8")):
+        source = kept[row["from"]]
+        figure = row["figure"].format(**values)
+        command = f"`{row['command']}`" if row.get("command") else ""
+        lines.append(f"| {row['what']} | {figure} | {command} | {source['date']} |")
+    return "\n".join(lines)
+
+
+def written(text: str) -> str:
+    """`text` with the table of today between the marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _numbers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_numbers(each) for each in value]
+    return _Share(value) if isinstance(value, float) else value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="what")
+    kept = commands.add_parser("keep")
+    kept.add_argument("name")
+    kept.add_argument("command", nargs="+")
+    options = parser.parse_args()
+    if options.what == "keep":
+        done = subprocess.run(options.command, stdout=subprocess.PIPE, text=True, check=True)
+        result = json.loads(done.stdout.strip().splitlines()[-1])
+        keep(options.name, result, " ".join(options.command))
+    README.write_text(written(README.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Makers of fitted weights: each writes a data file that the product loads."""
