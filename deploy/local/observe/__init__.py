@@ -1,0 +1,1 @@
+"""A compressed hour under real Prometheus, and then faults of every layer."""
