@@ -28,16 +28,15 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.answering import Child, child, raise_open_files, service
+from benchmarks.harness import percentiles, publish
 
 QUESTION = "How long does rolling a signing secret keep both secrets valid?"
 STAY = f"{QUESTION} I stay for the rest."
@@ -142,13 +141,11 @@ def measure(model: Child, ours: Child, times: Path, args: argparse.Namespace) ->
     grown = open_streams(ours, args.streams)
     tokens = args.tokens * CALLERS * EACH
     return {
-        "direct_ms": quantiles(list(map(sum, hops))),
-        "added_first_sentence_ms": quantiles([each - usual for each in added]),
-        "added_before_model_ms": quantiles(
-            [b - look for (b, _), look in zip(ways, looked, strict=True)]
-        ),
-        "added_behind_model_ms": quantiles([behind for _, behind in ways]),
-        "looking_ms": quantiles(looked),
+        "direct_ms": ms(map(sum, hops)),
+        "added_first_sentence_ms": ms(each - usual for each in added),
+        "added_before_model_ms": ms(b - look for (b, _), look in zip(ways, looked, strict=True)),
+        "added_behind_model_ms": ms(behind for _, behind in ways),
+        "looking_ms": ms(looked),
         "cpu_us_per_token_one_caller": round((one - short) / args.rounds / args.tokens * 1e6, 1),
         "cpu_us_per_token_32_callers": round((many - many_short) / tokens * 1e6, 1),
         "cpu_ms_per_request": round(one / args.rounds * 1000, 2),
@@ -220,11 +217,8 @@ def open_streams(ours: Child, count: int) -> float:
     return grown / count
 
 
-def quantiles(seconds: Sequence[float]) -> dict[str, float]:
-    taken = np.array(seconds) * 1000
-    return {
-        name: round(float(np.percentile(taken, at)), 2) for name, at in (("p50", 50), ("p95", 95))
-    }
+def ms(seconds: Iterable[float]) -> dict[str, float]:
+    return percentiles([each * 1000 for each in seconds])
 
 
 def report(result: Result) -> None:
@@ -239,8 +233,7 @@ def report(result: Result) -> None:
             else (f"{value}", "")
         )
         table.add_row(name.replace("_", " "), *cells)
-    Console().print(table)
-    print(json.dumps(result))
+    publish("answer_overhead", result, table)
 
 
 if __name__ == "__main__":

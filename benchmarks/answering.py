@@ -82,19 +82,18 @@ def main() -> None:
 
 
 def serve(model_url: str, given: dict[str, int]) -> None:
+    from services.answer.access.bulkhead import Bulkhead
+    from services.answer.access.keys import create_key
     from services.answer.app import create_app
-    from services.answer.crowd import Crowd
-    from services.answer.keys import create_key
-    from services.standalone import server
-    from tests.services.answer.asking import Patience, knowing, with_model, with_settings
+    from services.http import server
+    from tests.services.answer.asking import knowing, with_model, with_settings
 
     raise_open_files()
     with tempfile.TemporaryDirectory() as folder, knowing(Path(folder)) as parts:
         parts = with_settings(parts, **given)
         settings = parts.stack.settings
-        calls = Crowd(settings.model_calls, settings.model_queue, "full")
-        patience = Patience(first_token=60, gap=60, deadline=120)
-        asked = with_model(parts, model_url, patience=patience, calls=calls)
+        calls = Bulkhead(settings.model_calls, settings.model_queue, "full")
+        asked = with_model(parts, model_url, calls=calls)
         key = create_key(parts.stack.ledger, "bench", "default", ["answer", "read"], rate=KEY_RATE)
         bound = server.bind("127.0.0.1", 0)
         url = server.address("127.0.0.1", bound)

@@ -11,7 +11,6 @@ recall of .95 or over .03 of false alarms.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.harness import publish
 from tests.models.data.planting import Result, build_world, measure
 
 CLEAN = 1000
@@ -45,26 +45,22 @@ def report(result: Result, building: float, linting: float) -> int:
     for name, n in result.planted.items():
         table.add_row(name, str(n), str(result.found[name]))
     console = Console()
-    console.print(table)
     for finding in result.alarmed[:20]:
         console.print(
             f"clean, yet {finding.concern}: {finding.reason} ({finding.id})", markup=False
         )
     good = result.recall >= RECALL and result.false_alarms <= FALSE_ALARMS
-    print(
-        json.dumps(
-            {
-                "planted": result.planted.total(),
-                "recall": round(result.recall, 4),
-                "clean": result.clean,
-                "false_alarms": round(result.false_alarms, 4),
-                "alarms": dict(result.alarms),
-                "missed": dict(result.planted - result.found),
-                "seconds": {"build": round(building, 1), "lint": round(linting, 1)},
-                "good": good,
-            }
-        )
-    )
+    figures = {
+        "planted": result.planted.total(),
+        "recall": round(result.recall, 4),
+        "clean": result.clean,
+        "false_alarms": round(result.false_alarms, 4),
+        "alarms": dict(result.alarms),
+        "missed": dict(result.planted - result.found),
+        "seconds": {"build": round(building, 1), "lint": round(linting, 1)},
+        "good": good,
+    }
+    publish("dataset_lint", figures, table)
     return 0 if good else 1
 
 

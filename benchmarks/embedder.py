@@ -6,7 +6,6 @@ Prints a table, and last one line of JSON. Figures of a shared machine compare w
 """
 
 import argparse
-import json
 import resource
 import statistics
 import tempfile
@@ -14,6 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
+from benchmarks.harness import publish
 from twofold.clients.embedder import MiniLM
 
 SENTENCE = (
@@ -35,13 +37,13 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(arguments.cache or Path(folder), arguments.threads, arguments.seconds)
-    print(f"{'batch':>6} {'chunks/s':>9} {'ms/batch p50':>13}")
+    table = Table("batch", "chunks/s", "ms/batch p50")
     for size, row in result["batches"].items():
-        print(f"{size:>6} {row['chunks_per_second']:>9.1f} {row['p50_ms']:>13.1f}")
+        table.add_row(str(size), f"{row['chunks_per_second']:.1f}", f"{row['p50_ms']:.1f}")
     print(f"query p50 {result['query_p50_ms']:.2f} ms, p95 {result['query_p95_ms']:.2f} ms")
     print(f"first open {result['build_s']:.2f} s, later {result['load_s']:.2f} s")
     print(f"memory {result['rss_loaded_mb']:.0f} MB loaded, {result['rss_peak_mb']:.0f} MB peak")
-    print(json.dumps(result))
+    publish("embedder", result, table)
 
 
 def measure(cache: Path, threads: int, seconds: float) -> dict[str, Any]:

@@ -19,15 +19,16 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import yaml
-from rich.console import Console
 from rich.table import Table
 
-from models import demo
+from benchmarks.harness import publish
 from models.data.rows import Row, read_dataset, write_manifest, write_rows
 from models.data.target import gap
 from models.recipes import load_recipe
-from models.tiny import BASE
-from twofold.house import HousePolicy, load_house
+from tools import demo
+from tools.tiny import BASE
+from twofold.house_file import load_house
+from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest
 from twofold.reply import strip_marks
 
@@ -92,13 +93,9 @@ def main() -> None:
     table = Table("adapter", "refused", "why")
     for bad, (refused, why) in found.items():
         table.add_row(bad, "yes" if refused else "NO", why)
-    Console().print(table)
     count = sum(refused for refused, _ in found.values())
-    print(
-        json.dumps(
-            {"refused": count, "of": len(found), "why": {b: w for b, (_, w) in found.items()}}
-        )
-    )
+    why = {bad: said for bad, (_, said) in found.items()}
+    publish("gate_refusals", {"refused": count, "of": len(found), "why": why}, table)
 
 
 def published(bad: Bad, recipe: Path) -> str:

@@ -6,7 +6,6 @@ The last line is JSON.
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -16,10 +15,11 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import numpy as np
+from rich.table import Table
 
-from twofold.clients import edge
-from twofold.clients.edge import EdgeIndex
-from twofold.index import (
+from benchmarks.harness import publish
+from twofold.index import edge
+from twofold.index.contract import (
     Chunk,
     DocumentRef,
     Embedded,
@@ -28,6 +28,7 @@ from twofold.index import (
     SparseVector,
     point_id,
 )
+from twofold.index.edge import EdgeIndex
 
 DIMENSION = 384
 CALL = 500
@@ -117,20 +118,17 @@ def main() -> None:
     for indexed in (True, False):
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             rows += run(chunks, Path(folder), indexed=indexed, searches=options.searches)
-    print("| payload indexes | scope admits | upserts/s | search p50 ms | p95 ms |")
-    print("|---|---|---|---|---|")
+    table = Table("payload indexes", "scope admits", "upserts/s", "search p50 ms", "p95 ms")
     for row in rows:
-        print(
-            f"| {row.indexes} | {row.scope} | {row.upserts_per_s:.0f} "
-            f"| {row.p50_ms:.2f} | {row.p95_ms:.2f} |"
-        )
+        speeds = f"{row.upserts_per_s:.0f}", f"{row.p50_ms:.2f}", f"{row.p95_ms:.2f}"
+        table.add_row(row.indexes, row.scope, *speeds)
     result = {
         "points": options.points,
         "dimension": DIMENSION,
         "cores": os.cpu_count(),
         "rows": [row._asdict() for row in rows],
     }
-    print(json.dumps(result))
+    publish("index", result, table)
 
 
 if __name__ == "__main__":

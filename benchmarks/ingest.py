@@ -28,9 +28,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rich.table import Table
 
-from ingestion.pipeline import sync
+from benchmarks.harness import publish
 from ingestion.sources import Folder
+from ingestion.sync.pipeline import sync
 from twofold.clients.embedder import Embedder
 from twofold.settings import Settings
 from twofold.stack import Stack, open_stack
@@ -52,12 +54,12 @@ class Recording:
         self.seconds = 0.0
         self.alone = 0.0
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], *, passages: bool = False) -> npt.NDArray[np.float32]:
         start = time.perf_counter()
-        vectors = self.inner.embed(texts)
+        vectors = self.inner.embed(texts, passages=passages)
         self.seconds += time.perf_counter() - start
         if self.paired:
-            self.alone += timed(lambda: self.inner.embed(texts))
+            self.alone += timed(lambda: self.inner.embed(texts, passages=passages))
         self.texts += len(texts)
         return vectors
 
@@ -70,7 +72,12 @@ class Instant:
         self.count_tokens = inner.count_tokens
         self._random = np.random.default_rng(0)
 
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        passages: bool = False,  # noqa: ARG002
+    ) -> npt.NDArray[np.float32]:
         vectors = self._random.standard_normal((len(texts), self.dimension), np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
@@ -97,9 +104,11 @@ def main() -> None:
                 stack = replace(stack, embedder=Instant(stack.embedder))
             rows = measure(stack, tree, paired=not arguments.instant)
         rows += peer(arguments.peer_python, tree, settings, rows, instant=arguments.instant)
+    table = Table("figure", "value", "aim")
     for row in rows:
-        print(f"{row.name:<64}{row.value:>12.3f}  {row.target}")
-    print(json.dumps({row.name: round(row.value, 4) for row in rows}))
+        table.add_row(row.name, f"{row.value:.3f}", row.target)
+    name = "ingest_instant" if arguments.instant else "ingest"
+    publish(name, {row.name: round(row.value, 4) for row in rows}, table)
 
 
 def peer(

@@ -24,16 +24,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ingestion.pipeline import sync
+from benchmarks.harness import publish
 from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
 from services.answer.app import open_parts
 from services.answer.contract import Ask
 from services.answer.events import Answered
 from services.answer.pipeline import Parts, ask_once
-from twofold.prose import blocks, parts, plain, squeeze
 from twofold.reply import strip_marks
 from twofold.settings import Settings
 from twofold.stack import open_stack
+from twofold.text.blocks import blocks, parts, plain, squeeze
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "brackwater"
 POSITIONS = ("start", "middle", "end")
@@ -141,8 +142,8 @@ def report(counts: dict[str, Counter[str]], payloads: int) -> None:
         table.add_column(column, justify="left" if column == "planted" else "right")
     for where, row in counts.items():
         table.add_row(where, *(str(row[column]) for column in columns))
-    Console().print(table)
-    print(json.dumps({where: {c: row[c] for c in columns} for where, row in counts.items()}))
+    found = {where: {c: row[c] for c in columns} for where, row in counts.items()}
+    publish("injection", found, table)
     sys.exit(any(row["followed"] for row in counts.values()))
 
 

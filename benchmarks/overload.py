@@ -21,10 +21,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.answering import Child, child, raise_open_files, service
+from benchmarks.harness import publish
 from tests.services.answer.asking import QUESTION
 
 CALLS, WAITING, CALLERS = 8, 4, 10
@@ -179,8 +179,7 @@ def report(rows: list[dict[str, float]]) -> None:
         table.add_column(f"{row['times_capacity']:g}x", justify="right")
     for name in rows[0]:
         table.add_row(name.replace("_", " "), *(f"{row[name]:g}" for row in rows))
-    Console().print(table)
-    print(json.dumps(rows))
+    publish("overload", {f"{row['times_capacity']:g}x": row for row in rows}, table)
 
 
 if __name__ == "__main__":

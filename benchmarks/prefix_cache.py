@@ -19,7 +19,6 @@ of JSON.
 
 import argparse
 import asyncio
-import json
 import re
 import tempfile
 import time
@@ -35,16 +34,17 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from ingestion.pipeline import sync
+from benchmarks.harness import publish
 from ingestion.sources.folder import Folder
-from models.evaluate.suite import Case, load_suite
+from ingestion.sync.pipeline import sync
 from models.serve.args import TEMPLATE, ServeArgs
+from models.suite.suite import Case, load_suite
 from services.answer.app import open_parts
 from services.answer.contract import Ask
-from services.answer.generate import Seen
+from services.answer.generate import AnswerContext
 from services.answer.generate.model import ModelMaker, Step, cache_salt
-from services.answer.pipeline import Parts, ask_once, look
-from services.answer.watch import Watch
+from services.answer.pipeline import Parts, ask_once, prepare
+from services.answer.timer import RequestTimer
 from tests.vllm_server import VllmServer, make_tiny_models
 from twofold.clients.chat import ChatModel, ModelServer
 from twofold.prompt import Message, instructions
@@ -133,7 +133,7 @@ def serving(base: Path, port: int) -> ServeArgs:
     return ServeArgs(str(base), (*argv, "--enable-prefix-caching"), {}, {}, {})
 
 
-def retrieved(folder: Path, groups: int) -> tuple[Parts, dict[str, list[Seen]]]:
+def retrieved(folder: Path, groups: int) -> tuple[Parts, dict[str, list[AnswerContext]]]:
     """What the service sees of every question: as conversations, and each by itself."""
     settings = Settings(home=folder / "home", house=EXAMPLE / "house.yaml", workspace=WORKSPACE)
     with open_stack(settings) as stack:
@@ -152,31 +152,33 @@ def grouped(cases: Sequence[Case]) -> list[list[Case]]:
     return [found[:TURNS] for _, found in sorted(by_document.items()) if len(found) >= TURNS]
 
 
-async def ask_all(parts: Parts, groups: Sequence[Sequence[Case]]) -> dict[str, list[Seen]]:
-    asked: dict[str, list[Seen]] = {"turns": [], "apart": [], "together": []}
+async def ask_all(parts: Parts, groups: Sequence[Sequence[Case]]) -> dict[str, list[AnswerContext]]:
+    asked: dict[str, list[AnswerContext]] = {"turns": [], "apart": [], "together": []}
     for group in groups:
         conversation, first = None, None
         for case in group:
             ask = Ask(case.question, WORKSPACE, conversation_id=conversation)
-            asked["turns"].append(await look(ask, parts, _watch()))
+            asked["turns"].append(await prepare(ask, parts, _watch()))
             conversation = (await ask_once(ask, parts)).conversation_id
-            alone = await look(Ask(case.question, WORKSPACE), parts, _watch())
+            alone = await prepare(Ask(case.question, WORKSPACE), parts, _watch())
             first = first or alone
             asked["apart"].append(alone)
-            asked["together"].append(replace(alone, packed=first.packed))
+            asked["together"].append(
+                replace(alone, searched=replace(alone.searched, packed=first.packed))
+            )
     # What no model would be asked about has no prompt.
     return {
-        kind: [seen for seen in found if seen.packed and seen.rules is None]
+        kind: [seen for seen in found if seen.packed and seen.heard.settled is None]
         for kind, found in asked.items()
     }
 
 
-def _watch() -> Watch:
-    return Watch(time.monotonic() + 60)
+def _watch() -> RequestTimer:
+    return RequestTimer(time.monotonic() + 60)
 
 
 def measure(
-    server: VllmServer, base: Path, parts: Parts, arm_of: Name, asked: Sequence[Seen]
+    server: VllmServer, base: Path, parts: Parts, arm_of: Name, asked: Sequence[AnswerContext]
 ) -> Arm:
     _, step, order = arm_of
     maker = ModelMaker(step, ChatModel(ModelServer(server.url), "base"), parts.house, SECRET)
@@ -294,8 +296,7 @@ def report(arms: dict[Name, Arm]) -> None:
         table.add_row(*(str(value) for value in row.values()))
         agrees = (arm.by_rule, arm.tokens) == (arm.hits, arm.queries)
         rows.append(row | {"rule_agrees": agrees})
-    Console().print(table)
-    print(json.dumps({"block": BLOCK, "cpu_block": CPU_BLOCK, "arms": rows}))
+    publish("prefix_cache", {"block": BLOCK, "cpu_block": CPU_BLOCK, "arms": rows}, table)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ and last one line of JSON (milliseconds).
 
 import argparse
 import asyncio
-import json
-import statistics
 import sys
 import tempfile
 import time
@@ -23,19 +21,18 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 from celery.contrib.testing.worker import start_worker
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.harness import percentiles, publish
 from ingestion.api import router
-from ingestion.app import make_app
-from ingestion.pipeline import sync
+from ingestion.jobs.celery import make_app
 from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
 from services.answer.app import open_parts
 from services.answer.contract import Ask
 from services.answer.pipeline import Parts, ask_once
@@ -149,16 +146,11 @@ def report(taken: dict[str, list[float]]) -> None:
         table.add_column(column, justify="left" if column == "size" else "right")
     result: dict[str, object] = {}
     for size, each in taken.items():
-        p50, p95 = statistics.median(each), float(np.percentile(each, 95))
+        found = percentiles(each)
+        p50, p95 = found["p50"], found["p95"]
         table.add_row(size, str(len(each)), f"{p50:.0f}", f"{p95:.0f}", f"{TARGETS[size]:.0f}")
-        result[size] = {
-            "p50": round(p50, 1),
-            "p95": round(p95, 1),
-            "pushes": len(each),
-            "met": p95 < TARGETS[size],
-        }
-    Console().print(table)
-    print(json.dumps(result))
+        result[size] = {**found, "pushes": len(each), "met": p95 < TARGETS[size]}
+    publish("push", result, table)
 
 
 if __name__ == "__main__":

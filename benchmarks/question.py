@@ -37,15 +37,15 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from ingestion.pipeline import sync
+from benchmarks.harness import percentiles, publish
 from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
 from services.answer.app import open_parts
 from services.answer.contract import Ask
-from services.answer.pack import Terms, pack
 from services.answer.pipeline import Parts, ask_once, understand
-from services.answer.precedence import holding
-from services.answer.retrieve import DEPTH, retrieve
-from twofold.index import Embedded, Scope
+from services.answer.search import search
+from services.answer.search.retrieve import DEPTH
+from twofold.index.contract import Embedded, Scope
 from twofold.ledger.models import Document
 from twofold.prompt import Message, render_prompt
 from twofold.settings import Settings
@@ -83,8 +83,9 @@ def main() -> None:
             for peer in PEERS:
                 console.print(f"The same through {peer}")
                 spent[peer] = run_peer(args.peer_python, peer, Path(home), settings)
-    result = report(steps, args.chunks) | report_spent(spent)
-    print(json.dumps(result))
+    result, table = report(steps, args.chunks)
+    compared, beside = report_spent(spent)
+    publish("question", result | compared, table, beside)
 
 
 def fill(stack: Stack, chunks: int) -> tuple[list[str], npt.NDArray[np.float32]]:
@@ -213,12 +214,8 @@ def to_the_prompt(parts: Parts, asked: Sequence[str]) -> Spent:
 
 def assemble(text: str, parts: Parts) -> Sequence[Message]:
     """The prompt that a model would be sent."""
-    settings = parts.stack.settings
-    question = understand(Ask(text, WORKSPACE), parts)
-    found = holding(retrieve(question, parts.stack), question)
-    terms = Terms(parts.stack.sparse, question.locale, found)
-    packed, _ = pack(found, terms, settings.context_chunks, settings.context_chars)
-    documents = [candidate.chunk for candidate in packed]
+    searched = search(understand(Ask(text, WORKSPACE), parts), parts.stack)
+    documents, question = [each.chunk for each in searched.packed], searched.question
     return render_prompt(parts.house, "full", documents, question.history, question.asked)
 
 
@@ -245,7 +242,7 @@ def run_peer(python: Path, peer: str, data: Path, settings: Settings) -> Spent:
     return Spent(**json.loads(ran.stdout.splitlines()[-1]))
 
 
-def report_spent(spent: dict[str, Spent]) -> dict[str, object]:
+def report_spent(spent: dict[str, Spent]) -> tuple[dict[str, object], Table]:
     table = Table(title="Processor time from question to prompt, milliseconds (p50)")
     for column in ("framework", "in all", "without embedder and index", "p95 of that"):
         table.add_column(column, justify="left" if column == "framework" else "right")
@@ -254,35 +251,33 @@ def report_spent(spent: dict[str, Spent]) -> dict[str, object]:
     for name, each in spent.items():
         p95 = float(np.percentile(each.own, 95))
         table.add_row(name, f"{whole[name]:.2f}", f"{own[name]:.2f}", f"{p95:.2f}")
-    Console().print(table)
     told: dict[str, object] = {"cpu_to_prompt_ms": whole, "cpu_added_ms": own}
     if len(spent) == 1:
-        print("LlamaIndex and Haystack are not measured: give --peer-python.")
-        return told
+        table.caption = "LlamaIndex and Haystack are not measured: give --peer-python."
+        return told, table
     added = own["Twofold"] / min(own[peer] for peer in PEERS)
     in_all = whole["Twofold"] / min(whole[peer] for peer in PEERS)
-    print(f"Ours adds {added:.2f}x of what the best peer adds (aim: .25x); in all {in_all:.2f}x.")
-    return told | {
-        "added_over_best_peer": round(added, 3),
-        "in_all_over_best_peer": round(in_all, 3),
-    }
+    table.caption = f"Ours adds {added:.2f}x of what the best peer adds; in all {in_all:.2f}x."
+    shares = {"added_over_best_peer": round(added, 3), "in_all_over_best_peer": round(in_all, 3)}
+    return told | shares, table
 
 
-def report(steps: dict[str, list[float]], chunks: int) -> dict[str, object]:
+def report(steps: dict[str, list[float]], chunks: int) -> tuple[dict[str, object], Table]:
     whole = statistics.median(steps["whole answer"])
     table = Table(title=f"One question, {chunks:,} chunks, milliseconds")
     for column in ("step", "p50", "p95", "share of p50"):
         table.add_column(column, justify="left" if column == "step" else "right")
     result: dict[str, object] = {"chunks": chunks, "questions": len(steps["whole answer"])}
     for step, taken in steps.items():
-        p50, p95 = statistics.median(taken), float(np.percentile(taken, 95))
+        found = percentiles(taken)
+        p50, p95 = found["p50"], found["p95"]
         table.add_row(step, f"{p50:.2f}", f"{p95:.2f}", f"{p50 / whole:.0%}")
-        result[step] = {"p50": round(p50, 2), "p95": round(p95, 2)}
+        result[step] = found
     ratio = statistics.median(steps["retrieve"]) / statistics.median(steps[FLOOR])
     result["retrieval_over_floor"] = round(ratio, 2)
-    Console().print(table)
-    print(f"Retrieval takes {ratio:.2f}x of embedding + index query.")
-    return result
+    result["answer_over_floor"] = round(whole / statistics.median(steps[FLOOR]), 2)
+    table.caption = f"Retrieval takes {ratio:.2f}x of embedding + index query."
+    return result, table
 
 
 if __name__ == "__main__":

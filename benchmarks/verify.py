@@ -27,24 +27,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.harness import publish
 from ingestion.extract import extract
 from ingestion.sources import Fetched
 from services.answer.contract import Candidate, Found
-from services.answer.pack import Terms
-from services.answer.verify import Claim, Sources, Verifier, claims
-from twofold.clients.sparse import Bm25Encoder
-from twofold.house import load_house
-from twofold.index import Chunk, SparseVector
-from twofold.prose import numbers
+from services.answer.search.pack import Terms
+from services.answer.verify import Sources, Verifier
+from twofold.house_file import load_house
+from twofold.index.contract import Chunk, SparseVector
+from twofold.index.sparse import Bm25Encoder
 from twofold.reply import marks, strip_marks
+from twofold.text.numbers import numbers
+from twofold.text.statements import Statement, statements
 
 EXAMPLE = Path("examples/brackwater")
 HOUSE = load_house(EXAMPLE / "house.yaml")
 SPARSE = Bm25Encoder()
 MIN_SHUFFLED = 6
+HALF = 0.5
 TRUE = "true, taken out"
 
 _NUMBER = re.compile(r"(?<![\w.])[$€£]?\d+(?:[.,:]\d+)*%?")
@@ -76,14 +78,14 @@ def main() -> None:
     sets = {"approved replies": list(approved())}
     if args.doc2dial:
         sets[f"doc2dial, {args.split}"] = list(agents(args.doc2dial, args.split))
-    console, result = Console(), {}
+    result, tables = {}, []
     for name, said in sets.items():
         result[name] = measure(said)
         table = Table("sentences", "number", "by words alone", "as served", title=name)
         for kind, row in result[name].items():
             table.add_row(kind, str(row["n"]), *(f"{row[how]:.3f}" for how in ("words", "served")))
-        console.print(table)
-    print(json.dumps(result))
+        tables.append(table)
+    publish("verify", result, *tables)
 
 
 def measure(said: Sequence[Said]) -> dict[str, Any]:
@@ -110,18 +112,35 @@ def measure(said: Sequence[Said]) -> dict[str, Any]:
 def as_served(said: Said) -> str:
     """The problem that the service finds, if any; what is no more than a mark says nothing."""
     verifier = Verifier(sources_of(said.section), HOUSE)
-    verifier.take(Claim(f"{said.sentence} [1]", "", exempt=False))
+    verifier.take(Statement(f"{said.sentence} [1]", "", "paragraph"))
     verdicts = verifier.verified().verdicts
     return verdicts[0].problem if verdicts else "empty"
 
 
-def by_words(said: Said) -> str:
-    return sources_of(said.section).problem(said.sentence, {1})
+def by_words(said: Said) -> bool:
+    """Whether under half of the sentence's content words stand in the section, or a number does
+    not."""
+    figures = numbers(said.sentence, said.section.locale)
+    return holds(said.section, said.sentence) < HALF or not figures <= numbers(
+        whole(said.section), said.section.locale
+    )
+
+
+def holds(section: Section, sentence: str) -> float:
+    """Share (0..1) of the sentence's content words that stand in the section."""
+    said, held = (SPARSE.terms(text, section.locale) for text in (sentence, whole(section)))
+    return len(said & held) / len(said) if said else 1.0
+
+
+def whole(section: Section) -> str:
+    return " > ".join(section.heading) + f"\n{section.text}"
 
 
 def sources_of(section: Section) -> Sources:
     title, *path = section.heading
-    chunk = Chunk("", "", "", "", "", 1, title, tuple(path), section.text, position=0)
+    chunk = Chunk(
+        "", "", "", "", "", 1, title, tuple(path), section.text, position=0, locale=section.locale
+    )
     nothing = Found((), np.zeros(1, np.float32), SparseVector([], []))
     return Sources([Candidate(chunk, 1, 1, 1, 1, 1)], Terms(SPARSE, section.locale, nothing))
 
@@ -133,10 +152,10 @@ def approved() -> Iterator[Said]:
     """Each cited sentence with that section of its document which holds most of it."""
     for dialogue in yaml.safe_load((EXAMPLE / "dialogues/approved.yaml").read_text("utf-8")):
         documents = [list(sections(name, dialogue["locale"])) for name in dialogue["documents"]]
-        for claim in claims(dialogue["reply"]["text"]):
-            cited = [n for n in marks(claim.text) if n <= len(documents)]
-            bare = strip_marks(claim.text)
-            if cited and bare.strip() and not claim.exempt:
+        for each in statements(dialogue["reply"]["text"]):
+            cited = [n for n in marks(each.text) if n <= len(documents)]
+            bare = strip_marks(each.text)
+            if cited and bare.strip() and not each.whole:
                 yield Said(bare, max(documents[cited[0] - 1], key=lambda s: holds(s, bare)))
 
 
@@ -145,10 +164,6 @@ def sections(name: str, locale: str) -> Iterator[Section]:
     found = extract(name, Fetched(raw, "text/markdown"))
     for section in found.sections:
         yield Section((found.title, *section.heading_path), section.text, locale)
-
-
-def holds(section: Section, sentence: str) -> float:
-    return sources_of(section).support(1, sentence)
 
 
 def agents(folder: Path, split: str) -> Iterator[Said]:
@@ -165,9 +180,9 @@ def agents(folder: Path, split: str) -> Iterator[Said]:
             continue
         section = known[gold[before["id"]]]
         heading = tuple(filter(None, (section["title"], section["heading"])))
-        for claim in claims(talk[-1]["text"]):
-            if strip_marks(claim.text).strip() and not claim.text.rstrip().endswith("?"):
-                yield Said(claim.text, Section(heading, section["text"], "en"))
+        for each in statements(talk[-1]["text"]):
+            if strip_marks(each.text).strip() and not each.text.rstrip().endswith("?"):
+                yield Said(each.text, Section(heading, section["text"], "en"))
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

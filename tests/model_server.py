@@ -32,9 +32,10 @@ class Request:
 
     body: dict[str, Any]
     arrived: float
+    head: str = ""
+    """Request line and headers, as they came."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """The client closed the connection before the reply was through."""
-    left_at: float = 0.0
 
     @property
     def model(self) -> str:
@@ -244,7 +245,7 @@ class ModelServer:
             while head := await _head(reader):
                 length = int(re.search(rb"content-length: (\d+)", head.lower())[1])  # type: ignore[index]
                 body = json.loads(await reader.readexactly(length))
-                request = Request(body, time.monotonic())
+                request = Request(body, time.monotonic(), head.decode())
                 async with self.arrived:
                     self.requests.append(request)
                     self.arrived.notify_all()
@@ -273,7 +274,6 @@ async def _watch(request: Request, reader: asyncio.StreamReader) -> None:
     # A client that waits for its reply sends nothing: what can be read is the end.
     with suppress(ConnectionError):
         await reader.read(1)
-    request.left_at = time.monotonic()
     request.left.set()
 
 

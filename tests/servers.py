@@ -121,6 +121,13 @@ class PostgresServer:
         self.stop(mode)
         self.start()
 
+    def signal(self, number: signal.Signals) -> None:
+        """To all of its processes: SIGSTOP leaves connections open on which nothing is said."""
+        main = int((self._folder / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for pid in (main, *map(int, children)):
+            os.kill(pid, number)
+
     def database(self, template: str = "template1") -> str:
         """A new database; its name."""
         self._made += 1

@@ -110,6 +110,11 @@ class VllmServer:
         with self.admin() as admin:
             admin.wait(START_SECONDS, lives=self._lives)
 
+    @property
+    def group(self) -> int | None:
+        """The process group of the server and its engine, while there is one."""
+        return self._process.pid if self._process else None
+
     def admin(self) -> Vllm:
         return Vllm(self.url, self._key)
 

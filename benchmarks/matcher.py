@@ -1,0 +1,84 @@
+"""What the matcher adds on help centers that it never saw: answers among the first passages, and
+what it costs a question.
+
+    python -m benchmarks.matcher
+
+The four made-up help centers that were kept from its training; every question without a history is
+searched with and without it. A passage answers where it holds a piece that was labelled as the
+answer, whole. Prints a
+table, and last one line of JSON.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.harness import percentiles, publish
+from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
+from services.answer.contract import Question
+from services.answer.search import Searched, search
+from tools.matcher.centers import DEV_CENTERS, load_center
+from twofold.index.contract import Scope
+from twofold.settings import Settings
+from twofold.stack import Stack, open_stack
+from twofold.text.blocks import squeeze
+
+FIRST: Final = (1, 2, 6)
+
+
+def main() -> None:
+    places: dict[str, list[int]] = {"without": [], "with": []}
+    asking: dict[str, list[float]] = {"without": [], "with": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in DEV_CENTERS:
+            center = load_center(name)
+            with open_stack(Settings(home=Path(folder, name))) as stack:
+                index(stack, center["pages"], Path(folder, f"{name}-pages"))
+                rows = [row for row in center["questions"] if row["answers"] and not row["history"]]
+                for row in rows:
+                    ways = {"without": replace(stack, matcher=None), "with": stack}
+                    search(asked(row["question"]), stack)  # everything is remembered now
+                    for way, each in ways.items():
+                        start = time.perf_counter()
+                        found = search(asked(row["question"]), each)
+                        asking[way].append(1000 * (time.perf_counter() - start))
+                        places[way].append(place(found, row["answers"]))
+    table = Table("", *(f"among the first {n}" for n in FIRST), "search, p50 ms")
+    result: dict[str, Any] = {"questions": len(places["with"])}
+    for way, found in places.items():
+        shares = {f"first {n}": round(float(np.mean(np.array(found) < n)), 3) for n in FIRST}
+        milliseconds = percentiles(asking[way], 50)["p50"]
+        table.add_row(way, *map(str, shares.values()), str(milliseconds))
+        result[way] = shares | {"search_p50_ms": milliseconds}
+    publish("matcher", result, table)
+
+
+def index(stack: Stack, pages: dict[str, str], folder: Path) -> None:
+    folder.mkdir()
+    for name, text in pages.items():
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    sync(stack, stack.settings.workspace, Folder("help", folder))
+
+
+def asked(text: str) -> Question:
+    scope = Scope("default", int(time.time()), frozenset())
+    return Question(text, text, "en", scope, None)
+
+
+def place(found: Searched, answers: Sequence[dict[str, str]]) -> int:
+    """Of the first candidate that answers, from 0; beyond all where none does."""
+    quotes = [squeeze(answer["quote"]) for answer in answers]
+    texts = [squeeze(candidate.chunk.text) for candidate in found.found.candidates]
+    holds = (at for at, text in enumerate(texts) if any(quote in text for quote in quotes))
+    return next(holds, len(texts))
+
+
+if __name__ == "__main__":
+    main()
