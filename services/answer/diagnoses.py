@@ -1,11 +1,14 @@
 """Live answers that are worth asking again: which ones, whose turn it is, and what was found."""
 
+import math
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from twofold import metrics
@@ -120,6 +123,19 @@ def waiting(ledger: Ledger) -> int:
     with ledger.session() as session:
         count = select(func.count()).select_from(Diagnosed).where(Diagnosed.state == "waiting")
         return session.scalar(count) or 0
+
+
+def expose(ledger: Ledger) -> None:
+    """Let the metrics ask this ledger how many wait, whoever looks into them."""
+    metrics.DIAGNOSIS_WAITING.set_function(partial(_told, ledger))
+
+
+def _told(ledger: Ledger) -> float:
+    """NaN where the ledger cannot be asked."""
+    try:
+        return float(waiting(ledger))
+    except SQLAlchemyError:
+        return math.nan
 
 
 def _of(due: Due) -> Any:

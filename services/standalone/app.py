@@ -13,6 +13,7 @@ from ingestion.hooks import screen
 from models.diagnosis.live import attribute_live
 from models.diagnosis.verdicts import Verdict
 from models.suite.client import AnswerClient
+from services.answer import diagnoses
 from services.answer.access.keys import Caller
 from services.answer.app import bare_app, protect
 from services.answer.endpoints.admission import CALLER
@@ -77,7 +78,10 @@ def open_inside(app: FastAPI, parts: Parts, *, local: bool) -> Widget:
 def look_into(app: FastAPI, parts: Parts) -> None:
     """Has live answers looked into beside the server, unless Celery's workers do it."""
     settings = parts.stack.settings
-    if not settings.live_diagnosis or settings.redis_url:
+    if not settings.live_diagnosis:
+        return
+    diagnoses.expose(parts.stack.ledger)
+    if settings.redis_url:
         return
 
     async def attribute(client: AnswerClient, record: Mapping[str, Any], said: str) -> Verdict:

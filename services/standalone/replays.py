@@ -13,7 +13,6 @@ from models.diagnosis.verdicts import Verdict
 from models.suite.client import AnswerClient
 from services.answer import diagnoses
 from services.answer.diagnoses import Due
-from twofold import metrics
 from twofold.errors import NotFound, TwofoldError
 from twofold.ledger import Ledger
 
@@ -46,7 +45,6 @@ class Replays:
         began = time.time()
         new = await asyncio.to_thread(diagnoses.sweep, self._ledger, self._share, self._since)
         self._since = began - OVERLAP_S
-        await self._count()
         return new
 
     async def work(self, http: httpx.AsyncClient, until: float = float("inf")) -> int:
@@ -58,12 +56,7 @@ class Replays:
                 break
             await self._look(AnswerClient(http), due)
             done += 1
-        if done:
-            await self._count()
         return done
-
-    async def _count(self) -> None:
-        metrics.DIAGNOSIS_WAITING.set(await asyncio.to_thread(diagnoses.waiting, self._ledger))
 
     async def run(self, http: httpx.AsyncClient) -> None:
         """For as long as the server does."""

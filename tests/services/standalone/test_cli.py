@@ -5,17 +5,18 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from typer.testing import CliRunner
 
+from tests.servers import wait_until
 from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
 from twofold import server_file
 from twofold.__main__ import build
@@ -112,12 +113,18 @@ def test_a_stop_while_indexing_leaves_nothing_behind(home: Path) -> None:
     for line in process.stdout:
         if line.startswith("Indexing"):
             break
-    time.sleep(0.5)
+    wait_until(lambda: syncs_of("all", home), "a sync is under way", 120)
     process.terminate()
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert twofold("ask", ROLL).returncode == 0
+
+
+def syncs_of(source: str, home: Path) -> int:
+    with closing(sqlite3.connect(home / "ledger.db")) as ledger:
+        found = ledger.execute("SELECT count(*) FROM syncs WHERE source = ?", [source])
+        return int(found.fetchone()[0])
 
 
 def test_a_taken_port_is_named(home: Path) -> None:

@@ -115,6 +115,7 @@ def test_each_signal_is_queued_once_and_the_stronger_one_wins(parts: Parts) -> N
     reply = {"text": "Invite them on the team page.", "action": "ANSWER"}
     assert call("POST", f"/v1/handoffs/{handoff}/reply", reply).status_code == 201
     assert diagnoses.sweep(ledger, 1.0, 0.0) == 4
+    assert "twofold_diagnosis_waiting 4.0" in call("GET", "/metrics").text
     assert diagnoses.sweep(ledger, 1.0, 0.0) == 0
     with ledger.session() as session:
         found = {row.answer_id: row.signal for row in session.scalars(select(Diagnosed))}
