@@ -9,7 +9,7 @@ BIN := .venv/bin
 LOCKED := install --quiet --disable-pip-version-check --no-deps --require-hashes
 OURS := install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-.PHONY: figures multilingual widget widget-check dashboards docs run test test-fast test-faults setup lint eval bench demo-finetune demo-handoff lock lock-check audit sbom clean
+.PHONY: figures multilingual widget widget-check dashboards docs run test test-fast test-faults setup lint eval bench demo-finetune demo-handoff lock lock-check audit sbom clean help
 .DEFAULT_GOAL := run
 
 run: .venv/.ready $(if $(MODEL),.venv-vllm/.ready)  ## index the example help center and serve it on http://127.0.0.1:$(PORT); MODEL=smollm2: with a small model
@@ -79,8 +79,11 @@ sbom: .venv-ops/.ready  ## what the image holds, as CycloneDX: dist/twofold-imag
 	@mkdir -p dist && .venv-ops/bin/cyclonedx-py requirements --output-reproducible --of JSON \
 	  -o dist/twofold-image.cdx.json requirements/image.txt && echo dist/twofold-image.cdx.json
 
-clean:  ## forget the environment and the embedded data
-	rm -rf .venv .venv-train .venv-vllm .venv-ops .twofold
+clean:  ## forget the environments, and the embedded data of this folder and the examples
+	rm -rf .venv .venv-train .venv-vllm .venv-ops .twofold examples/*/.twofold
+
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { gsub(/[$$][(]PORT[)]/, "$(PORT)"); printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .venv/.ready: pyproject.toml requirements/build.txt requirements/run.txt requirements/embedder.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -61,8 +61,9 @@ def assemble(
     comparisons: Sequence[Comparison] = (),
     instruments: Sequence[Instrument] = (),
     facts: Mapping[str, float | int | str | None] | None = None,
+    live: bool = False,
 ) -> Diagnosis:
-    """`verdicts`: one of each case that failed. `at`: epoch seconds."""
+    """`verdicts`: one of each case that failed. `at`: epoch seconds. `live`: as in Diagnosis."""
     passed = estimate([float(case.passed) for case in cases], [case.cluster for case in cases])
     least = detectable(passed.value, len({case.cluster for case in cases})) if cases else None
     return Diagnosis(
@@ -73,11 +74,12 @@ def assemble(
         cases=tuple(cases),
         verdicts=tuple(verdicts),
         fixes=tuple(_fixes(cases, verdicts)),
-        recommendation=_recommend(cases, verdicts, arms, least),
+        recommendation=_recommend(cases, verdicts, arms, least, live),
         arms=tuple(arms),
         comparisons=tuple(comparisons),
         instruments=tuple(instruments),
         facts=dict(facts or {}),
+        live=live,
     )
 
 
@@ -122,21 +124,27 @@ def _recommend(
     verdicts: Sequence[Verdict],
     arms: Sequence[Arm],
     least: float | None,
+    live: bool,
 ) -> Recommendation:
     counts = Counter(verdict.layer for verdict in verdicts)
     knowledge = counts["knowledge"] + counts["both"]
     behaviour = counts["behaviour"] + counts["both"]
     known = counts["knowledge"] + counts["behaviour"] + counts["both"]
-    unsure = tuple(_unsure(counts, arms, least, behaviour))
+    unsure = tuple(_unsure(counts, arms, least, behaviour, live))
+    of = "answers that were looked into" if live else "cases"
+    suite = "" if live else f" the suite itself {counts['suite']},"
     failed = (
-        f"Of {len(cases)} cases {len(verdicts)} fail: knowledge {counts['knowledge']}, behaviour"
-        f" {counts['behaviour']}, both {counts['both']}, the suite itself {counts['suite']}, not"
-        f" explained {counts['unknown']}."
+        f"Of {len(cases)} {of} {len(verdicts)} fail: knowledge {counts['knowledge']}, behaviour"
+        f" {counts['behaviour']}, both {counts['both']},{suite} not explained {counts['unknown']}."
     )
     if not cases:
-        return Recommendation(advice="cannot_tell", text="There are no cases.", unsure=unsure)
+        text = "No answer was looked into yet." if live else "There are no cases."
+        return Recommendation(advice="cannot_tell", text=text, unsure=unsure)
+    if not verdicts and live and len(cases) <= FEW:
+        text = f"Nothing was found wrong with the {len(cases)} {of}: too few to go by."
+        return Recommendation(advice="cannot_tell", text=text, unsure=unsure)
     if not verdicts:
-        text = f"All {len(cases)} cases pass: there is nothing here to mend."
+        text = f"All {len(cases)} {of} pass: there is nothing here to mend."
         return Recommendation(advice="nothing", text=text, unsure=unsure)
     if 2 * counts["unknown"] > len(verdicts):
         text = f"{failed} Most are not explained, so nothing is recommended: look at them first."
@@ -164,7 +172,11 @@ def _recommend(
 
 
 def _unsure(
-    counts: Counter[Layer], arms: Sequence[Arm], least: float | None, behaviour: int
+    counts: Counter[Layer],
+    arms: Sequence[Arm],
+    least: float | None,
+    behaviour: int,
+    live: bool,
 ) -> list[str]:
     found = []
     if counts["unknown"]:
@@ -172,9 +184,8 @@ def _unsure(
             f"Why {counts['unknown']} of the cases fail: no change that was tried made them pass."
         )
     if least is not None and least > COARSE:
-        found.append(
-            f"Whether a change helps by less than {least:.0%}: the suite is too small to show it."
-        )
+        few = "too few answers were looked into" if live else "the suite is too small"
+        found.append(f"Whether a change helps by less than {least:.0%}: {few} to show it.")
     if behaviour and not any(arm.ran and arm.name in ("tuned", "both") for arm in arms):
         found.append("Whether a tuned model would do better: none was asked.")
     return found

@@ -66,6 +66,8 @@ def gaps(asked: Sequence[Mapping[str, Any]], embedder: Embedder) -> list[Gap]:
 
 
 def _nowhere(asked: Mapping[str, Any]) -> bool:
+    if not asked.get("searched", True):
+        return False  # what nobody looked for may be there
     verdict = (asked["diagnosed"] or {}).get("verdict")
     if verdict:
         return bool(verdict["cause"] == "not_in_sources")

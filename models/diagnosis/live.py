@@ -32,6 +32,9 @@ async def attribute_live(
     empty where nothing was written. Raises what the client raises."""
     answer = record["answer"]
     case = await _case(client, record)
+    if failed := record["signals"].get("failed"):
+        evidence = f"the sources could not be searched ({failed})"
+        return _verdict(case, "unknown", None, SEEN, evidence)
     retold = _as_recorded(case, record, await retell(client, case))
     problems = formed(retold, house) if answer["action"] == "ANSWER" else []
     if problems:

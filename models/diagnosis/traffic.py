@@ -15,26 +15,36 @@ NAME = "live answers"
 
 
 def traffic(asked: Sequence[Mapping[str, Any]], at: float) -> Diagnosis:
-    """`asked`: of GET /v1/questions. Each answer is a case; those that were looked into and found
-    wanting failed. The share that passes is that of the random sample alone: what people complain
-    of is no sample."""
+    """`asked`: of GET /v1/questions. Each answer that was looked into is a case, and failed where
+    it was found wanting; of the others nothing is known. The share that passes is that of the
+    random sample alone: what people complain of is no sample."""
     cases, verdicts, sampled = [], [], []
     for each in asked:
-        found = each["diagnosed"] or {}
+        if not looked_into(each):
+            continue
+        found = each["diagnosed"]
         verdict = _verdict(found)
         cases.append(_case(each, verdict))
         if verdict is not None:
             verdicts.append(verdict)
-        if found.get("signal") == "sample" and found.get("state") == "done":
+        if found["signal"] == "sample":
             sampled.append((float(verdict is None), each["answer"]["conversation_id"]))
-    facts = _facts(asked, len(sampled))
-    made = assemble(NAME, cases, verdicts, at=at, instruments=instruments(), facts=facts)
+    facts = _facts(asked, len(cases), len(sampled))
+    made = assemble(NAME, cases, verdicts, at=at, instruments=instruments(), facts=facts, live=True)
     passed = estimate([value for value, _ in sampled], [cluster for _, cluster in sampled])
     return made.model_copy(update={"passed": Figure.of(passed)})
 
 
+def looked_into(asked: Mapping[str, Any]) -> bool:
+    """Whether it is known if the answer is sound."""
+    found = asked["diagnosed"] or {}
+    if found.get("state") != "done":
+        return False
+    return not found.get("verdict") or _verdict(found) is not None
+
+
 def _verdict(found: Mapping[str, Any]) -> Verdict | None:
-    if found.get("state") != "done" or not found.get("verdict"):
+    if not found["verdict"]:
         return None
     try:
         return Verdict.model_validate(found["verdict"])
@@ -63,11 +73,14 @@ def _case(asked: Mapping[str, Any], verdict: Verdict | None) -> DiagnosedCase:
     )
 
 
-def _facts(asked: Sequence[Mapping[str, Any]], sampled: int) -> dict[str, float | int | str | None]:
+def _facts(
+    asked: Sequence[Mapping[str, Any]], looked: int, sampled: int
+) -> dict[str, float | int | str | None]:
     states = Counter((each["diagnosed"] or {}).get("state", "") for each in asked)
     return {
         "answers": len(asked),
-        "looked_into": states["done"],
+        "looked_into": looked,
+        "not_looked_into": len(asked) - looked,
         "waiting": states["waiting"],
         "given_up": states["failed"],
         "sampled": sampled,

@@ -304,6 +304,8 @@ class Diagnosis(_Frozen):
     facts: dict[str, float | int | str | None] = {}
     """Numbers that the ten questions ask for, by name: `instruction_tokens_full`,
     `instruction_tokens_tuned`, `answers_needing_documents`, `citations_required`, ..."""
+    live: bool = False
+    """Its cases are no suite's: they are answers that customers got and that were looked into."""
 
     def by_layer(self) -> dict[Layer, tuple[Verdict, ...]]:
         """The verdicts of each layer that has any, in the order of LAYERS."""

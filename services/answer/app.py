@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import orjson
+import structlog
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from services.answer.access.keys import SCOPES, Caller, KeyRing
 from services.answer.access.limits import open_limiter
 from services.answer.approved.same import reader
 from services.answer.approved.serve import ApprovedAnswers
+from services.answer.contract import Ask
 from services.answer.decide.decider import Decider
 from services.answer.endpoints import routers
 from services.answer.endpoints.admission import CALLER, Admission, needs
@@ -28,7 +30,7 @@ from services.answer.endpoints.openai_schemas import OpenAIError
 from services.answer.endpoints.runs import ResumableAnswers
 from services.answer.generate.ladder import open_ladder
 from services.answer.housekeeping import behind_the_scenes
-from services.answer.pipeline import BUSY, Parts
+from services.answer.pipeline import BUSY, Parts, find
 from services.answer.search.rerank import open_reranker
 from services.http import problems
 from services.http.boundary import ErrorBoundary, RequestLimits, Screen
@@ -38,6 +40,11 @@ from twofold import metrics
 from twofold.clients.embedder import Remembering
 from twofold.house_file import load_house
 from twofold.stack import Stack
+
+WARM_S = 10.0
+"""A server starts after so long, even if its first search has not ended."""
+
+_log = structlog.get_logger("twofold.app")
 
 
 def open_parts(stack: Stack) -> Parts:
@@ -131,10 +138,22 @@ def admitting(app: ASGIApp, workspace: str) -> ASGIApp:
     return admitted
 
 
+async def warm(parts: Parts) -> None:
+    """Searches once, so that nobody's question waits for weights to be read. Without a search the
+    server serves as well: it hands over."""
+    asked = next(iter(parts.house.plain_examples), parts.house.scope)
+    try:
+        async with asyncio.timeout(WARM_S):
+            await find(Ask(asked, workspace=parts.stack.settings.workspace), parts)
+    except Exception as error:
+        _log.warning("the first search failed", error=type(error).__name__)
+
+
 @asynccontextmanager
 async def _open(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     with behind_the_scenes(parts):
+        await warm(parts)
         watching = asyncio.create_task(parts.flights.watch(parts.stack.ledger, parts.writers))
         try:
             yield

@@ -20,6 +20,7 @@ from contextlib import aclosing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
+from traceback import extract_tb
 from typing import TypeVar
 from uuid import uuid4
 
@@ -64,6 +65,8 @@ RERANK_SHARE = 0.5
 """Of the time that search has left, a reranker may take this much."""
 LOOK_EVERY_S = 0.5
 """Who waits for the ledger hears within this that it is known not to answer."""
+FRAMES = 4
+"""Of a failed search's trace, the innermost, are logged."""
 BUSY = "More questions arrive than can be searched for. Ask again in a moment."
 
 _log = structlog.get_logger("twofold.pipeline")
@@ -165,8 +168,10 @@ async def prepare(ask: Ask, parts: Parts, watch: RequestTimer) -> AnswerContext:
             return await _apart(until, look, parts.searchers, ledger)
         except _NoSearch as error:
             failed = str(error)
+            _log.warning("a search failed", step=watch.at, failed=failed, where=_places(error))
         except _TooLate:
             failed = "search: too slow"
+            _log.warning("a search failed", step=watch.at, failed=failed)
         unsearched = partial(_unsearched, ask, parts, watch, failed)
         return await _apart(watch.until, unsearched, parts.writers, ledger)
 
@@ -330,6 +335,13 @@ class _TooLate(Unavailable):
     pass
 
 
+def _places(error: _NoSearch) -> list[str]:
+    """Where it was raised; never with its words, which may hold the question."""
+    cause = error.__cause__
+    frames = extract_tb(cause.__traceback__) if cause else []
+    return [f"{frame.filename}:{frame.lineno}" for frame in frames][-FRAMES:]
+
+
 async def _apart(
     until: float,
     work: Callable[[], T],
@@ -376,6 +388,5 @@ def _naming_search() -> Iterator[None]:
     except SQLAlchemyError:
         raise
     except Exception as error:
-        _log.error("search failed", exc_info=error)
         slug = error.slug if isinstance(error, TwofoldError) else type(error).__name__
         raise _NoSearch(f"search: {slug}") from error

@@ -29,6 +29,8 @@ from twofold.ledger.models import Answer, Citation, Conversation, Handoff
 from twofold.reply import ACTIONS, Escalation
 
 SLOW = "The ledger took too long. Ask again in a moment."
+FAILED = "failed"
+"""The signal of an answer without a search: what did not answer."""
 REMEMBERED = 20
 """Turns of a conversation that are read back."""
 SAID_LATELY_S = 86_400.0

@@ -14,15 +14,17 @@ _STAGES = {"condense": "condense", "retrieve": "search", "rerank": "rerank", "pa
 
 @dataclass(slots=True)
 class RequestTimer:
-    """Seconds by step in `timings`; `until` and `started` are on the clock of `time.monotonic`."""
+    """Seconds by step in `timings`; `until` and `started` are on the clock of `time.monotonic`.
+    `at` is the step that was begun last."""
 
     until: float
     started: float = field(default_factory=time.monotonic)
     timings: dict[str, float] = field(default_factory=dict)
+    at: str = "queue"
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
+        self.at, started = name, time.perf_counter()
         try:
             with tracing.span(name):
                 yield

@@ -16,6 +16,8 @@ from twofold.ledger.widget import Item, Site, Thread, Visitor
 
 MOST_CARDS: Final = 200
 EXTERNAL: Final = "external"
+_FROM: Final = {"customer": "visitor", "assistant": "assistant", "agent": "agent"}
+"""Who says something: as a packet's transcript has it, and as an item of a thread has it."""
 
 Which = Literal["open", "taken", "closed", "all"]
 _STATES: Final[dict[str, tuple[str, ...]]] = {
@@ -147,6 +149,7 @@ async def _handoff(widget: Widget, thread: Thread) -> dict[str, Any]:
 def _told(handoff: Mapping[str, Any]) -> dict[str, Any]:
     packet = handoff.get("packet", {})
     return {
+        "reason_text": packet.get("reason_text", ""),
         "summary": packet.get("summary", ""),
         "sources": packet.get("sources", []),
         "suggested_reply": packet.get("suggested_reply", ""),
@@ -162,7 +165,7 @@ def _items(packet: Mapping[str, Any]) -> list[dict[str, Any]]:
             "at": turn["at"],
             "kind": "message",
             "id": str(number),
-            "from": "visitor" if turn["role"] == "customer" else "assistant",
+            "from": _FROM[turn["role"]],
             "name": "",
             "text": turn["text"],
         }

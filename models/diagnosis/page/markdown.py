@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from models.diagnosis.gaps import Gap
 from models.diagnosis.page.html import ADVICE
-from models.diagnosis.page.questions import questions, share
+from models.diagnosis.page.questions import questions, share, standing
 from models.diagnosis.verdicts import MEANINGS, Diagnosis
 from models.markdown import plain
 
@@ -19,12 +19,7 @@ def render_markdown(diagnosis: Diagnosis, gaps: Sequence[Gap] = ()) -> str:
         plain(advice.text, 1000),
         *(f"- cannot be told: {plain(each)}" for each in advice.unsure),
         "",
-        f"{plain(diagnosis.suite)}: {share(diagnosis.passed)} pass."
-        + (
-            f" Differences below {diagnosis.detectable:.0%} do not show."
-            if diagnosis.detectable is not None
-            else ""
-        ),
+        plain(standing(diagnosis), 1000),
     ]
     if diagnosis.verdicts:
         lines += ["", "| layer | cause | cases | what it means |", "|---|---|---|---|"]

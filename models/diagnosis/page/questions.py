@@ -1,4 +1,5 @@
-"""What a team would ask before it spends engineering time, answered with one suite's numbers.
+"""What a team would ask before it spends engineering time, answered with the numbers of one suite,
+or of the live answers that were looked into.
 
 An answer is `yes`, `no` or `cannot tell`, and a sentence with the numbers it rests on. What was not
 measured is `cannot tell`, with what would tell it; nothing is answered from opinion.
@@ -21,6 +22,8 @@ SMALLER = ("composer", "tuned", "both")
 """Arms that ask less of a model than the base with the full prompt does."""
 PAIRS = (("base", "rag"), ("as_is", "gold"))
 """Without what it needs to know, or as it is; and with it."""
+UNKNOWN = "No answer was looked into yet."
+SUITE = "An eval suite shows it: `twofold decide`."
 ORACLE = ("gold_prompt", "gold", "oracle_base", "oracle_tuned")
 
 
@@ -32,7 +35,7 @@ class Answered(NamedTuple):
 
 def questions(found: Diagnosis) -> list[Answered]:
     """The ten, in the order in which a no ends the discussion soonest."""
-    return [
+    asked = [
         _depends(found),
         _current(found),
         _behaves(found),
@@ -44,6 +47,23 @@ def questions(found: Diagnosis) -> list[Answered]:
         _cost(found),
         _told(found),
     ]
+    if found.live and not found.cases:
+        return [each._replace(word="cannot tell", text=UNKNOWN) for each in asked]
+    return asked
+
+
+def standing(found: Diagnosis) -> str:
+    """How many pass, in a sentence or two."""
+    if found.live:
+        said = (
+            f"{found.suite}: {found.facts['looked_into']} of {found.facts['answers']} were looked"
+            f" into; of those taken at random are sound: {share(found.passed)}."
+        )
+    else:
+        said = f"{found.suite}: {share(found.passed)} pass."
+    if found.detectable is not None:
+        said += f" Differences below {found.detectable:.0%} do not show."
+    return said
 
 
 def share(figure: Figure) -> str:
@@ -73,7 +93,8 @@ def _depends(found: Diagnosis) -> Answered:
         return Answered(
             asked, word, f"{needing:.0%} of the cases expect an answer from a named document."
         )
-    return Answered(asked, "cannot tell", "Run the arms with and without sources.")
+    text = SUITE if found.live else "Run the arms with and without sources."
+    return Answered(asked, "cannot tell", text)
 
 
 def _current(found: Diagnosis) -> Answered:
@@ -146,7 +167,10 @@ def _tied(found: Diagnosis) -> Answered:
     if precision is not None:
         text += f"; {share(precision)} of citations are of a document that holds the answer"
     if required is None and precision is None and not bad:
-        return Answered(asked, "cannot tell", "The suite says nothing of sources.")
+        said = (
+            "No failure was one of sources." if found.live else "The suite says nothing of sources."
+        )
+        return Answered(asked, "cannot tell", said)
     return Answered(asked, "no" if bad else "yes", text + ".")
 
 
@@ -177,7 +201,8 @@ def _narrow(found: Diagnosis) -> Answered:
             word = "cannot tell"
         text = f"{name}: {share(small.passed)} pass; {best.name}: {share(best.passed)}."
         return Answered(asked, word, text)
-    return Answered(asked, "cannot tell", "Only one arm was run: there is nothing to compare.")
+    text = SUITE if found.live else "Only one arm was run: there is nothing to compare."
+    return Answered(asked, "cannot tell", text)
 
 
 def _people(found: Diagnosis) -> Answered:
@@ -198,7 +223,10 @@ def _cost(found: Diagnosis) -> Answered:
     asked = "Are cost and latency known?"
     ran = [arm for arm in _ran(found) if arm.seconds_p50 is not None]
     if not ran:
-        return Answered(asked, "cannot tell", "Recorded answers carry no times and no tokens.")
+        text = "Recorded answers carry no times and no tokens."
+        if found.live:
+            text = "The record of each answer has its time and tokens; here they are not added up."
+        return Answered(asked, "cannot tell", text)
     parts = []
     for arm in ran:
         said = f"{arm.name} {arm.seconds_p50:.2f} s"
@@ -212,7 +240,10 @@ def _cost(found: Diagnosis) -> Answered:
 
 
 def _told(found: Diagnosis) -> Answered:
-    asked = "Can this suite, and what judges it, tell the difference?"
+    these = (
+        "these answers, and what judges them," if found.live else "this suite, and what judges it,"
+    )
+    asked = f"Can {these} tell the difference?"
     unknown = [v for v in found.verdicts if v.layer == "unknown"]
     text = f"{len(found.cases)} cases"
     if found.detectable is not None:
@@ -220,10 +251,14 @@ def _told(found: Diagnosis) -> Answered:
     text += f"; {len(unknown)} of {len(found.verdicts)} failures no counterfactual explains"
     measured = [i for i in found.instruments if i.figure is not None and i.figure.value is not None]
     text += (
-        "; of what judges here, nothing was measured against people's labels."
+        "; of what judges here, nothing was measured."
         if not measured
-        else "; measured against people's labels: "
-        + ", ".join(f"{i.name} {i.metric} {i.figure.value:.2f}" for i in measured if i.figure)
+        else "; of what judges here was measured: "
+        + "; ".join(
+            f"{i.name}, {i.metric}, {i.figure.value:.2f} on {i.data or 'unnamed data'}"
+            for i in measured
+            if i.figure
+        )
         + "."
     )
     wide = found.detectable is None or found.detectable > 0.15

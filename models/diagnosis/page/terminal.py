@@ -8,7 +8,7 @@ from rich.table import Table
 
 from models.diagnosis.gaps import Gap
 from models.diagnosis.page.html import ADVICE
-from models.diagnosis.page.questions import questions, share
+from models.diagnosis.page.questions import questions, share, standing
 from models.diagnosis.verdicts import MEANINGS, Diagnosis
 
 MOST = 120
@@ -27,10 +27,7 @@ def render_terminal(console: Console, diagnosis: Diagnosis, gaps: Sequence[Gap] 
     console.print(f"[bold]{ADVICE[advice.advice]}.[/bold] {escape(advice.text)}")
     for each in advice.unsure:
         console.print(f"  cannot be told: {escape(each)}")
-    told = f"{escape(diagnosis.suite)}: {share(diagnosis.passed)} pass."
-    if diagnosis.detectable is not None:
-        told += f" Differences below {diagnosis.detectable:.0%} do not show."
-    console.print(told, highlight=False)
+    console.print(escape(standing(diagnosis)), highlight=False)
     if diagnosis.verdicts:
         table = _table("Failures", "layer", "cause", "cases", "what it means")
         for layer, found in diagnosis.by_layer().items():

@@ -87,15 +87,31 @@ def _in_process(settings: "Settings", body: dict[str, Any]) -> dict[str, Any]:
         first = error.errors()[0]
         raise InvalidInput(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
 
+    embedded = not settings.ledger_url and not settings.qdrant_url
+    if embedded and not settings.home.exists():
+        raise _nothing_indexed(settings)
+
     from services.answer.access.keys import Caller
     from services.answer.app import open_parts
     from services.answer.pipeline import ask_once
     from twofold.stack import open_stack
 
     with open_stack(settings) as stack:
+        if not stack.index.count():
+            raise _nothing_indexed(settings)
         ask = request.ask(Caller(settings.workspace))
         answered = asyncio.run(ask_once(ask, open_parts(stack)))
     return ChatAnswer.of(answered).model_dump()
+
+
+def _nothing_indexed(settings: "Settings") -> Exception:
+    from twofold.errors import NotFound
+
+    return NotFound(
+        f"Nothing is indexed in {settings.home.absolute()}, so nothing can be answered. Index the"
+        " documents first: twofold ingest PATH --source NAME; or name the folder whose .twofold"
+        " holds them: twofold -C FOLDER ask …"
+    )
 
 
 def _print(answer: dict[str, Any]) -> None:

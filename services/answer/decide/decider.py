@@ -1,9 +1,9 @@
 """The decision: answer, ask back, hand over or decline; whichever costs least in expectation.
 
-`hear` gathers what four witnesses say: the house's rules, the classifier trained on its examples,
-the evidence that the search found, and, where a model writes, the header of its reply. `decide` is
-called once for a reply, by `pipeline.answer`, and weighs them: what the question may be
-(answerable, a gap in the sources, off topic, vague, or one of the house's reasons for a person)
+`hear` gathers what three witnesses say: the house's rules, the classifier trained on its examples,
+and the evidence that the search found. `decide` is called once for a reply, by `generate.ladder`,
+or by `generate.stream` with a fourth witness, the header of a model's reply. What the question may
+be (answerable, a gap in the sources, off topic, vague, or one of the house's reasons for a person)
 gets probabilities, and a table of costs chooses.
 """
 

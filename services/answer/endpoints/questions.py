@@ -10,6 +10,7 @@ from sqlalchemy.orm import selectinload
 from services.answer.access.objects import owned
 from services.answer.diagnoses import EVALUATION
 from services.answer.endpoints.deps import CallerDep, PartsDep
+from services.answer.record import FAILED
 from services.answer.schemas import ChatAnswer
 from services.http.problems import declare
 from twofold.ledger.models import Answer, Conversation, Feedback
@@ -41,6 +42,7 @@ class AskedOut(BaseModel):
     answerable: float | None = Field(
         description="The probability that the sources hold the answer, as the decision had it."
     )
+    searched: bool = Field(description="False where the sources could not be searched.")
     answer: ChatAnswer
     rating: str | None = Field(description="The latest: `up` or `down`.")
     comment: str
@@ -101,6 +103,7 @@ def _out(answer: Answer, feedback: Feedback | None, diagnosed: Diagnosed | None)
         audience=answer.audience,
         locale=answer.locale,
         answerable=answer.signals.get("evidence", {}).get("answerable"),
+        searched=FAILED not in answer.signals,
         answer=ChatAnswer.of_row(answer),
         rating=feedback.rating if feedback else None,
         comment=feedback.comment if feedback else "",

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from services.answer.access.objects import find_conversation
+from services.answer.record import FAILED
 from twofold import metrics
 from twofold.errors import InvalidInput, NotFound
 from twofold.ledger import Ledger
@@ -149,7 +150,7 @@ def packet(
         .order_by(Feedback.id)
     )
     ratings = {row.answer_id: row.rating for row in rated}
-    own = handoff.packet
+    own, because = handoff.packet, _because(session, handoff, house)
     locale = own.get("locale") or (answers[-1].locale if answers else "") or house.locales[0]
     return {
         "handoff_id": handoff.id,
@@ -163,7 +164,8 @@ def packet(
         "why": own.get("why", ""),
         "follows": own.get("follows"),
         "locale": locale,
-        "summary": _summary(handoff, answers, house),
+        "reason_text": because,
+        "summary": _summary(handoff, answers, because),
         "transcript": [turn for row in answers for turn in _turns(row)] + _said(handoff, answers),
         "sources": _sources(answers),
         "tried": [
@@ -179,11 +181,18 @@ def packet(
     }
 
 
-def _summary(handoff: Handoff, answers: Sequence[Answer], house: HousePolicy) -> str:
+def _because(session: Session, handoff: Handoff, house: HousePolicy) -> str:
+    """Why a person takes over, in words."""
+    answer = session.get(Answer, handoff.answer_id) if handoff.answer_id else None
+    if handoff.reason == NOT_IN_SOURCES and answer is not None and FAILED in answer.signals:
+        return f"the sources could not be searched ({answer.signals[FAILED]}): they may answer it"
     reason = house.reasons.get(handoff.reason)
-    because = f"{handoff.reason}: {reason.when.strip()}" if reason else handoff.reason
+    return reason.when.strip() if reason else handoff.reason.replace("_", " ")
+
+
+def _summary(handoff: Handoff, answers: Sequence[Answer], because: str) -> str:
     asked = handoff.packet.get("question") or (answers[-1].question if answers else "")
-    lines = [f"For {handoff.team}, because {because}"]
+    lines = [f"For {handoff.team}: {because}"]
     if asked:
         lines.append(f"Last message: {' '.join(asked.split())}")
     if len(answers) > 1:

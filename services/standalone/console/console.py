@@ -15,7 +15,7 @@ from ingestion.lint import Finding, lint, read_source
 from ingestion.sync.status import SourceStatus, knowledge_status
 from models.diagnosis.gaps import gaps
 from models.diagnosis.page.html import STYLE, STYLE_HASH, context, environment
-from models.diagnosis.traffic import traffic
+from models.diagnosis.traffic import looked_into, traffic
 from models.suite.client import AnswerClient
 from services.answer.access.keys import Caller, KeyRing
 from services.answer.endpoints.admission import CALLER
@@ -67,7 +67,14 @@ def console_router(app: FastAPI, parts: Parts, *, key_needed: bool) -> APIRouter
             found = traffic(asked, now)
             missing = await asyncio.to_thread(gaps, asked, parts.stack.embedder)
             shown = context(found, missing, RECORDS)
-            return _page("overview.html.j2", since=since, spans=SINCE, **shown)
+            return _page(
+                "overview.html.j2",
+                since=since,
+                spans=SINCE,
+                answers=asked[::-1],
+                found=_found,
+                **shown,
+            )
 
         return await _seen(door, request, show)
 
@@ -166,6 +173,14 @@ def _page(name: str, status: int = 200, **shown: Any) -> Response:
 def _bare() -> dict[str, Any]:
     """What the frame needs of a page that shows no diagnosis."""
     return {"style": STYLE, "style_hash": STYLE_HASH}
+
+
+def _found(asked: Mapping[str, Any]) -> str:
+    """What is known of an answer, in a word or two."""
+    if not looked_into(asked):
+        return "not looked into"
+    verdict = asked["diagnosed"]["verdict"]
+    return str(verdict["cause"]).replace("_", " ") if verdict else "sound"
 
 
 def _texts(packed: Mapping[str, Any]) -> dict[str, str]:

@@ -119,6 +119,8 @@ def test_an_escalation_is_in_the_outbox_with_all_that_a_person_needs(call: Clien
         ROLL, first["text"], HACKED, told["text"],
     ]  # fmt: skip
     assert HACKED in packet["summary"]
+    assert "account_takeover" not in packet["summary"]
+    assert packet["reason_text"] in packet["summary"]
     assert packet["tried"][0]["action"] == "ANSWER"
     assert packet["tried"][0]["rating"] == "down"
     assert packet["sources"][0]["document"] == "help/articles/rotate-signing-secret.md"

@@ -1,6 +1,7 @@
 """Search or ledger fail, for real, on both ledgers: no question is lost, doubled or lied about."""
 
 import asyncio
+import json
 import signal
 import socket
 import threading
@@ -16,6 +17,7 @@ import structlog
 from qdrant_client import QdrantClient
 from sqlalchemy import event
 
+from models.diagnosis.gaps import gaps
 from services.answer import pipeline
 from services.answer.access.bulkhead import Bulkhead
 from services.answer.app import create_app
@@ -132,6 +134,47 @@ def test_without_search_a_question_is_handed_over_and_told_why(what: str, parts:
     heard = asyncio.run(hear(without(parts, **GONE[what]())))
     check_handed_over(parts, heard, "search: upstream")
     assert counted(parts.stack) == (answers + 1, handoffs + 1)
+
+
+def test_a_failed_search_is_no_missing_article(
+    parts: Parts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    down = without(parts, **GONE["index"]())
+    call = Client(create_app(down))
+    capsys.readouterr()
+    told = call("POST", "/v1/chat", {"message": QUESTION}).json()
+    written = capsys.readouterr()
+    (line,) = [each for each in written.err.splitlines() if "a search failed" in each]
+    logged = json.loads(line)
+    assert (logged["level"], logged["step"]) == ("warning", "retrieve")
+    assert QUESTION not in written.err
+    asked = call("GET", "/v1/questions").json()["questions"]
+    mine = [each for each in asked if each["answer"]["answer_id"] == told["answer_id"]]
+    assert [each["searched"] for each in mine] == [False]
+    assert gaps(mine, parts.stack.embedder) == []
+    assert len(gaps([each | {"searched": True} for each in mine], parts.stack.embedder)) == 1
+    handoffs = call("GET", "/v1/handoffs").json()["handoffs"]
+    packet = next(h["packet"] for h in handoffs if h["answer_id"] == told["answer_id"])
+    assert "could not be searched (search: upstream)" in packet["summary"]
+    assert "not_in_sources" not in packet["summary"]
+    assert packet["reason_text"] in packet["summary"]
+
+
+def test_a_server_searches_once_before_it_serves_and_serves_without_a_search(parts: Parts) -> None:
+    searched: list[object] = []
+
+    class Watched(DictIndex):
+        def search(self, *asked: Any) -> Any:
+            searched.append(asked)
+            return [], []
+
+    async def start(parts: Parts) -> int:
+        app = create_app(parts)
+        async with app.router.lifespan_context(app):
+            return len(searched)
+
+    assert asyncio.run(start(without(parts, index=Watched()))) > 0
+    asyncio.run(start(index_gone(parts)))
 
 
 @pytest.mark.usefixtures("little_search")

@@ -20,6 +20,8 @@ from tests.servers import wait_until
 from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
 from twofold import server_file
 from twofold.__main__ import build
+from twofold.settings import Settings
+from twofold.stack import open_stack
 
 pytestmark = needs_weights
 
@@ -162,6 +164,20 @@ def test_ask_prints_text_and_numbered_sources() -> None:
     assert "[1] Roll a signing secret" in asked.output
     assert "https://help.brackwater.example/articles/rotate-signing-secret" in asked.output
     assert "\x1b" not in asked.output
+
+
+def test_ask_says_where_nothing_is_indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = tmp_path / "nowhere"
+    monkeypatch.setenv("TWOFOLD_HOME", str(nowhere))
+    for made in (False, True):
+        if made:
+            open_stack(Settings()).__exit__(None, None, None)
+        refused = CliRunner().invoke(build(), ["ask", ROLL])
+        assert refused.exit_code == 2
+        assert refused.stdout == ""
+        assert f"Nothing is indexed in {nowhere}" in refused.stderr
+        assert "twofold ingest" in refused.stderr
+        assert nowhere.exists() == made
 
 
 def test_ask_goes_on_with_a_conversation() -> None:

@@ -94,6 +94,19 @@ def test_thirty_answers_rated_down_are_attributed_and_everything_agrees(tmp_path
     assert len(page.css("details[id^='case-']")) == 30
     assert "30 rated down" in page.text()
     assert ASKED[0][0] in record.text
+    links = [link.attributes["href"] for link in page.css("#answers ~ .wide td a")]
+    assert links == [f"/console/answers/{each}" for each in reversed(rated)]
+
+
+def test_the_console_opens_the_record_of_an_answer_that_nobody_looked_into(parts: Parts) -> None:
+    call = _quiet(parts)
+    (answer,) = _fill(call, "How do I invite a colleague?")
+    page = LexborHTMLParser(call("GET", "/console").text)
+    (row,) = [row for row in page.css("#answers ~ .wide tr") if answer in (row.html or "")]
+    assert row.css("td")[-1].text() == "not looked into"
+    link = row.css_first("a")
+    assert link is not None
+    assert call("GET", link.attributes["href"] or "").status_code == 200
 
 
 def _fill(call: Client, *questions: str) -> list[str]:
