@@ -38,7 +38,7 @@ eval: .venv/.ready  ## the example eval suite, with intervals
 bench: .venv/.dev  ## every benchmark that needs no server
 	@for b in embedder index question ingest; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 
-figures: .venv/.dev  ## README's table of figures from benchmarks/results
+figures: .venv/.dev  ## the tables of figures in README and docs/figures.md, from benchmarks/results
 	@$(BIN)/python -m tools.figures
 
 demo-handoff: .venv/.ready  ## ask for a person in the widget, answer at the desk, see it arrive

@@ -36,8 +36,10 @@ def publish(name: str, result: Mapping[str, Any], *tables: Table) -> None:
 
 
 def keep(name: str, result: Mapping[str, Any], command: str) -> None:
-    """Writes `benchmarks/results/NAME.json`."""
-    kept = {"command": command, "machine": _machine(), "date": _today(), "result": result}
+    """Writes `benchmarks/results/NAME.json`. A path of this machine is told by its last name, in
+    capitals: `/x/data` is DATA, which the reader brings."""
+    words = (Path(word).name.upper() if word[:1] == "/" else word for word in command.split(" "))
+    kept = {"command": " ".join(words), "machine": _machine(), "date": _today(), "result": result}
     text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
     (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
 

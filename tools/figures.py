@@ -1,15 +1,16 @@
 """Writes the figures that documents quote, from what commands measured: `make figures`.
 
-    python -m tools.figures                          README's table, from benchmarks/results/
+    python -m tools.figures                          the tables of README and docs/figures.md
     python -m tools.figures keep NAME -- COMMAND …   run a command, keep its last line of JSON
 
-`benchmarks/figures.yaml` says which figures stand in the table and how they are put. A benchmark
+`benchmarks/figures.yaml` says which figures stand in which table and how they are put. A benchmark
 keeps its result itself; `keep` does it for other commands. Nothing is typed in by hand: what a
-result lacks fails here, and a test holds table and results equal.
+result lacks fails here, and a test holds tables and results equal.
 """
 
 import argparse
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ import yaml
 from benchmarks.harness import RESULTS, keep
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs/figures.md")
 FIGURES = ROOT / "benchmarks/figures.yaml"
-BEGIN, END = "<!-- figures: make figures -->", "<!-- /figures -->"
+TABLE = re.compile(r"(<!-- figures: (\w+) -->).*?(<!-- /figures -->)", re.DOTALL)
+"""Where a table stands: `what` is that of all rows, `readme` and `weak` are README's two."""
 
 
 class _Share(float):
@@ -34,24 +36,27 @@ class _Share(float):
         return format(float(self), spec)
 
 
-def table() -> str:
-    """The rows of `figures.yaml` as Markdown. Raises KeyError where a result lacks a figure."""
+def table(key: str) -> str:
+    """The rows of `figures.yaml` that have `key`, their text for this table, as Markdown.
+
+    Raises KeyError where a result lacks a figure.
+    """
     kept = {path.stem: json.loads(path.read_text("utf-8")) for path in RESULTS.glob("*.json")}
     values = {name: _numbers(each["result"]) for name, each in kept.items()}
-    lines = ["| what | figure | command | measured |", "|---|---|---|---|"]
+    whole = key == "what"
+    head = ["what", "figure", *(["command"] if whole else []), "measured"]
+    lines = [head, ["---"] * len(head)]
     for row in yaml.safe_load(FIGURES.read_text("utf-8")):
-        source = kept[row["from"]]
-        figure = row["figure"].format(**values)
-        command = f"`{row['command']}`" if row.get("command") else ""
-        lines.append(f"| {row['what']} | {figure} | {command} | {source['date']} |")
-    return "\n".join(lines)
+        if key in row:
+            source, figure = kept[row["from"]], row["figure"].format(**values)
+            command = [f"`{source['command']}`"] if whole else []
+            lines.append([row[key], figure, *command, source["date"]])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def written(text: str) -> str:
-    """`text` with the table of today between the marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+    """`text` with the tables of today between their marks."""
+    return TABLE.sub(lambda at: f"{at[1]}\n\n{table(at[2])}\n\n{at[3]}", text)
 
 
 def _numbers(value: Any) -> Any:
@@ -73,7 +78,8 @@ def main() -> None:
         done = subprocess.run(options.command, stdout=subprocess.PIPE, text=True, check=True)
         result = json.loads(done.stdout.strip().splitlines()[-1])
         keep(options.name, result, " ".join(options.command))
-    README.write_text(written(README.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(written(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":
