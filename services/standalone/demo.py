@@ -44,6 +44,7 @@ def demo_router(widget: Widget, house: HousePolicy) -> APIRouter:
             "site": site.id,
             "api": "/demo",
             "desk": "/desk" if widget.desk else None,
+            "console": "/console",
             "company": house.company,
             "product": house.product,
             "as": AS,

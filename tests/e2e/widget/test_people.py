@@ -3,12 +3,14 @@
 import re
 from datetime import UTC, datetime
 
+import httpx
 from playwright.sync_api import expect
 
 from tests.e2e.widget.browsing import DeskVisit, Opened, Visit
 from tests.e2e.widget.serving import Place
 
 ROLL = "How long does the old signing secret keep working after I roll it?"
+HACKED = "Somebody took over my account and changed the password, says the API"
 
 
 def test_a_person_is_asked_for_takes_over_and_replies(chat: Visit, desk: DeskVisit) -> None:
@@ -19,7 +21,9 @@ def test_a_person_is_asked_for_takes_over_and_replies(chat: Visit, desk: DeskVis
     talk = desk.page.locator(".transcript")
     expect(talk).to_contain_text(ROLL)
     expect(talk).to_contain_text("12 hours")
-    expect(desk.page.locator(".aside")).to_contain_text("person requested")
+    expect(desk.page.locator(".aside")).to_contain_text(
+        "asks for a person instead of the assistant"
+    )
     expect(desk.page.locator("#reply")).to_be_disabled()
     desk.take()
     expect(chat.app.locator(".presence")).to_have_text("Mara Lind is with you")
@@ -50,6 +54,44 @@ def test_an_answer_that_hands_over_shows_it(chat: Visit, desk: DeskVisit) -> Non
     expect(chat.app.get_by_role("heading", name="A person will answer here")).to_be_visible()
     desk.pick("call me Ida")
     expect(desk.page.locator(".aside")).to_contain_text("security")
+
+
+def test_the_desk_tells_the_assistants_words_from_the_customers_in_what_came_by_the_api(
+    visits: Opened, place: Place
+) -> None:
+    told = httpx.post(f"{place.alone}/v1/chat", json={"message": HACKED}, timeout=60).json()
+    assert told["action"] == "ESCALATE"
+    desk = DeskVisit(visits(viewport={"width": 1280, "height": 900}).page).open(place.our)
+    desk.pick(HACKED)
+    said = desk.page.locator(".transcript .said")
+    expect(said).to_have_count(2)
+    expect(said.nth(0)).to_contain_text(HACKED)
+    expect(said.nth(0).locator("h3")).to_contain_text("Visitor")
+    expect(said.nth(1).locator("h3")).to_contain_text("Assistant")
+    expect(said.nth(1)).to_have_class("said ours assistant")
+    expect(desk.page.locator(".aside")).not_to_contain_text("account_takeover")
+
+
+def test_no_word_of_a_tab_is_broken(desk: DeskVisit) -> None:
+    lines = """each => {
+        const range = document.createRange();
+        range.selectNodeContents(each.firstChild);
+        return range.getClientRects().length;
+    }"""
+    tabs = desk.page.locator(".tabs button").all()
+    assert [tab.evaluate(lines) for tab in tabs] == [1, 1, 1]
+
+
+def test_the_demo_page_shows_its_tag_whole_and_leads_to_desk_and_console(
+    visits: Opened, place: Place
+) -> None:
+    page = visits(viewport={"width": 1280, "height": 900}).go(place.alone).page
+    tag = page.locator("pre")
+    expect(tag).to_contain_text("loader.js?site=")
+    assert tag.evaluate("each => each.scrollWidth <= each.clientWidth")
+    links = page.get_by_role("navigation", name="Links")
+    expect(links.get_by_role("link", name="Desk")).to_have_attribute("href", "/desk")
+    expect(links.get_by_role("link", name="Console")).to_have_attribute("href", "/console")
 
 
 def test_a_suggested_reply_is_used_and_kept_as_an_example(

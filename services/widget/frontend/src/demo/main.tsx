@@ -14,6 +14,7 @@ interface Shell {
   site: string;
   api: string;
   desk: string;
+  console: string;
   company: string;
   as: Role[];
 }
@@ -71,6 +72,9 @@ function Demo() {
         <nav aria-label="Links">
           <a href={shell.desk} target="_blank" rel="noopener">
             Desk
+          </a>
+          <a href={shell.console} target="_blank" rel="noopener">
+            Console
           </a>
         </nav>
       </header>
@@ -131,7 +135,7 @@ function Step({ icon, title, children }: { icon: "page" | "person" | "globe"; ti
 function Snippet() {
   const tag = `<script async src="${location.origin}/widget/loader.js?site=${shell.site}"></script>`;
   return (
-    <pre tabIndex={0}>
+    <pre>
       <code>{tag}</code>
     </pre>
   );

@@ -58,7 +58,7 @@ export interface Question extends Placed {
 export interface Message extends Placed {
   kind: "message";
   id: string;
-  from: "visitor" | "agent";
+  from: "visitor" | "agent" | "assistant";
   name: string;
   text: string;
 }

@@ -28,10 +28,12 @@ export function Transcript({ detail }: { detail: Detail }) {
 function ItemView({ item, person }: { item: Item; person: string }) {
   if (item.kind === "state") return <Line change={item} />;
   if (item.kind === "message") {
-    const agent = item.from === "agent";
+    const theirs = item.from === "visitor";
+    const who = { visitor: person, agent: clean(item.name), assistant: t("assistant") };
+    const side = { visitor: "theirs", agent: "ours", assistant: "ours assistant" };
     return (
-      <Said who={agent ? clean(item.name) : person} at={item.at} side={agent ? "ours" : "theirs"}>
-        {agent ? markdown(item.text) : <p class="written">{clean(item.text)}</p>}
+      <Said who={who[item.from]} at={item.at} side={side[item.from]}>
+        {theirs ? <p class="written">{clean(item.text)}</p> : markdown(item.text, mark)}
       </Said>
     );
   }
@@ -42,9 +44,7 @@ function ItemView({ item, person }: { item: Item; person: string }) {
       </Said>
       {item.answer ? (
         <Said who={t("assistant")} at={item.at} side="ours assistant">
-          {markdown(item.answer.text, (n) => (
-            <span class="mark">{n}</span>
-          ))}
+          {markdown(item.answer.text, mark)}
           {item.status === "stopped" && <p class="note">{t("stopped")}</p>}
         </Said>
       ) : (
@@ -52,6 +52,10 @@ function ItemView({ item, person }: { item: Item; person: string }) {
       )}
     </>
   );
+}
+
+function mark(n: number) {
+  return <span class="mark">{n}</span>;
 }
 
 interface SaidProps {
