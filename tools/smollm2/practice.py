@@ -263,26 +263,26 @@ def _of_pool(pool: Pool, source: str, rng: random.Random) -> Row | None:
         asked[-1] = _both(first, second, rng)
     elif asked and absent and rng.random() < 0.3 and (gap := _inverted(absent[-1].question)):
         n, item = rng.choice(held)
-        question = f"{_casual(item.question, rng)} {rng.choice(('And', 'also,'))} "
+        question = f"{casual(item.question, rng)} {rng.choice(('And', 'also,'))} "
         question += absent[-1].question[0].lower() + absent[-1].question[1:]
-        text = f"{_marked(item.says, n)} The sources do not say {gap}."
+        text = f"{marked(item.says, n)} The sources do not say {gap}."
         asked.append(Asked(question, render("ANSWER", text)))
-    asked += [Asked(_casual(i.question, rng), ABSENT, _earlier(i.history, rng)) for i in absent]
+    asked += [Asked(casual(i.question, rng), ABSENT, _earlier(i.history, rng)) for i in absent]
     rng.shuffle(asked)
-    return _row(shown, asked, source, rng)
+    return row_of(shown, asked, source, rng)
 
 
 def _answered(n: int, item: Item, rng: random.Random) -> Asked:
-    reply = render("ANSWER", _marked(item.says, n))
-    return Asked(_casual(item.question, rng), reply, _earlier(item.history, rng))
+    reply = render("ANSWER", marked(item.says, n))
+    return Asked(casual(item.question, rng), reply, _earlier(item.history, rng))
 
 
 def _both(first: tuple[int, Item], second: tuple[int, Item], rng: random.Random) -> Asked:
     """Two questions in one: a sentence and a mark for each."""
     other = second[1].question
     joint = rng.choice((" And ", " Also, ", " and ", "\n"))
-    question = f"{_casual(first[1].question, rng)}{joint}{other[0].lower()}{other[1:]}"
-    said = " ".join(_marked(item.says, n) for n, item in (first, second))
+    question = f"{casual(first[1].question, rng)}{joint}{other[0].lower()}{other[1:]}"
+    said = " ".join(marked(item.says, n) for n, item in (first, second))
     return Asked(question, render("ANSWER", said))
 
 
@@ -290,7 +290,7 @@ def _earlier(history: tuple[Turn, ...], rng: random.Random) -> tuple[Turn, ...]:
     return history if rng.random() < 0.7 else history[-2:]
 
 
-def _marked(says: Sequence[str], n: int) -> str:
+def marked(says: Sequence[str], n: int) -> str:
     return " ".join(f"{each.strip()} [{n}]" for each in says)
 
 
@@ -300,7 +300,7 @@ def _inverted(question: str) -> str | None:
     return f"{match[1].lower()} {match[3]} {match[2]}" if match else None
 
 
-def _casual(question: str, rng: random.Random) -> str:
+def casual(question: str, rng: random.Random) -> str:
     """At times as people type: small letters, no mark, a word before it."""
     if rng.random() < 0.3:
         question = question.lower().rstrip("?")
@@ -355,7 +355,7 @@ def _of_facts(rng: random.Random) -> Row | None:
     for n, item in rng.sample(held, min(QUESTIONS - 1, len(held))):
         if n in tables:
             text = f"{tables[n]}\n{item.says[0]}\n\n[{n}]"
-            asked.append(Asked(_casual(item.question, rng), render("ANSWER", text)))
+            asked.append(Asked(casual(item.question, rng), render("ANSWER", text)))
         else:
             asked.append(_answered(n, item, rng))
     plain = [pair for pair in held if pair[0] not in tables]
@@ -366,12 +366,12 @@ def _of_facts(rng: random.Random) -> Row | None:
         if gap and plain and rng.random() < 0.4:
             n, item = rng.choice(plain)
             question = f"{item.question} And {fact.question[0].lower()}{fact.question[1:]}"
-            text = f"{_marked(item.says, n)} The sources do not say {gap}."
+            text = f"{marked(item.says, n)} The sources do not say {gap}."
             asked.append(Asked(question, render("ANSWER", text)))
         else:
-            asked.append(Asked(_casual(fact.question, rng), ABSENT))
+            asked.append(Asked(casual(fact.question, rng), ABSENT))
     rng.shuffle(asked)
-    return _row(passages, asked, "facts", rng)
+    return row_of(passages, asked, "facts", rng)
 
 
 _ACTS: Final = (
@@ -412,14 +412,14 @@ def _of_steps(rng: random.Random) -> Row | None:
         text = f"{note}\n\n" + "\n".join(steps)
         shown.append(Passage(f"{verb.capitalize()} a {what}", text, ()))
         reply = render("ANSWER", "\n".join(f"{step} [{n}]" for step in steps))
-        asked.append(Asked(_casual(_how(verb, what, rng), rng), reply))
+        asked.append(Asked(casual(_how(verb, what, rng), rng), reply))
         if rng.random() < 0.6:
             question = rng.choice((f"Who can {verb} a {what}?", f"am I allowed to {verb} a {what}"))
             asked.append(Asked(question, render("ANSWER", f"{note} [{n}]")))
     for verb, what in pairs[-2:]:
-        asked.append(Asked(_casual(_how(verb, what, rng), rng), ABSENT))
+        asked.append(Asked(casual(_how(verb, what, rng), rng), ABSENT))
     rng.shuffle(asked)
-    return _row(shown, asked, "steps", rng)
+    return row_of(shown, asked, "steps", rng)
 
 
 def _how(verb: str, what: str, rng: random.Random) -> str:
@@ -433,7 +433,7 @@ def _how(verb: str, what: str, rng: random.Random) -> str:
     )
 
 
-def _row(
+def row_of(
     shown: Sequence[Passage], asked: Sequence[Asked], source: str, rng: random.Random
 ) -> Row | None:
     if not asked:

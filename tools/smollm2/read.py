@@ -21,29 +21,25 @@ from typing import Any, NamedTuple
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch.nn import functional
-from transformers import AttentionInterface, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.manifest import file_sha256, weights_sha256
-from models.training.passes import autocast, lean
+from tools.smollm2.fast import Fast
 
-MAX_LENGTH = 560
+MAX_LENGTH = 900
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 FROZEN = 10
 """The lowest layers stay as they are: no gradient has to reach them, a fifth of the time."""
-STEP = 2
+STEP = 4
 """Rows of one optimizer step, of several questions each."""
 WARM_UP = 12
 """Steps."""
 COOL_DOWN = 0.25
-"""Share of the tokens over which the rate falls to nothing."""
+"""Share of the run over which the rate falls to nothing."""
 CHECKPOINT_S = 300.0
 REPORT = 5
 STATE = "state.pt"
 END = "<|im_end|>"
-BRANCHED = "branched"
-BLOCK = 128
-"""Queries that attention takes at a time."""
 
 
 class Batch(NamedTuple):
@@ -64,19 +60,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="an adapter to go on from")
     parser.add_argument("--tokens", type=float, default=1.5e6)
-    parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--alpha", type=int, default=16)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--alpha", type=int, default=32)
+    parser.add_argument("--frozen", type=int, default=FROZEN, help="lowest layers left alone")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--until", type=float, default=0, help="epoch seconds; 0: no end")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    AttentionInterface.register(BRANCHED, branched)
     tokenizer = AutoTokenizer.from_pretrained(args.base)
-    base = AutoModelForCausalLM.from_pretrained(
-        args.base, dtype=torch.bfloat16, attn_implementation=BRANCHED
-    )
+    base = AutoModelForCausalLM.from_pretrained(args.base, dtype=torch.bfloat16)
     last = args.out / "last"
     if (last / STATE).exists():
         model: Any = PeftModel.from_pretrained(base, last, is_trainable=True)
@@ -85,7 +79,7 @@ def main() -> None:
         model = PeftModel.from_pretrained(base, args.start, is_trainable=True)
         kept = {"row": 0, "step": 0, "tokens": 0, "seconds": 0.0}
     else:
-        layers = range(FROZEN, base.config.num_hidden_layers)
+        layers = range(args.frozen, base.config.num_hidden_layers)
         lora = LoraConfig(
             r=args.rank,
             lora_alpha=args.alpha,
@@ -105,45 +99,43 @@ def main() -> None:
     lines = mixed([path.read_text(encoding="utf-8").splitlines() for path in args.practice])
     begun, spent, saved = time.time(), kept["seconds"], time.time()
     seen, losses = kept["tokens"], []
-    model.train()
-    with lean(model):
-        while kept["tokens"] < args.tokens and kept["row"] + STEP < len(lines):
-            rate = args.rate * _schedule(kept, args.tokens)
-            batches = [
-                batch
-                for line in lines[kept["row"] : kept["row"] + STEP]
-                if (batch := encode(tokenizer, json.loads(line))) is not None
-            ]
-            count = sum(int((b.labels != -100).sum()) for b in batches)
-            total = 0.0
-            for batch in batches:
-                loss = reply_loss(model, batch) / count
-                loss.backward()
-                total += loss.item()
-                kept["tokens"] += batch.ids.shape[1]
-            torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.step()
-            optimizer.zero_grad()
-            kept["row"] += STEP
-            kept["step"] += 1
-            losses.append(total)
-            kept["loss"] = sum(losses[-50:]) / len(losses[-50:])
-            now = time.time()
-            kept["seconds"] = spent + now - begun
-            if kept["step"] % REPORT == 0:
-                speed = (kept["tokens"] - seen) / (now - begun)
-                print(
-                    f"{datetime.now(UTC):%H:%M:%S} step {kept['step']} row {kept['row']} tokens "
-                    f"{kept['tokens']} loss {total:.3f} mean {kept['loss']:.3f} {speed:.0f}/s",
-                    flush=True,
-                )
-            if now - saved > CHECKPOINT_S:
-                save(model, optimizer, kept, args)
-                saved = now
-            if args.until and now > args.until:
-                break
+    fast = Fast(model)
+    while kept["tokens"] < args.tokens and kept["row"] + STEP < len(lines):
+        now = time.time()
+        timed = (now - begun) / (args.until - begun) if args.until else 0.0
+        rate = args.rate * _schedule(kept["step"], max(timed, kept["tokens"] / args.tokens))
+        batches = [
+            batch
+            for line in lines[kept["row"] : kept["row"] + STEP]
+            if (batch := encode(tokenizer, json.loads(line))) is not None
+        ]
+        count = sum(int((b.labels != -100).sum()) for b in batches)
+        total = sum(fast.loss(batch, 1 / count) for batch in batches) / count
+        fast.hand_over()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        fast.renew()
+        kept["tokens"] += sum(batch.ids.shape[1] for batch in batches)
+        kept["row"] += STEP
+        kept["step"] += 1
+        losses.append(total)
+        kept["loss"] = sum(losses[-50:]) / len(losses[-50:])
+        now = time.time()
+        kept["seconds"] = spent + now - begun
+        if kept["step"] % REPORT == 0:
+            speed = (kept["tokens"] - seen) / (now - begun)
+            print(
+                f"{datetime.now(UTC):%H:%M:%S} step {kept['step']} row {kept['row']} tokens "
+                f"{kept['tokens']} loss {total:.3f} mean {kept['loss']:.3f} {speed:.0f}/s",
+                flush=True,
+            )
+        if now - saved > CHECKPOINT_S:
+            save(model, optimizer, kept, args)
+            saved = now
+        if args.until and now > args.until:
+            break
     save(model, optimizer, kept, args)
 
 
@@ -157,9 +149,8 @@ def mixed(files: Sequence[Sequence[str]]) -> list[str]:
     return [row for _, _, row in sorted(places)]
 
 
-def _schedule(kept: dict[str, Any], tokens: float) -> float:
-    left = (tokens - kept["tokens"]) / (COOL_DOWN * tokens)
-    return min(1.0, (kept["step"] + 1) / WARM_UP, max(0.02, left))
+def _schedule(step: int, done: float) -> float:
+    return min(1.0, (step + 1) / WARM_UP, max(0.02, (1 - done) / COOL_DOWN))
 
 
 def encode(tokenizer: Any, row: dict[str, Any]) -> Batch | None:
@@ -189,59 +180,6 @@ def encode(tokenizer: Any, row: dict[str, Any]) -> Batch | None:
     )
 
 
-def branched(
-    _module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    _mask: torch.Tensor | None,
-    scaling: float,
-    head: int = 0,
-    ends: tuple[int, ...] = (),
-    **_other: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention in which each branch sees the head and itself; by plain products, because torch's
-    own with a mask takes three times as long on a CPU."""
-    many = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(many, 1), value.repeat_interleave(many, 1)
-    said, start = [], head
-    for at in range(0, head, BLOCK):
-        end = min(at + BLOCK, head)
-        said.append(_attend(query[:, :, at:end], key[:, :, :end], value[:, :, :end], scaling))
-    for end in ends:
-        keys = torch.cat((key[:, :, :head], key[:, :, start:end]), 2)
-        values = torch.cat((value[:, :, :head], value[:, :, start:end]), 2)
-        said.append(_attend(query[:, :, start:end], keys, values, scaling))
-        start = end
-    return torch.cat(said, 2).transpose(1, 2), None
-
-
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
-) -> torch.Tensor:
-    """The queries are the last of the keys, and see no later one."""
-    width, length = query.shape[2], key.shape[2]
-    future = query.new_full((width, length), float("-inf")).triu(length - width + 1)
-    weights = (query @ key.transpose(-1, -2) * scaling + future).float().softmax(-1)
-    return weights.to(value.dtype) @ value
-
-
-def reply_loss(model: Any, batch: Batch) -> torch.Tensor:
-    """Summed cross entropy of the replies' tokens. A branch's first label is in its reply, so what
-    stands before it is of the same branch."""
-    at = (batch.labels != -100).nonzero().flatten()
-    with autocast(model):
-        logits = model(
-            input_ids=batch.ids,
-            position_ids=batch.positions,
-            head=batch.head,
-            ends=batch.ends,
-            use_cache=False,
-            logits_to_keep=at - 1,
-        ).logits[0]
-    return functional.cross_entropy(logits.float(), batch.labels[at], reduction="sum")
-
-
 def save(model: Any, optimizer: Any, kept: dict[str, Any], args: argparse.Namespace) -> None:
     """The adapter, the state to go on with, and a manifest; the old ones until these are whole."""
     partial, last = args.out / "partial", args.out / "last"
@@ -257,7 +195,7 @@ def save(model: Any, optimizer: Any, kept: dict[str, Any], args: argparse.Namesp
         },
         "adapter": file_sha256(partial / "adapter_model.safetensors"),
         "rank": args.rank,
-        "frozen_layers": FROZEN,
+        "frozen_layers": args.frozen,
         "alpha": args.alpha,
         "rate": args.rate,
         "planned_tokens": args.tokens,
