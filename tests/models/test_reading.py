@@ -38,6 +38,7 @@ questions = [asked("How long does Plan 3 keep logs?", "ANSWER\\nFor 13 days. [1]
              asked("And Plan 5?", "ESCALATE"), asked("Hello?", "CLARIFY\\nWhich plan?")]
 row = {"system": documents, "asked": questions}
 fast, batch = Fast(model), read.encode(tokenizer, row)
+batch = batch._replace(weights=(batch.labels != -100).float())  # all tokens alike
 found = {"loss": fast.loss(batch, 1.0), "heads": [batch.head]}
 fast.hand_over()
 by_hand = {n: w.grad.clone() for n, w in tuned.items()}

@@ -14,6 +14,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -68,15 +69,20 @@ def main() -> None:
     parser.add_argument("--dev", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    rng = random.Random(args.seed)
-    centers = [_center(load_center(name)) for name in names() if (name in DEV_CENTERS) == args.dev]
-    rows = _rows(centers, rng)
-    body = "".join(
-        json.dumps(next(rows).data(), ensure_ascii=False) + "\n" for _ in range(args.rows)
-    )
+    rows = made(chosen(dev=args.dev), args.rows, random.Random(args.seed))
+    body = "".join(json.dumps(row.data(), ensure_ascii=False) + "\n" for row in rows)
     args.out.write_text(body, encoding="utf-8")
     digest = hashlib.sha256(body.encode()).hexdigest()
-    print(json.dumps({"rows": args.rows, "centers": len(centers), "sha256": digest}))
+    print(json.dumps({"rows": args.rows, "centers": len(chosen(args.dev)), "sha256": digest}))
+
+
+def chosen(dev: bool) -> list[str]:
+    """Names of the centers to train on, or of those to measure with."""
+    return [name for name in names() if (name in DEV_CENTERS) == dev]
+
+
+def made(centers: Sequence[str], rows: int, rng: random.Random) -> Iterator[Row]:
+    return islice(_rows([_center(load_center(name)) for name in centers], rng), rows)
 
 
 def _center(data: dict[str, Any]) -> Center:

@@ -242,7 +242,7 @@ class Fast:
             product.hand_over()
 
     def loss(self, batch: Any, share: float) -> float:
-        """Summed cross entropy of the replies' tokens; gradients of `share` times it are added."""
+        """Weighted sum of the replies' cross entropy; gradients of `share` times it are added."""
         config = self._config
         ids, positions = batch.ids[0], batch.positions[0]
         cos, sin = self._model.rotary_emb(torch.empty(1, dtype=torch.bfloat16), positions[None])
@@ -261,20 +261,26 @@ class Fast:
             x = x + _Linear.apply(_Gated.apply(both), down)
         at = (batch.labels != -100).nonzero().flatten()
         last = _Norm.apply(x[at - 1], self._model.norm.weight.detach(), least)
-        loss, grad = _loss(last.detach(), self._head, batch.labels[at], share)
+        weights = batch.weights[at]
+        loss, grad = _loss(last.detach(), self._head, batch.labels[at], weights, share)
         last.backward(grad)
         return loss
 
 
 def _loss(
-    hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor, share: float
+    hidden: torch.Tensor,
+    head: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor,
+    share: float,
 ) -> tuple[float, torch.Tensor]:
     total, grads = 0.0, []
-    for x, y in zip(hidden.split(ROWS), labels.split(ROWS), strict=True):
+    parts = (hidden.split(ROWS), labels.split(ROWS), weights.split(ROWS))
+    for x, y, counts in zip(*parts, strict=True):
         logits = (x @ head.t()).float()
         sums = logits.logsumexp(-1, keepdim=True)
-        total += float((sums[:, 0] - logits.gather(1, y[:, None])[:, 0]).sum())
+        total += float(((sums[:, 0] - logits.gather(1, y[:, None])[:, 0]) * counts).sum())
         logits.sub_(sums).exp_()
         logits[torch.arange(len(y)), y] -= 1.0
-        grads.append(logits.mul_(share).bfloat16() @ head)
+        grads.append(logits.mul_(counts[:, None] * share).bfloat16() @ head)
     return total, torch.cat(grads)

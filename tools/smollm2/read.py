@@ -30,12 +30,16 @@ MAX_LENGTH = 900
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 FROZEN = 10
 """The lowest layers stay as they are: no gradient has to reach them, a fifth of the time."""
-STEP = 4
+STEP = 2
 """Rows of one optimizer step, of several questions each."""
 WARM_UP = 12
 """Steps."""
-COOL_DOWN = 0.25
+COOL_DOWN = 0.6
 """Share of the run over which the rate falls to nothing."""
+DECIDES, OPENS = 8.0, 2.0
+"""How much the first token of a reply counts, and the rest of its header and opening."""
+OPENING = 5
+"""Tokens of a text that decide which sentence is said."""
 CHECKPOINT_S = 300.0
 REPORT = 5
 STATE = "state.pt"
@@ -43,12 +47,13 @@ END = "<|im_end|>"
 
 
 class Batch(NamedTuple):
-    """One row: `ids` and `positions` (1, length); `labels` (length,), -100 where nothing is learnt;
-    `head` tokens that all see, and where each branch ends."""
+    """One row: `ids` and `positions` (1, length); `labels` (length,), -100 where nothing is learnt,
+    and how much each counts; `head` tokens that all see, and where each branch ends."""
 
     ids: torch.Tensor
     positions: torch.Tensor
     labels: torch.Tensor
+    weights: torch.Tensor
     head: int
     ends: tuple[int, ...]
 
@@ -63,7 +68,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--alpha", type=int, default=32)
     parser.add_argument("--frozen", type=int, default=FROZEN, help="lowest layers left alone")
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--until", type=float, default=0, help="epoch seconds; 0: no end")
     args = parser.parse_args()
@@ -109,7 +114,7 @@ def main() -> None:
             for line in lines[kept["row"] : kept["row"] + STEP]
             if (batch := encode(tokenizer, json.loads(line))) is not None
         ]
-        count = sum(int((b.labels != -100).sum()) for b in batches)
+        count = sum(float(b.weights.sum()) for b in batches)
         total = sum(fast.loss(batch, 1 / count) for batch in batches) / count
         fast.hand_over()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -156,7 +161,7 @@ def _schedule(step: int, done: float) -> float:
 def encode(tokenizer: Any, row: dict[str, Any]) -> Batch | None:
     """The row's documents and as many of its questions as fit; None where none does."""
     head = tokenizer.encode(f"<|im_start|>system\n{row['system']}{END}\n", add_special_tokens=False)
-    ids, labels = list(head), [-100] * len(head)
+    ids, labels, weights = list(head), [-100] * len(head), [0.0] * len(head)
     positions, ends = list(range(len(head))), []
     for asked in row["asked"]:
         told = "".join(f"<|im_start|>{m['role']}\n{m['content']}{END}\n" for m in asked["messages"])
@@ -167,6 +172,8 @@ def encode(tokenizer: Any, row: dict[str, Any]) -> Batch | None:
         length = len(prompt) + len(reply)
         ids += prompt + reply
         labels += [-100] * len(prompt) + reply
+        header = tokenizer.encode(asked["reply"].partition("\n")[0], add_special_tokens=False)
+        weights += [0.0] * len(prompt) + _weights(len(header), len(reply))
         positions += range(len(head), len(head) + length)
         ends.append(len(ids))
     if not ends:
@@ -175,9 +182,17 @@ def encode(tokenizer: Any, row: dict[str, Any]) -> Batch | None:
         torch.tensor([ids]),
         torch.tensor([positions]),
         torch.tensor(labels),
+        torch.tensor(weights),
         len(head),
         tuple(ends),
     )
+
+
+def _weights(header: int, reply: int) -> list[float]:
+    """A reply is decided by its first token, by its header, and by how its text begins; what
+    follows is copied."""
+    weights = [DECIDES] + [OPENS] * (header + OPENING)
+    return (weights + [1.0] * reply)[:reply]
 
 
 def save(model: Any, optimizer: Any, kept: dict[str, Any], args: argparse.Namespace) -> None:
