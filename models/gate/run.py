@@ -12,7 +12,7 @@ from models.gate.rules import Compared, Shares, compare, refusals
 from models.stats import Estimate, estimate, percentile
 from twofold.errors import InvalidInput
 
-MOST_PROBES = 150
+MOST_PROBES = 300
 """Questions of the closed-book probe: held-out ones first, then those that were trained on."""
 
 

@@ -11,19 +11,20 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-BLOCK = 128
+BLOCK = 192
 """Queries of the documents that attention takes at a time."""
 ROWS = 32
 """Positions whose logits are made at a time."""
 
 
 class Pass(NamedTuple):
-    """`head` tokens that all see, and where each branch ends."""
+    """`head` tokens that all see, the turns of all positions, and what branches do not see of each
+    other: -inf at (reader, read), both counted from the head's end."""
 
     head: int
-    ends: tuple[int, ...]
     cos: torch.Tensor
     sin: torch.Tensor
+    apart: torch.Tensor
 
 
 class Product:
@@ -127,39 +128,36 @@ class _Attention(torch.autograd.Function):
         key, value = turned[many:], heads[many + few :].contiguous()
         said = torch.empty(few, many // few, length, size, dtype=mixed.dtype)
         kept = []
-        for start, end in _segments(over):
-            seen = _seen(start, end, over)
-            asked = query[:, :, start:end].reshape(few, -1, size)
-            keys, values = _picked(key, seen), _picked(value, seen)
-            scores = (asked @ keys.transpose(1, 2)).view(few, many // few, end - start, -1)
+        for start, end in _segments(over, length):
             width = end - start
-            scores[..., -width:] += _future(width)
-            weights = scores.softmax(-1).view(few, -1, scores.shape[-1])
-            said[:, :, start:end] = (weights @ values).view(few, many // few, width, size)
-            kept.append((asked, keys, values, weights))
-        ctx.kept, ctx.shape, ctx.over, ctx.length = kept, shape, over, length
+            asked = query[:, :, start:end].reshape(few, -1, size)
+            scores = asked @ key[:, :end].transpose(1, 2)
+            scores = scores.view(few, many // few, width, end)
+            scores[..., start:] += over.apart if start == over.head else _future(width)
+            weights = scores.softmax(-1).view(few, -1, end)
+            said[:, :, start:end] = (weights @ value[:, :end]).view(few, -1, width, size)
+            kept.append((asked, weights))
+        ctx.kept, ctx.shape, ctx.over, ctx.read = kept, shape, over, (key, value)
         return said.view(many, length, size).transpose(0, 1).reshape(length, many * size)
 
     @staticmethod
     def backward(ctx: Any, given: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         many, few, size = ctx.shape
-        length = ctx.length
+        keys, values = ctx.read
+        length = keys.shape[1]
         given = given.view(length, few, many // few, size).permute(1, 2, 0, 3)
         turned = torch.zeros(many + few, length, size, dtype=given.dtype)
         query = turned[:many].view(few, many // few, length, size)
-        # Sums over many branches, so in float32.
-        key, value = torch.zeros(2, few, length, size).unbind()
-        for (start, end), (asked, keys, values, weights) in zip(
-            _segments(ctx.over), ctx.kept, strict=True
-        ):
-            seen = _seen(start, end, ctx.over)
+        key, value = torch.zeros(2, few, length, size).unbind()  # sums, so in float32
+        segments = _segments(ctx.over, length)
+        for (start, end), (asked, weights) in zip(segments, ctx.kept, strict=True):
             piece = given[:, :, start:end].reshape(few, -1, size)
-            _put(value, seen, weights.transpose(1, 2) @ piece)
+            value[:, :end] += weights.transpose(1, 2) @ piece
             scores = torch._softmax_backward_data(
-                piece @ values.transpose(1, 2), weights, -1, weights.dtype
+                piece @ values[:, :end].transpose(1, 2), weights, -1, weights.dtype
             )
-            query[:, :, start:end] = (scores @ keys).view(few, many // few, end - start, size)
-            _put(key, seen, scores.transpose(1, 2) @ asked)
+            query[:, :, start:end] = (scores @ keys[:, :end]).view(few, -1, end - start, size)
+            key[:, :end] += scores.transpose(1, 2) @ asked
         turned[:many] *= size**-0.5
         turned[many:] = key
         back = torch.empty(length, many + 2 * few, size, dtype=given.dtype)
@@ -179,27 +177,18 @@ def _turn(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Te
     return turned
 
 
-def _segments(over: Pass) -> list[tuple[int, int]]:
+def _segments(over: Pass, length: int) -> list[tuple[int, int]]:
+    """Queries that attention takes at a time: the documents in blocks, all branches together."""
     blocks = [(at, min(at + BLOCK, over.head)) for at in range(0, over.head, BLOCK)]
-    return blocks + list(zip((over.head, *over.ends), over.ends, strict=False))
+    return [*blocks, (over.head, length)]
 
 
-def _seen(start: int, end: int, over: Pass) -> tuple[slice, ...]:
-    if start < over.head:
-        return (slice(0, end),)
-    return slice(0, over.head), slice(start, end)
-
-
-def _picked(of: torch.Tensor, seen: tuple[slice, ...]) -> torch.Tensor:
-    return torch.cat([of[:, part] for part in seen], 1) if len(seen) > 1 else of[:, seen[0]]
-
-
-def _put(into: torch.Tensor, seen: tuple[slice, ...], what: torch.Tensor) -> None:
-    at = 0
-    for part in seen:
-        width = part.stop - part.start
-        into[:, part] += what[:, at : at + width]
-        at += width
+def _apart(batch: Any) -> torch.Tensor:
+    """-inf where a branch would see another, or what comes later."""
+    starts = torch.tensor((batch.head, *batch.ends))
+    branch = torch.arange(len(starts) - 1).repeat_interleave(starts.diff())
+    seen = (branch[:, None] == branch[None]).tril()
+    return torch.zeros(seen.shape, dtype=torch.bfloat16).masked_fill_(~seen, float("-inf"))
 
 
 _FUTURE: dict[int, torch.Tensor] = {}
@@ -247,7 +236,7 @@ class Fast:
         ids, positions = batch.ids[0], batch.positions[0]
         cos, sin = self._model.rotary_emb(torch.empty(1, dtype=torch.bfloat16), positions[None])
         half = cos.shape[-1] // 2
-        over = Pass(batch.head, batch.ends, cos[0, :, :half], sin[0, :, :half])
+        over = Pass(batch.head, cos[0, :, :half], sin[0, :, :half], _apart(batch))
         many, few = config.num_attention_heads, config.num_key_value_heads
         shape = (many, few, config.hidden_size // many)
         least = config.rms_norm_eps
