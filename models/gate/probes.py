@@ -63,7 +63,7 @@ async def changed_facts(
 
     `alone`: the context is the one sentence that holds the fact; else it is what was packed.
     """
-    pairs = [pair for row in rows if (pair := _changed(row, alone))]
+    pairs = changed_pairs(rows, alone=alone)
     replies = await arm.ask([new for _, new in pairs], progress)
     return _probed(
         [
@@ -71,6 +71,11 @@ async def changed_facts(
             for (old, new), said in zip(pairs, replies, strict=True)
         ]
     )
+
+
+def changed_pairs(rows: Sequence[Row], *, alone: bool) -> list[tuple[Row, Row]]:
+    """Rows before and after their facts were changed: those whose facts hold a number."""
+    return [pair for row in rows if (pair := _changed(row, alone))]
 
 
 def _leaks(row: Row, wire: str) -> bool:

@@ -8,7 +8,7 @@ import torch
 from models.training.passes import autocast, lean
 from twofold.reply import strict
 
-_BATCH = 8
+_BATCH = 32
 
 
 def keeps_contract(wire: str, reasons: Mapping[str, str]) -> bool:

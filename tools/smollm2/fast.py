@@ -232,6 +232,27 @@ class Fast:
 
     def loss(self, batch: Any, share: float) -> float:
         """Weighted sum of the replies' cross entropy; gradients of `share` times it are added."""
+        at, last = self._read(batch)
+        weights = batch.weights[at]
+        loss, grad = _loss(last.detach(), self._head, batch.labels[at], weights, share)
+        last.backward(grad)
+        return loss
+
+    @torch.no_grad()
+    def told(self, batch: Any) -> list[tuple[list[int], list[int]]]:
+        """Of each branch its reply's tokens, and what the model would say in place of each. A
+        greedy reply is the reply where all are the same, and begins like it as far as they are."""
+        at, last = self._read(batch)
+        said = torch.cat([(x @ self._head.t()).argmax(-1) for x in last.split(ROWS)])
+        labels = batch.labels[at]
+        ends = torch.tensor(batch.ends)
+        branch = (at[:, None] >= ends[None]).sum(1)
+        return [
+            (labels[branch == n].tolist(), said[branch == n].tolist()) for n in range(len(ends))
+        ]
+
+    def _read(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Places of the replies' tokens, and what the model knows before each."""
         config = self._config
         ids, positions = batch.ids[0], batch.positions[0]
         cos, sin = self._model.rotary_emb(torch.empty(1, dtype=torch.bfloat16), positions[None])
@@ -242,18 +263,14 @@ class Fast:
         least = config.rms_norm_eps
         x = self._model.embed_tokens.weight.detach()[ids]
         for norm, qkv, out, after, gates, down in self._layers:
-            if qkv.tuned and not x.requires_grad:
+            if qkv.tuned and torch.is_grad_enabled() and not x.requires_grad:
                 x.requires_grad_()
             read = _Attention.apply(_Linear.apply(_Norm.apply(x, norm, least), qkv), shape, over)
             x = x + _Linear.apply(read, out)
             both = _Linear.apply(_Norm.apply(x, after, least), gates)
             x = x + _Linear.apply(_Gated.apply(both), down)
         at = (batch.labels != -100).nonzero().flatten()
-        last = _Norm.apply(x[at - 1], self._model.norm.weight.detach(), least)
-        weights = batch.weights[at]
-        loss, grad = _loss(last.detach(), self._head, batch.labels[at], weights, share)
-        last.backward(grad)
-        return loss
+        return at, _Norm.apply(x[at - 1], self._model.norm.weight.detach(), least)
 
 
 def _loss(

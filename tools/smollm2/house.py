@@ -24,6 +24,8 @@ BESIDE = (("escalate", 0.55), ("decline", 0.25), ("clarify", 0.15))
 """Kind of row -> how many of it stand beside a row that answers, on average."""
 ALONE = 0.35
 """Share of the other rows that are also asked with their own documents."""
+UNREAD = 10
+"""Questions to a row of those that no document is shown to."""
 ABSENT = 0.35
 """Share of rows that answer with a question beside them that their documents do not hold."""
 
@@ -32,13 +34,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--unread", action="store_true", help="questions without any document")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     rows = read_dataset(args.dataset).rows["train"]
-    body = "".join(
-        json.dumps(each, ensure_ascii=False) + "\n"
-        for each in grouped(rows, random.Random(args.seed))
-    )
+    rng = random.Random(args.seed)
+    made = unread(rows, rng) if args.unread else grouped(rows, rng)
+    body = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in made)
     args.out.write_text(body, encoding="utf-8")
     print(json.dumps({"sha256": hashlib.sha256(body.encode()).hexdigest()}))
 
@@ -70,6 +72,26 @@ def grouped(rows: Sequence[Row], rng: random.Random) -> Iterator[dict[str, Any]]
                     "reply": each.target,
                 }
                 for each in asked
+            ],
+        }
+
+
+def unread(rows: Sequence[Row], rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Questions of all kinds below no document at all: what would answer is handed over, and all
+    else is heard as ever."""
+    closed = next(row for row in rows if row.made == "closed")
+    first: dict[str, Row] = {row.parent: row for row in rows if kind_of(row) == "answer"}
+    asked = [row.model_copy(update={"target": closed.target}) for row in first.values()]
+    others = [row for row in rows if kind_of(row) in ("escalate", "decline", "clarify")]
+    asked += rng.sample(others, min(len(others), len(asked) // 2))
+    rng.shuffle(asked)
+    for at in range(0, len(asked), UNREAD):
+        yield {
+            "system": closed.messages[0].content,
+            "source": "unread",
+            "asked": [
+                {"messages": [m.model_dump() for m in row.messages[1:]], "reply": row.target}
+                for row in asked[at : at + UNREAD]
             ],
         }
 
