@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 CENTERS: Final = Path(__file__).with_name("help_centers")
-DEV_CENTERS: Final = ("university-it", "gym-chain", "monitoring", "e-signature")
+DEV_CENTERS: Final = (
+    *("university-it", "gym-chain", "monitoring", "e-signature"),
+    *("log-search", "identity-sso", "city-library", "open-source-cms"),
+)
 """Those that nothing is trained on."""
 
 
