@@ -28,6 +28,7 @@ HEAVY = (
     "services/answer/test_schema.py", "services/widget/test_apart.py",
     "services/widget/test_desk_access.py", "services/widget/test_resume.py",
     "twofold/clients/test_matcher.py",
+    "twofold/clients/test_reader.py",
 )  # fmt: skip
 """Where tests start servers, browsers, training or processes, or wait. Single ones are marked."""
 HEAVY_FIXTURES = frozenset(

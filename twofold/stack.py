@@ -8,6 +8,7 @@ from typing import Self
 
 from twofold.clients.embedder import E5, Embedder, HttpEmbedder, MiniLM
 from twofold.clients.matcher import Matcher
+from twofold.clients.reader import Reader
 from twofold.index.contract import Fingerprint, Index
 from twofold.index.sparse import Bm25Encoder
 from twofold.index.stores import Stores, open_stores
@@ -33,6 +34,8 @@ class Stack:
     sparse: Bm25Encoder
     fingerprint: Fingerprint
     matcher: Matcher | None = None
+    reader: Reader | None = None
+    """Reads what the matcher finds near; where there is none, that decides alone."""
 
     def __enter__(self) -> Self:
         return self
@@ -62,8 +65,17 @@ def open_stack(settings: Settings, *, beside: bool = False) -> Stack:
         settings = kept
         fingerprint = fingerprint_of(settings, embedder, sparse)
     index = stores.open(fingerprint, embedder.dimension, beside=beside)
-    matcher = Matcher(settings.home / "models", settings.threads)
-    return Stack(settings, Ledger(settings.ledger), index, embedder, sparse, fingerprint, matcher)
+    models = settings.home / "models"
+    return Stack(
+        settings=settings,
+        ledger=Ledger(settings.ledger),
+        index=index,
+        embedder=embedder,
+        sparse=sparse,
+        fingerprint=fingerprint,
+        matcher=Matcher(models, settings.threads),
+        reader=Reader(models, settings.threads),
+    )
 
 
 def make_private(home: Path) -> None:

@@ -97,7 +97,8 @@ class Clues(NamedTuple):
     terms, the best. `one_document`: share of the first six candidates that belong to the document
     of the first. `stranger`: 1 where the question holds a name that no candidate does. `code`: 1
     where it holds a code ("D-22", "bwp_", 429) that a candidate does. `matched`: cosine of the
-    piece that answers best, as the matcher reads it; 0 where it read none.
+    piece that comes nearest, as the matcher sees it, and `read`: log odds of the one that answers
+    most likely, as the reader does; 0 where they saw none.
     """
 
     cosine: float = 0.0
@@ -109,6 +110,7 @@ class Clues(NamedTuple):
     stranger: float = 0.0
     code: float = 0.0
     matched: float = 0.0
+    read: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ class Draft:
     quotes: dict[int, str] = field(default_factory=dict)
     """Mark -> literal span of its chunk, where the reply maker knows it."""
     repairs: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
+    """Of several questions in one message, those that nothing in the sources seems to answer."""
     profile: str = "none"
     release: str = ""
     """Name of the model or adapter that wrote it; empty for the composer."""

@@ -40,7 +40,7 @@ FULL_WEIGHT = 300
 """Rows from which on a corpus counts in full."""
 GIVEN = 400
 """Questions of a corpus that are put to given passages."""
-UNMATCHED = tuple(name for name in Clues._fields if name != "matched")
+UNMATCHED = tuple(name for name in Clues._fields if name not in ("matched", "read"))
 ALONE = ("cosine", "passage", "likeness")
 """Clues that say the same of a passage whether others were found beside it or not."""
 STRANGERS = 25
@@ -129,7 +129,7 @@ def see(found: Iterable[Row], stack: Stack, weight: float, *, matching: bool = F
             continue
         near, found_now = {}, row.found
         if matching and stack.matcher is not None:
-            near = match(row.question, row.found, stack.matcher)
+            near = match(row.question, row.found, stack.matcher, stack.reader)
             found_now = nearest_first(row.question, row.found, near)
         searched = packed(row.question, found_now, stack, near)
         seen.append(searched.evidence.clues)

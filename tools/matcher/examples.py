@@ -4,6 +4,7 @@ A piece is what the composer can say (a sentence, an item, a row, steps), below 
 that do not answer come from the same page first, then from what keywords find elsewhere.
 """
 
+import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from scipy.sparse import csr_matrix
 
 from models.jsonl import read_jsonl
 from services.answer.search.units import pieces
-from tools.matcher.centers import DEV_CENTERS, load_center, names
+from tools.matcher.centers import CENTERS, DEV_CENTERS, load_center, names
 from twofold.clients.matcher import asked_in_turn
 from twofold.index.sparse import Bm25Encoder
 from twofold.text.blocks import squeeze
@@ -148,7 +149,7 @@ def load_groups(pairs: Path, doc2dial: Path) -> tuple[dict[str, Grouped], dict[s
     _of_doc2dial(train["doc2dial"], dev["doc2dial"], doc2dial)
     train["centers"] = Builder()
     for name in names():
-        _of_center(dev["centers"] if name in DEV_CENTERS else train["centers"], name)
+        add_center(dev["centers"] if name in DEV_CENTERS else train["centers"], name)
     return (
         {name: each.made() for name, each in train.items() if each.asked},
         {name: each.made() for name, each in dev.items() if each.asked},
@@ -196,7 +197,7 @@ def _of_doc2dial(train: Builder, dev: Builder, folder: Path) -> None:
             builder.asked.append(Asked(question, tuple(gold), tuple(near)))
 
 
-def _of_center(builder: Builder, name: str) -> None:
+def add_center(builder: Builder, name: str) -> None:
     """A made-up help center: every section is a page, and every page's others are near."""
     center = load_center(name)
     of_page: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -234,6 +235,18 @@ def sections_of(markdown: str) -> Iterator[tuple[str, str]]:
                 heading = name
         else:
             lines.append(line)
+
+
+def digests(pairs: Path, doc2dial: Path) -> dict[str, str]:
+    """SHA-256 of every file that is trained on, by folder and name."""
+    files = [*sorted(pairs.glob("pairs_*.jsonl")), *sorted(CENTERS.glob("*.json"))]
+    files += [doc2dial / name for name in ("queries.jsonl", "sections.jsonl")]
+    found = {}
+    for path in files:
+        with path.open("rb") as file:
+            name = f"{path.parent.name}/{path.name}"
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def vary(question: str, dice: random.Random) -> str:

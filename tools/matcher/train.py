@@ -9,7 +9,6 @@ an hour of two cores; made-up help centers that it never saw gain nothing from m
 """
 
 import argparse
-import hashlib
 import json
 import random
 import sys
@@ -27,8 +26,7 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel
 
 from models.stats import auroc
-from tools.matcher.centers import CENTERS
-from tools.matcher.examples import Asked, Grouped, Labelled, load_groups, load_pairs, vary
+from tools.matcher.examples import Asked, Grouped, Labelled, digests, load_groups, load_pairs, vary
 from twofold.clients import bert, minilm
 from twofold.clients.matcher import LONGEST
 
@@ -257,13 +255,6 @@ def rate_at(step: int, steps: int) -> float:
 
 def manifest(options: argparse.Namespace) -> dict[str, Any]:
     """What went in: seed, recipe, data by hash, versions."""
-    files = [*sorted(options.pairs.glob("pairs_*.jsonl")), *sorted(CENTERS.glob("*.json"))]
-    files += [options.doc2dial / name for name in ("queries.jsonl", "sections.jsonl")]
-    digests = {}
-    for path in files:
-        with path.open("rb") as file:
-            name = f"{path.parent.name}/{path.name}"
-            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "seed": SEED,
         "steps": options.steps,
@@ -271,7 +262,7 @@ def manifest(options: argparse.Namespace) -> dict[str, Any]:
         "shares": dict(SHARES),
         "step": {"questions": QUESTIONS, "hard": HARD, "longest": LONGEST, "scale": SCALE},
         "rates": {"trunk": RATE, "line": LINE_RATE, "warm_up": WARM_UP, "average": DECAY},
-        "data_sha256": digests,
+        "data_sha256": digests(options.pairs, options.doc2dial),
         "versions": {"torch": torch.__version__, "python": sys.version.split()[0]},
     }
 

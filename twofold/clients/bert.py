@@ -68,6 +68,15 @@ def build(
     return _Builder(weights, sizes, unsigned).model(centre)
 
 
+def build_of_pairs(weights: Mapping[str, Array], sizes: Sizes, *, unsigned: bool = False) -> bytes:
+    """Model bytes for two texts in one: `ids`, `mask` and `second` (1 where a token is the second
+    text's), int32 (batch, length), -> `logits` float32 (batch, 1).
+
+    The head is `wide` over the first token's state and the mean of all, and `odds` over that.
+    """
+    return _Builder(weights, sizes, unsigned).model_of_pairs()
+
+
 def signed_products_saturate() -> bool:
     """Whether this processor's uint8 x int8 product overflows: x86 without VNNI adds two products
     in 16 bits. The unsigned product is exact everywhere, and half as fast where both are."""
@@ -101,14 +110,8 @@ class _Builder:
 
     def model(self, centre: Array | None) -> bytes:
         graph = self.graph
-        states = self.embeddings()
-        for number in range(self.sizes.layers):
-            states = self.layer(number, states)
-        weight = graph.node("Unsqueeze", graph.node("Cast", "mask", to=1), self.ints("last", -1))
-        pooled = graph.node(
-            "ReduceSum", graph.node("Mul", states, weight), self.ints("one", 1), keepdims=0
-        )
         # The sum points where the mean does, and the length goes anyway.
+        pooled, _ = self.summed(self.states())
         if centre is not None:
             unit = graph.node("LpNormalization", pooled, axis=-1, p=2)
             pooled = graph.node("Sub", unit, graph.constant("centre", centre.astype(np.float32)))
@@ -118,7 +121,42 @@ class _Builder:
             [tensor("vectors", np.float32, "batch", DIMENSION)],
         )
 
-    def embeddings(self) -> str:
+    def model_of_pairs(self) -> bytes:
+        graph, prefix = self.graph, "embeddings.token_type_embeddings.weight"
+        apart = self.weights[prefix][1] - self.weights[prefix][0]
+        second = graph.node("Unsqueeze", graph.node("Cast", "second", to=1), self.ints("last", -1))
+        states = self.states(graph.node("Mul", second, graph.constant("apart", apart)))
+        pooled, weight = self.summed(states)
+        length = graph.node("ReduceSum", weight, self.ints("one", 1), keepdims=0)
+        first = graph.node("Gather", states, graph.constant("start", np.array(0, np.int64)), axis=1)
+        both = graph.node("Concat", first, graph.node("Div", pooled, length), axis=-1)
+        self.dense(graph.node("Tanh", self.dense(both, "wide")), "odds", out="logits")
+        shape = ("batch", "length")
+        return graph.model(
+            [self.words, tensor("mask", np.int32, *shape), tensor("second", np.int32, *shape)],
+            [tensor("logits", np.float32, "batch", 1)],
+        )
+
+    def states(self, apart: str = "") -> str:
+        """Hidden states of the last layer; `apart` is added to the words' vectors."""
+        states = self.embeddings(apart)
+        for number in range(self.sizes.layers):
+            states = self.layer(number, states)
+        return states
+
+    def summed(self, states: str) -> tuple[str, str]:
+        """The sum (batch, 384) of the states of all tokens, and what each of them counts."""
+        graph = self.graph
+        weight = graph.node("Unsqueeze", graph.node("Cast", "mask", to=1), self.ints("last", -1))
+        weighed = graph.node("Mul", states, weight)
+        return graph.node("ReduceSum", weighed, self.ints("one", 1), keepdims=0), weight
+
+    def dense(self, rows: str, name: str, out: str = "") -> str:
+        """A linear layer in float."""
+        weight = self.graph.constant(name, self.weights[name + ".weight"].astype(np.float32).T)
+        return self.graph.node("Gemm", rows, weight, self.bias(name), out=out)
+
+    def embeddings(self, apart: str) -> str:
         graph, prefix = self.graph, "embeddings."
         places = self.weights[prefix + "position_embeddings.weight"][: self.sizes.max_tokens]
         places = places + self.weights[prefix + "token_type_embeddings.weight"][0]
@@ -130,7 +168,8 @@ class _Builder:
         length = graph.node("Shape", "mask", start=1)
         zero = self.ints("zero", 0)
         place = graph.node("Slice", graph.constant("places", places), zero, length, zero)
-        return self.normalised(graph.node("Add", word, place), prefix)
+        placed = graph.node("Add", word, place)
+        return self.normalised(graph.node("Add", placed, apart) if apart else placed, prefix)
 
     @property
     def words(self) -> bytes:
@@ -248,7 +287,7 @@ class _Builder:
         return self.graph.node("Reshape", rows, shape)
 
     def bias(self, name: str) -> str:
-        return self.graph.constant(name + ".bias", self.weights[name + ".bias"])
+        return self.graph.constant(name + ".bias", self.weights[name + ".bias"].astype(np.float32))
 
     def float(self, name: str, value: float) -> str:
         return self.graph.constant(name, np.array(value, np.float32))

@@ -22,7 +22,7 @@ BUILDER = "w8a8-2"
 """Raise the number when the same weights come to give other vectors."""
 
 MAX_TOKENS = 256
-PAD, SEP = 0, 102
+PAD, CLS, SEP = 0, 101, 102
 SIZES = Sizes(
     layers=6,
     max_tokens=MAX_TOKENS,

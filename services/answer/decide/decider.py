@@ -30,7 +30,9 @@ from services.answer.decide.intent import (
     house_examples,
     learned_languages,
 )
+from services.answer.decide.wording import silent_on
 from services.answer.search import Searched
+from services.answer.search.asks import sentence_that_asks
 from twofold.clients.embedder import Embedder
 from twofold.index.sparse import Bm25Encoder
 from twofold.injection import gives_orders
@@ -161,6 +163,10 @@ class Decider:
     def nothing_to_show(self, heard: Witnesses, why: str) -> Decision:
         """The hand-over that becomes of an ANSWER of which nothing may be shown."""
         return self._gap(heard.question, why, heard.signals)
+
+    def no_answer_to(self, asked: str, locale: str) -> str:
+        """What is said of one of several questions that the sources do not answer."""
+        return silent_on(self._stopwords.topic(asked, locale), locale)
 
     def _by_cost(self, heard: Witnesses) -> Decision:
         question, kinds = heard.question, heard.kinds
@@ -296,7 +302,7 @@ class Decider:
         return self._escalate(reason, why, signals)
 
     def _gap(self, question: Question, why: str, signals: Mapping[str, Any]) -> Decision:
-        topic = self._stopwords.topic(question.asked, question.locale)
+        topic = self._stopwords.topic(sentence_that_asks(question.asked), question.locale)
         return replace(self._escalate(GAP, why, {**signals, "topic": topic}), topic=topic)
 
     def _escalate(self, reason: str, why: str, signals: Mapping[str, Any]) -> Decision:

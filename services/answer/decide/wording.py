@@ -3,6 +3,12 @@
 from services.answer.contract import Decision, Question
 from services.answer.decide import rules
 from twofold.policy import NOT_IN_SOURCES, HousePolicy, Templates
+from twofold.text.languages import base
+
+SILENT_ON = {
+    "en": "Our help center has no answer on {topic}.",
+    "de": "Zu {topic} hat unser Hilfezentrum keine Antwort.",
+}
 
 
 def wording(house: HousePolicy, decision: Decision, question: Question, now: float) -> str:
@@ -20,6 +26,11 @@ def wording(house: HousePolicy, decision: Decision, question: Question, now: flo
     template = _hand_over(say, decision, rules.has_team(question, team))
     text = template.format(team=say.teams[team], topic=decision.topic).strip()
     return text if house.hours.open_at(now, team) else f"{text} {say.off_hours.strip()}"
+
+
+def silent_on(topic: str, locale: str) -> str:
+    """What is said, beside an answer, of a question that has none."""
+    return SILENT_ON.get(base(locale), SILENT_ON["en"]).format(topic=topic)
 
 
 def _ask_back(house: HousePolicy, say: Templates, decision: Decision) -> str:

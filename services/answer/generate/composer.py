@@ -20,6 +20,7 @@ from services.answer.generate.sentences import Sentences
 from services.answer.generate.weigh import Meaning, Unit, leads, weigh, words_of
 from services.answer.search import Searched
 from services.answer.search.asks import questions_in
+from services.answer.search.match import best
 from services.answer.search.units import Page, cut
 from twofold.reply import strip_marks
 from twofold.text.blocks import squeeze
@@ -49,6 +50,9 @@ WHOLE_CELLS: Final = 18
 SURE: Final = 0.75
 """Share of a question's words that a sentence must mean before it is taken for a yes or a no."""
 
+HOPELESS: Final = -1.0
+"""Log odds, as the reader sees them, of the best piece for one of several questions, below which
+the answer says nothing to it."""
 VERDICTS: Final = {
     ("en", "yes"): "Yes.",
     ("en", "no"): "No.",
@@ -71,7 +75,10 @@ def compose(
     meaning = Meaning.read(texts, pages, sentences, until, pieces=not searched.matched)
     told: list[Unit] = []
     answers: list[str] = []
+    unanswered = _unanswered(texts, searched)
     for text in texts:
+        if text in unanswered:
+            continue
         vector = searched.found.vector
         if meaning is not None and not question.leans:
             vector = meaning.of[text] + (text is not texts[0]) * FIRST_ASKED * meaning.of[texts[0]]
@@ -93,6 +100,7 @@ def compose(
         served_by=SERVED_BY,
         quotes=_quotes(told, pages),
         repairs=() if meaning is not None else (BY_WORDS,),
+        unanswered=unanswered,
     )
 
 
@@ -100,6 +108,15 @@ def fold_marks(text: str) -> str:
     """The text with a mark once at the end of the sentences or items that it stands for, not after
     each of them."""
     return _MARKS_BEFORE.sub("", text)
+
+
+def _unanswered(texts: Sequence[str], searched: Searched) -> tuple[str, ...]:
+    """Of several questions those without a piece that may answer, where another has one."""
+    odds = {text: best({text: searched.matched[text]}, searched.packed).odds
+            for text in texts if text in searched.matched}  # fmt: skip
+    if len(texts) < 2 or max(odds.values(), default=HOPELESS) < HOPELESS:
+        return ()
+    return tuple(text for text, best_odds in odds.items() if best_odds < HOPELESS)
 
 
 def _new(units: Sequence[Unit], searched: Searched) -> list[Unit]:

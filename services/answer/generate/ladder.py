@@ -152,8 +152,11 @@ class Ladder:
                 repairs = {"composer": list(draft.repairs)}
                 decision = replace(decision, signals={**decision.signals, **repairs})
             verified = verify(draft, seen.packed, seen.searched.terms, self.house)
-        if verified.citations:
-            return ReplyResult(decision, fold_marks(verified.text), SERVED_BY, draft, verified)
+        if draft is not None and verified.citations:
+            text = fold_marks(verified.text)
+            for asked in draft.unanswered:
+                text += f"\n\n{self.decider.no_answer_to(asked, seen.question.locale)}"
+            return ReplyResult(decision, text, SERVED_BY, draft, verified)
         if decision.action == "ANSWER":
             why = "nothing that could be cited was left"
             decision = self.decider.nothing_to_show(seen.heard, why)

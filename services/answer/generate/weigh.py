@@ -19,6 +19,7 @@ from services.answer.generate import asked
 from services.answer.generate.asked import Asked
 from services.answer.generate.sentences import Sentences
 from services.answer.search.condense import asks_what_changed
+from services.answer.search.match import Match
 from services.answer.search.pack import Terms
 from services.answer.search.units import READ, Page, Piece, pieces_of
 from twofold.index.contract import Chunk
@@ -42,7 +43,7 @@ CLUES: Final = (
         "question",
     ),
     *("list", "solves", "symptom", "unasked", "intro", "opening", "news", "policy", "counted"),
-    "past",
+    *("past", "read", "less_read"),
 )
 WEIGHTS: Final[dict[str, dict[str, float]]] = json.loads(
     files("services.answer.generate").joinpath("weights.json").read_text("utf-8")
@@ -122,12 +123,12 @@ def weigh(
     pages: Sequence[Page],
     terms: Terms,
     meaning: "Meaning | None",
-    matched: Mapping[str, float],
+    matched: Mapping[str, Match],
 ) -> list[Unit]:
     """Every piece with its clues for the question `text`, whose embedding is `vector` (d,); in the
     order of the pages. `last` is its last message, which says what kind of answer is wanted.
-    Without `meaning` words alone are compared. `matched` is the likeness of each piece as the
-    matcher sees it; where it is empty, the embedder's is taken."""
+    Without `meaning` words alone are compared. `matched` is how each piece matches as matcher and
+    reader see it; where it is empty, the embedder's likeness is taken."""
     wants = asked.read(last)
     own = terms.question & terms.of(text)
     whole = terms.weight(own) or 1.0
@@ -135,6 +136,7 @@ def weigh(
     dense = max(page.candidate.dense for page in pages)
     rarity = _rarity(pages)
     news = asks_what_changed(text)
+    least = Match(0.0, min((each.odds for each in matched.values()), default=0.0))
     found: list[Unit] = []
     for mark, page in enumerate(pages, start=1):
         heading = page.candidate.chunk.heading
@@ -148,10 +150,11 @@ def weigh(
         head_terms = terms.of(heading)
         for piece, read in zip(page.pieces, page.headed, strict=True):
             held = terms.of(piece.read)
+            own_match = matched.get(read, least)
             if meaning is None:
-                cosine, soft = 0.0, terms.weight(own & (held | head_terms)) / whole
+                cosine, soft = own_match.near, terms.weight(own & (held | head_terms)) / whole
             else:
-                cosine = matched.get(read, 0.0) if matched else float(meaning.of[read] @ vector)
+                cosine = own_match.near if matched else float(meaning.of[read] @ vector)
                 soft = meaning.soft(text, piece.read, heading, rarity)
             clues = (
                 page.candidate.score / best,
@@ -170,6 +173,8 @@ def weigh(
                 *place[1:],
                 float(wants.counted_in(piece.read)),
                 float(not _PAST.search(text) and _PAST.search(piece.read) is not None),
+                own_match.odds,
+                own_match.odds,
             )
             if piece.kind != "step" or wants.value_in(piece.read):
                 found.append(Unit(mark, piece, held, clues, soft))

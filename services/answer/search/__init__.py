@@ -40,7 +40,7 @@ class Searched:
     terms: Terms
     evidence: Evidence
     matched: Matched = field(default_factory=dict)
-    """How near the pieces of what is packed come to the question; nothing without a matcher."""
+    """How the pieces of what is packed match the question; nothing without a matcher."""
 
 
 def search(
@@ -65,11 +65,11 @@ def search(
             found = rerank(question.standalone, found)
     found = drop_overruled(found, question)
     with step("match"):
-        near = match(question, found, stack.matcher) if stack.matcher is not None else {}
+        matched = match(question, found, stack.matcher, stack.reader) if stack.matcher else {}
         if rerank is None:
-            found = nearest_first(question, found, near)
+            found = nearest_first(question, found, matched)
     with step("pack"):
-        return packed(question, found, stack, near)
+        return packed(question, found, stack, matched)
 
 
 def _retrieved(question: Question, stack: Stack, also: Synonyms) -> tuple[Question, Found]:

@@ -55,6 +55,12 @@ def bare(message: str) -> str:
     return left if len(left.split()) >= LEAST_WORDS else message
 
 
+def sentence_that_asks(message: str) -> str:
+    """The first sentence of a message that asks something; the whole one where none does."""
+    sentences = map(str.strip, _END.split(bare(message)))
+    return next(filter(_is_question, sentences), message)
+
+
 def questions_in(question: Question) -> tuple[str, ...]:
     """What is answered one by one: a message that leans on earlier turns is one question with them,
     any other is each that it asks."""

@@ -47,7 +47,8 @@ def weigh(
     seen = clues(question, found, packed, terms)
     answerable, foreign = "answerable", "foreign"
     if matched:
-        seen = seen._replace(matched=best(matched, packed))
+        near, odds = best(matched, packed)
+        seen = seen._replace(matched=near, read=odds)
         answerable, foreign = "answerable_matched", "foreign_matched"
     far = _logit(foreign, seen)
     unanswered = math.log1p(FOREIGN * math.expm1(far))

@@ -1,15 +1,17 @@
-"""Match: how near each piece of what was found comes to answering the question; what comes nearest
-is first."""
+"""Match: how near each piece of what was found comes to answering the question, and of the nearest,
+read together with it, how likely they answer; what does most likely is first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Final
+from statistics import fmean
+from typing import Final, NamedTuple
 
 from services.answer.contract import Candidate, Found, Question
 from services.answer.search.asks import questions_in
 from services.answer.search.units import Page, cut
 from twofold.clients.matcher import Matcher, asked_in_turn
+from twofold.clients.reader import Reader
 from twofold.text.languages import ENGLISH, base
 
 RANKED: Final = 12
@@ -22,12 +24,32 @@ LATER_WEIGHT: Final = 0.5
 """The same for a message that leans on earlier turns, and for one that seems not to: it may all the
 same, and was searched for with a share of them. With WEIGHT it lost .026 of nDCG on doc2dial."""
 
-Matched = Mapping[str, Mapping[str, float]]
-"""Question -> piece below its headings -> cosine, as the matcher reads them."""
+READ: Final = 10
+"""Pieces nearest to a question that are read."""
+UNREAD: Final = -6.0
+"""Log odds where nothing of what is packed was read."""
+READ_WEIGHT: Final = 0.15
+"""Of a piece's log odds, against its cosine."""
 
 
-def match(question: Question, found: Found, by: Matcher) -> Matched:
-    """The cosines of all pieces of the first candidates; nothing in other languages than the
+class Match(NamedTuple):
+    """`near`: cosine of piece and question, as the matcher sees them; `odds`: log odds that it
+    answers, as the reader does, the least of the read ones' where it was not read."""
+
+    near: float
+    odds: float = 0.0
+
+    @property
+    def likely(self) -> float:
+        return self.near + READ_WEIGHT * self.odds
+
+
+Matched = Mapping[str, Mapping[str, Match]]
+"""Question -> piece below its headings -> how they match."""
+
+
+def match(question: Question, found: Found, by: Matcher, reader: Reader | None) -> Matched:
+    """How all pieces of the first candidates match; nothing in other languages than the
     matcher's."""
     if not is_read(question.locale):
         return {}
@@ -37,10 +59,13 @@ def match(question: Question, found: Found, by: Matcher) -> Matched:
     pieces = list(dict.fromkeys(text for page in pages for text in page.headed))
     asked = {text: _in_turn(question, text) for text in questions_in(question)}
     vectors = by.vectors([*asked.values(), *pieces])
-    return {
-        text: {piece: float(vectors[piece] @ vectors[read]) for piece in pieces}
-        for text, read in asked.items()
-    }
+    matched = {}
+    for text, put in asked.items():
+        near = {piece: float(vectors[piece] @ vectors[put]) for piece in pieces}
+        odds = _read(put, near, reader) if reader is not None and near else {}
+        least = min(odds.values(), default=0.0)
+        matched[text] = {piece: Match(near[piece], odds.get(piece, least)) for piece in pieces}
+    return matched
 
 
 def nearest_first(question: Question, found: Found, matched: Matched) -> Found:
@@ -71,11 +96,18 @@ def nearest_first(question: Question, found: Found, matched: Matched) -> Found:
     return replace(found, candidates=(*turns.values(), *rest))
 
 
-def best(matched: Matched, packed: Sequence[Candidate]) -> float:
-    """Of the questions asked, the mean cosine of the best piece of what is packed."""
+def best(matched: Matched, packed: Sequence[Candidate]) -> Match:
+    """Of the questions asked, the mean of the best that a piece of what is packed reaches."""
     pages = cut(packed)
-    tops = [max(_nearest(page, pieces) for page in pages) for pieces in matched.values() if pages]
-    return sum(tops) / len(tops) if tops else 0.0
+    if not pages or not matched:
+        return Match(0.0)
+    held = [
+        [pieces[text] for page in pages for text in page.headed if text in pieces]
+        for pieces in matched.values()
+    ]
+    near = [max((each.near for each in own), default=0.0) for own in held]
+    odds = [max((each.odds for each in own), default=UNREAD) for own in held]
+    return Match(fmean(near), fmean(odds))
 
 
 def is_read(locale: str) -> bool:
@@ -83,8 +115,13 @@ def is_read(locale: str) -> bool:
     return base(locale) == ENGLISH
 
 
-def _nearest(page: Page, pieces: Mapping[str, float]) -> float:
-    return max((pieces.get(text, 0.0) for text in page.headed), default=0.0)
+def _read(question: str, near: Mapping[str, float], reader: Reader) -> dict[str, float]:
+    pieces = sorted(near, key=lambda piece: -near[piece])[:READ]
+    return dict(zip(pieces, map(float, reader.odds(question, pieces)), strict=True))
+
+
+def _nearest(page: Page, pieces: Mapping[str, Match]) -> float:
+    return max((pieces[text].likely for text in page.headed if text in pieces), default=0.0)
 
 
 def _in_turn(question: Question, text: str) -> str:

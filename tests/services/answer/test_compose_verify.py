@@ -18,7 +18,9 @@ from services.answer.generate.composer import BY_WORDS, fold_marks
 from services.answer.generate.composer import compose as compose_searched
 from services.answer.generate.sentences import Sentences
 from services.answer.search import Searched
+from services.answer.search.match import Match
 from services.answer.search.pack import Terms, pack
+from services.answer.search.units import cut
 from services.answer.verify import verify
 from tests.fakes import HashingEmbedder
 from twofold.errors import UpstreamError
@@ -102,6 +104,42 @@ def test_the_answer_is_quoted_and_cited() -> None:
     assert (first.n, first.document, first.version) == (1, "s/secrets.md", 3)
     assert first.quote in SECRETS
     assert "12 hours" in first.quote
+
+
+@pytest.mark.parametrize(("better", "worse"), [((0.6, 4.0), (0.6, -6.0)), ((0.8, 0.0), (0.2, 0.0))])
+def test_what_the_models_take_for_the_answer_is_said(
+    better: tuple[float, float], worse: tuple[float, float]
+) -> None:
+    """Wherever words and rank point."""
+    asked = "how long do both secrets stay valid"
+    whole = searched(THREE, asking(asked), terms_of(asked, THREE))
+    wanted = {Match(*better): "12 times", Match(*worse): "12 hours"}
+    pieces = {
+        text: next((match for match, word in wanted.items() if word in text), Match(*worse))
+        for page in cut(THREE)
+        for text in page.headed
+    }
+    told = compose_searched(replace(whole, matched={asked: pieces}), Sentences(), 120).text
+    assert "12 times" in told.split("[")[0]
+    assert "12 hours" in compose_searched(whole, Sentences(), 120).text.split("[")[0]
+
+
+def test_of_two_questions_only_the_one_that_has_an_answer_gets_one() -> None:
+    first, second = "How long do both secrets stay valid?", "Can I roll it by mail?"
+    whole = searched(THREE, asking(f"{first} {second}"), terms_of(first, THREE))
+    pieces = [text for page in cut(THREE) for text in page.headed]
+    likely = {text: Match(0.5, 2.0 if "12 hours" in text else -4.0) for text in pieces}
+    nothing = dict.fromkeys(pieces, Match(0.5, -4.0))
+    draft = compose_searched(
+        replace(whole, matched={first: likely, second: nothing}), Sentences(), 120
+    )
+    assert draft.unanswered == (second,)
+    assert "12 hours" in draft.text
+    assert "Endpoints" not in draft.text
+    both = compose_searched(
+        replace(whole, matched={first: nothing, second: nothing}), Sentences(), 120
+    )
+    assert both.unanswered == ()
 
 
 def test_what_was_said_is_not_said_again_unless_it_is_asked_for_again() -> None:

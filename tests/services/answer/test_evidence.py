@@ -7,7 +7,9 @@ import pytest
 
 from services.answer.contract import Candidate, Evidence, Found, Question
 from services.answer.search.evidence import weigh, weigh_given
+from services.answer.search.match import Match
 from services.answer.search.pack import Terms, pack
+from services.answer.search.units import cut
 from twofold.index.contract import Chunk, Scope
 from twofold.index.sparse import Bm25Encoder
 
@@ -49,6 +51,19 @@ def test_a_passage_that_stands_out_makes_an_answer_likely() -> None:
     held = weighed(asking(ASKED), [candidate(ANSWER, 0.8, "answer"), *related()])
     assert held.p_answerable > 0.7 > 0.4 > without.p_answerable
     assert held.foreign < without.foreign
+
+
+def test_what_matcher_and_reader_say_counts() -> None:
+    def p(match: Match) -> float:
+        question, candidates = asking(ASKED), related()
+        found = Found(tuple(candidates), np.zeros(1, np.float32), SPARSE.query(ASKED, "en"))
+        terms = Terms(SPARSE, "en", found)
+        pieces = {text: match for page in cut(candidates) for text in page.headed}
+        return weigh(question, found, candidates, terms, {ASKED: pieces}).p_answerable
+
+    answers, looks_right, neither = Match(0.7, 3.0), Match(0.7, -5.0), Match(0.1, -5.0)
+    assert p(answers) > p(looks_right) + 0.1
+    assert p(answers) > p(neither) + 0.1
 
 
 def test_an_empty_search_answers_nothing() -> None:

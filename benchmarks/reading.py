@@ -1,12 +1,12 @@
-"""What the matcher adds on help centers that it never saw: answers among the first passages, and
-what it costs a question.
+"""What matcher and reader add on help centers that they never saw: answers among the first
+passages, questions without an answer told from those with one, and what it costs a question.
 
-    python -m benchmarks.matcher
+    python -m benchmarks.reading
 
-The four made-up help centers that were kept from its training; every question without a history is
-searched with and without it. A passage answers where it holds a piece that was labelled as the
-answer, whole. Prints a
-table, and last one line of JSON.
+The eight made-up help centers that were kept from their training; every question without a history
+is searched without both, with the matcher, and with both. A passage answers where it holds a piece
+that was labelled as the answer, whole. The AUROC is of the best piece that is packed: its cosine,
+and its odds. Prints a table, and last one line of JSON.
 """
 
 import tempfile
@@ -22,7 +22,8 @@ from rich.table import Table
 from benchmarks.harness import percentiles, publish
 from ingestion.sources.folder import Folder
 from ingestion.sync.pipeline import sync
-from services.answer.contract import Question
+from models.stats import auroc
+from services.answer.contract import Clues, Question
 from services.answer.search import Searched, search
 from tools.matcher.centers import DEV_CENTERS, load_center
 from twofold.index.contract import Scope
@@ -31,33 +32,49 @@ from twofold.stack import Stack, open_stack
 from twofold.text.blocks import squeeze
 
 FIRST: Final = (1, 2, 6)
+WAYS: Final = ("neither", "matcher", "both")
 
 
 def main() -> None:
-    places: dict[str, list[int]] = {"without": [], "with": []}
-    asking: dict[str, list[float]] = {"without": [], "with": []}
+    places: dict[str, list[int]] = {way: [] for way in WAYS}
+    asking: dict[str, list[float]] = {way: [] for way in WAYS}
+    clues: list[Clues] = []
+    answered: list[bool] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in DEV_CENTERS:
             center = load_center(name)
             with open_stack(Settings(home=Path(folder, name))) as stack:
                 index(stack, center["pages"], Path(folder, f"{name}-pages"))
-                rows = [row for row in center["questions"] if row["answers"] and not row["history"]]
-                for row in rows:
-                    ways = {"without": replace(stack, matcher=None), "with": stack}
-                    search(asked(row["question"]), stack)  # everything is remembered now
-                    for way, each in ways.items():
+                ways = dict(
+                    zip(
+                        WAYS,
+                        (replace(stack, matcher=None), replace(stack, reader=None), stack),
+                        strict=True,
+                    )
+                )
+                for row in center["questions"]:
+                    if row["history"]:
+                        continue
+                    seen = search(asked(row["question"]), stack)  # everything is remembered now
+                    clues.append(seen.evidence.clues)
+                    answered.append(bool(row["answers"]))
+                    for way, each in ways.items() if row["answers"] else ():
                         start = time.perf_counter()
                         found = search(asked(row["question"]), each)
                         asking[way].append(1000 * (time.perf_counter() - start))
                         places[way].append(place(found, row["answers"]))
     table = Table("", *(f"among the first {n}" for n in FIRST), "search, p50 ms")
-    result: dict[str, Any] = {"questions": len(places["with"])}
+    has = np.array(answered)
+    result: dict[str, Any] = {"questions": len(places["both"]), "unanswerable": int((~has).sum())}
+    for name in ("cosine", "matched", "read"):
+        values = np.array([getattr(each, name) for each in clues])
+        result[f"auroc_{name}"] = round(auroc(values, has, range(len(has))).value, 3)
     for way, found in places.items():
         shares = {f"first {n}": round(float(np.mean(np.array(found) < n)), 3) for n in FIRST}
         milliseconds = percentiles(asking[way], 50)["p50"]
         table.add_row(way, *map(str, shares.values()), str(milliseconds))
         result[way] = shares | {"search_p50_ms": milliseconds}
-    publish("matcher", result, table)
+    publish("reading", result, table)
 
 
 def index(stack: Stack, pages: dict[str, str], folder: Path) -> None:
