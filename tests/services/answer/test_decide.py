@@ -271,8 +271,10 @@ COURTEOUS = (
         "ok great that did it, thx and have a nice evening",
         "works now, much appreciated. have a good one!",
         "that's all, take care",
+        "found it, thanks a lot!",
+        "ok cool that was all, have a nice weekend 👋",
     ),
-    *("Vielen Dank für die Hilfe!", "Hallo", "super danke, tschüss"),
+    *("Vielen Dank für die Hilfe!", "Hallo", "super danke, tschüss", "gefunden, danke"),
     *("hat geklappt, danke und einen schönen Abend noch", "erledigt, schönes Wochenende!"),
 )
 
