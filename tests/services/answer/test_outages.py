@@ -37,6 +37,7 @@ from tests.services.answer.asking import (
     with_settings,
 )
 from tests.services.answer.edge import Client
+from tests.services.standalone.serving import own_threads
 from twofold import telemetry
 from twofold.clients.embedder import HttpEmbedder
 from twofold.errors import Unavailable
@@ -169,7 +170,7 @@ def test_a_server_searches_once_before_it_serves_and_serves_without_a_search(par
             return [], []
 
     async def start(parts: Parts) -> int:
-        app = create_app(parts)
+        app = create_app(own_threads(parts))
         async with app.router.lifespan_context(app):
             return len(searched)
 
