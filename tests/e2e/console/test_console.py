@@ -75,8 +75,10 @@ def test_from_the_page_to_an_answers_record(
 ) -> None:
     page, complaints = _visit(chrome, *console, scheme)
     _check(page, f"console-{scheme}")
-    page.locator("details summary", has_text="francs").first.click()
-    expect(page.get_by_text("TODO The answer, in the first sentence").first).to_be_visible()
+    draft = "TODO The answer, in the first sentence"
+    gap = page.locator("details", has_text=draft).first
+    gap.locator("summary").first.click()
+    expect(gap.get_by_text(draft).first).to_be_visible()
     case = page.locator("details[id^='case-']", has_text="signing secret")
     case.locator("summary").click()
     case.get_by_role("link", name="The record of this answer").click()
