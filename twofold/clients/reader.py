@@ -17,6 +17,7 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
 from twofold.clients import bert, minilm, weights
+from twofold.clients.kept import KeptVectors
 from twofold.clients.matcher import REMEDY, unpacked
 from twofold.clients.runtime import Threads, batches, cores, kept_session, padded
 
@@ -26,6 +27,8 @@ LONGEST: Final = 160
 """Tokens of question and piece together, in training as well."""
 QUESTION: Final = 72
 """Tokens of a question; of a longer one its beginning and its end are read."""
+KEPT: Final = 20_000
+"""Pairs whose odds are remembered: replays and evals put a question again and again."""
 
 
 class Reader:
@@ -38,10 +41,22 @@ class Reader:
         self._cache = cache
         self._threads = Threads(threads or cores(), "read")
         self._opening = Lock()
+        self._kept = KeptVectors(KEPT)
         self._model: tuple[ort.InferenceSession, Pairs] | None = None
 
     def odds(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
         """The log odds (len(pieces),) that each piece answers, against that none does."""
+        names = {piece: f"{question}\0{piece}" for piece in pieces}
+        found = self._kept.known(names.values())
+        if missing := [piece for piece, name in names.items() if name not in found]:
+            odds = self._read(question, missing).astype(np.float16)
+            read = {names[piece]: odds[i : i + 1] for i, piece in enumerate(missing)}
+            self._kept.keep(read)
+            found |= read
+        every = [found[names[piece]] for piece in pieces]
+        return np.concatenate(every).astype(np.float32) if every else np.empty(0, np.float32)
+
+    def _read(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
         session, pairs = self._opened()
         rows = [pairs.joined(question, piece) for piece in pieces]
         found = np.empty(len(rows), np.float32)

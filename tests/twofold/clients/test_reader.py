@@ -55,6 +55,7 @@ def test_a_pair_is_what_it_is_alone(made: Reader, tmp_path: Path) -> None:
     other = Reader(tmp_path, threads=2)
     alone = np.concatenate([other.odds(question, [piece]) for piece in pieces])
     np.testing.assert_allclose(alone, together, atol=0.05)
+    assert (made.odds(question, [*reversed(pieces), "another"])[-2::-1] == together).all()
     assert made.odds(question, []).shape == (0,)
 
 
