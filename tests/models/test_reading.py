@@ -26,6 +26,9 @@ model = get_peft_model(
     AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16),
     LoraConfig(r=4, lora_alpha=8, target_modules=list(read.LINEAR), layers_to_transform=[1]),
 )
+for name, weight in model.named_parameters():  # so that it matters who sees whom
+    if "layers" in name and "lora" not in name and weight.dim() == 2:
+        weight.data *= 8
 tuned = {n: w for n, w in model.named_parameters() if w.requires_grad}
 for weight in tuned.values():
     weight.data = torch.randn_like(weight.data.float()) * 0.1
