@@ -101,7 +101,8 @@ class Customer:
         raise AssertionError(f"{path} got no answer in {PATIENCE_S:.0f} s")
 
     def ask(self, question: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.send("POST", "/v1/chat", {"message": question}).json()
+        key = {"Idempotency-Key": uuid4().hex}
+        found: dict[str, Any] = self.send("POST", "/v1/chat", {"message": question}, **key).json()
         return found
 
 
