@@ -24,15 +24,15 @@ def expose(ledger: Ledger, workspace: str) -> None:
         since = partial(last_synced, workspace=workspace, kind=kind)
         metrics.INGESTION_SYNC_AGE.labels(kind).set_function(partial(_age, ledger, since, math.nan))
         held = partial(held_removals, workspace=workspace, kind=kind)
-        metrics.INGESTION_HELD.labels(kind).set_function(partial(_count, ledger, held))
+        metrics.INGESTION_HELD.labels(kind).set_function(partial(ledger.gauge, held))
     for drift in metrics.DRIFTS:
         left = partial(drift_left, workspace=workspace, drift=drift)
-        metrics.KNOWLEDGE_DRIFT.labels(drift).set_function(partial(_count, ledger, left))
+        metrics.KNOWLEDGE_DRIFT.labels(drift).set_function(partial(ledger.gauge, left))
     for queue in QUEUES:
         since = partial(waiting_since, queue=queue)
         metrics.INGESTION_QUEUE_AGE.labels(queue).set_function(partial(_age, ledger, since, 0.0))
         metrics.INGESTION_QUEUE_JOBS.labels(queue).set_function(
-            partial(_count, ledger, partial(waiting, queue=queue))
+            partial(ledger.gauge, partial(waiting, queue=queue))
         )
 
 
@@ -92,14 +92,6 @@ def drift_left(session: Session, workspace: str, drift: str) -> float:
         .limit(1)
     )
     return math.nan if found is None else float(found[drift])
-
-
-def _count(ledger: Ledger, of: Callable[[Session], float]) -> float:
-    try:
-        with ledger.session() as session:
-            return float(of(session))
-    except SQLAlchemyError:
-        return math.nan
 
 
 def _age(ledger: Ledger, since: Callable[[Session], float | None], without: float) -> float:

@@ -1,6 +1,5 @@
 """Live answers that are worth asking again: which ones, whose turn it is, and what was found."""
 
-import math
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,6 @@ from functools import partial
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, case, func, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from twofold import metrics
@@ -119,23 +117,14 @@ def put_back(ledger: Ledger, due: Due, error: str) -> None:
     metrics.DIAGNOSIS_FAILURES.inc()
 
 
-def waiting(ledger: Ledger) -> int:
-    with ledger.session() as session:
-        count = select(func.count()).select_from(Diagnosed).where(Diagnosed.state == "waiting")
-        return session.scalar(count) or 0
+def waiting(session: Session) -> int:
+    count = select(func.count()).select_from(Diagnosed).where(Diagnosed.state == "waiting")
+    return session.scalar(count) or 0
 
 
 def expose(ledger: Ledger) -> None:
     """Let the metrics ask this ledger how many wait, whoever looks into them."""
-    metrics.DIAGNOSIS_WAITING.set_function(partial(_told, ledger))
-
-
-def _told(ledger: Ledger) -> float:
-    """NaN where the ledger cannot be asked."""
-    try:
-        return float(waiting(ledger))
-    except SQLAlchemyError:
-        return math.nan
+    metrics.DIAGNOSIS_WAITING.set_function(partial(ledger.gauge, waiting))
 
 
 def _of(due: Due) -> Any:

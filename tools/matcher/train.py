@@ -19,15 +19,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional
-from transformers import BertConfig, BertModel
 
 from models.stats import auroc
 from tools.matcher.examples import Asked, Grouped, Labelled, digests, load_groups, load_pairs, vary
-from twofold.clients import bert, minilm
+from tools.matcher.trunk import packaged, trunk
+from twofold.clients import minilm
 from twofold.clients.matcher import LONGEST
 
 SEED = 23
@@ -78,19 +77,7 @@ class Encoder(nn.Module):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        config = BertConfig(
-            hidden_size=bert.DIMENSION,
-            num_hidden_layers=minilm.SIZES.layers,
-            num_attention_heads=bert.HEADS,
-            intermediate_size=bert.WIDE,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
-        self.trunk = BertModel(config, add_pooling_layer=False)
-        packaged = load_file(minilm.verified("model.safetensors", minilm.WEIGHTS_SHA256))
-        kept = {name: value for name, value in packaged.items() if not name.startswith("pooler")}
-        self.trunk.load_state_dict(kept, strict=False)
-        self.trunk.embeddings.word_embeddings.weight.requires_grad_(False)
+        self.trunk = trunk(packaged())
         self.slope = nn.Parameter(torch.tensor(10.0))
         self.middle = nn.Parameter(torch.tensor(0.6))
 

@@ -20,10 +20,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from transformers import BertConfig, BertModel
 
 from models.stats import auroc
 from tools.matcher.examples import digests, vary
+from tools.matcher.trunk import packaged, trunk
 from tools.reader.questions import Case, load
 from twofold.clients import bert, matcher, minilm, weights
 from twofold.clients.matcher import Matcher
@@ -59,32 +59,8 @@ class Row(NamedTuple):
 class Reader(nn.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
-        config = BertConfig(
-            hidden_size=bert.DIMENSION,
-            num_hidden_layers=minilm.SIZES.layers,
-            num_attention_heads=bert.HEADS,
-            intermediate_size=bert.WIDE,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-            attn_implementation="eager",
-        )
-        self.trunk = BertModel(config, add_pooling_layer=False)
-        packaged = minilm.read_safetensors(
-            minilm.verified("model.safetensors", minilm.WEIGHTS_SHA256)
-        )
-        tuned = minilm.read_safetensors(
-            weights.verified(matcher.PACKAGE, matcher.FILE, matcher.SHA256, matcher.REMEDY)
-        )
-        whole = packaged | matcher.unpacked(tuned)
-        self.trunk.load_state_dict(
-            {
-                name: torch.tensor(np.asarray(value, np.float32))
-                for name, value in whole.items()
-                if not name.startswith("pooler") and not name.endswith("position_ids")
-            },
-            strict=False,
-        )
-        self.trunk.embeddings.word_embeddings.weight.requires_grad_(False)
+        tuned = weights.verified(matcher.PACKAGE, matcher.FILE, matcher.SHA256, matcher.REMEDY)
+        self.trunk = trunk(packaged() | matcher.unpacked(minilm.read_safetensors(tuned)))
         self.wide = nn.Linear(2 * bert.DIMENSION, bert.DIMENSION)
         self.odds = nn.Linear(bert.DIMENSION, 1)
         nn.init.zeros_(self.odds.weight)

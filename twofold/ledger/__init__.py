@@ -1,16 +1,17 @@
 """The ledger: the truth about documents, versions, answers and handoffs. The index follows it."""
 
+import math
 import os
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from twofold.errors import SetupError
@@ -57,6 +58,14 @@ class Ledger:
         """The same without mapped classes: for where they would take half of the time."""
         with self.watch.using(), self.engine.begin() as connection:
             yield connection
+
+    def gauge(self, of: Callable[[Session], float]) -> float:
+        """What `of` reads, for a metric; NaN where the ledger cannot be asked."""
+        try:
+            with self.session() as session:
+                return float(of(session))
+        except SQLAlchemyError:
+            return math.nan
 
     def close(self) -> None:
         self.watch.close()

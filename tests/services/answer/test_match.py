@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from ingestion.sources.folder import Folder
@@ -17,6 +19,8 @@ from services.answer.pipeline import ask_once
 from services.answer.search import Searched, search
 from tests.services.standalone.serving import needs_weights, small_parts
 from tools.matcher.centers import load_center
+from twofold.clients.matcher import asked_in_turn
+from twofold.clients.reader import Reader
 from twofold.index.contract import Scope
 from twofold.settings import Settings
 from twofold.stack import Stack, open_stack
@@ -142,6 +146,40 @@ def test_more_answers_come_first_in_conversations_too(tmp_path: Path) -> None:
     center = load_center("gym-chain")
     rows = [row for row in center["questions"] if row["answers"] and row["history"]]
     assert more_first(tmp_path, center["pages"], rows) > 0
+
+
+class Sure(Reader):
+    """Is certain of every piece that holds a word, and keeps what it was asked."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.asked: list[str] = []
+
+    def odds(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.asked.append(question)
+        return np.array([40.0 if self.word in piece else -40.0 for piece in pieces], np.float32)
+
+
+LEANS = (Turn("user", "my card failed, what happens?"), Turn("assistant", "We try again."))
+
+
+@pytest.mark.parametrize(
+    ("message", "history", "leans"),
+    [
+        (CUT_OFF, (), False),
+        ("and when is it suspended?", LEANS, True),
+        ("which kinds of cards may i use", LEANS, False),
+    ],
+)
+def test_what_the_reader_is_sure_of_comes_first(
+    stack: Stack, message: str, history: tuple[Turn, ...], leans: bool
+) -> None:
+    reader = Sure("charged again")
+    found = search(asked(message, history=history), replace(stack, reader=reader))
+    assert found.question.leans is leans
+    assert "day 3" in first(found)
+    before = [turn.text for turn in history if turn.role == "user"]
+    assert reader.asked == [asked_in_turn(message, before) if leans else message]
 
 
 def test_a_reranker_has_the_last_word(stack: Stack) -> None:

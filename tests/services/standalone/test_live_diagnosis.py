@@ -146,7 +146,7 @@ def test_each_signal_is_queued_once_and_the_stronger_one_wins(parts: Parts) -> N
         if due.answer_id == sampled:
             assert (due.signal, due.said) == ("negative_feedback", "no")
         diagnoses.finish(ledger, due, None)
-    assert diagnoses.waiting(ledger) == 0
+    assert ledger.gauge(diagnoses.waiting) == 0
 
 
 def test_what_cannot_be_looked_into_is_tried_three_times(parts: Parts) -> None:
