@@ -151,11 +151,13 @@ def weigh(
         for piece, read in zip(page.pieces, page.headed, strict=True):
             held = terms.of(piece.read)
             own_match = matched.get(read, least)
+            cosine = own_match.near
             if meaning is None:
-                cosine, soft = own_match.near, terms.weight(own & (held | head_terms)) / whole
+                soft = terms.weight(own & (held | head_terms)) / whole
             else:
-                cosine = own_match.near if matched else float(meaning.of[read] @ vector)
                 soft = meaning.soft(text, piece.read, heading, rarity)
+                if not matched:
+                    cosine = float(meaning.of[read] @ vector)
             clues = (
                 page.candidate.score / best,
                 page.candidate.dense - dense,
