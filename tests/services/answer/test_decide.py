@@ -261,6 +261,24 @@ def test_failures_in_a_row(talk: Talk, decider: Decider, embedder: Embedder) -> 
     assert (reason == "repeated_failure") == talk.handed_over, decision
 
 
+def test_what_was_looked_for_is_what_the_mail_asks(decider: Decider, embedder: Embedder) -> None:
+    mail = (
+        "Hi team, first of all thanks for your help last week, it all works now. Our webhooks go"
+        " through Relay. Does Relay deliver to Kafka topics? Best, Mina"
+    )
+    decision = decide(decider, embedder, asking(mail), WEAK)
+    assert (decision.action, decision.topic) == ("ESCALATE", "“Relay deliver Kafka topics”")
+
+
+@pytest.mark.parametrize(("odds", "action"), [(0.0, "ANSWER"), (-2.2, "ESCALATE")])
+def test_evidence_outweighs_what_most_questions_are(
+    odds: float, action: Action, decider: Decider, embedder: Embedder
+) -> None:
+    """Most questions have an answer; one whose pages say so clearly enough has none."""
+    question = asking("Does Relay deliver to Kafka topics?")
+    assert decide(decider, embedder, question, Evidence(odds, -4.0)).action == action
+
+
 COURTEOUS = (
     *(
         "thanks",
