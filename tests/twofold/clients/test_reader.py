@@ -63,6 +63,9 @@ def test_long_texts_are_cut(made: Reader) -> None:
     pairs = Pairs(minilm.tokenizer())
     tokens, first = pairs.joined("word " * 500, "piece " * 500)
     assert (len(tokens), first) == (LONGEST, QUESTION + 2)
+    ends = minilm.tokenizer().encode("start end", add_special_tokens=False).ids
+    tokens, first = pairs.joined(f"start {'word ' * 500} end", "piece")
+    assert (tokens[1], tokens[first - 2]) == tuple(ends)
     long = " ".join(["i wrote you last week about my account."] * 30)
     asked = "how long are logs kept on grove?"
     right, wrong = made.odds(f"{long} {asked}", [PLANS, CASES[0][2]])
