@@ -2,7 +2,7 @@
 
     .venv-ops/bin/python deploy/grafana/build.py [--check]
 
-Writes deploy/grafana/dashboards/*.json; `--check` says whether they are up to date (exit code 1).
+Writes helm/twofold/dashboards/*.json; `--check` says whether they are up to date (exit code 1).
 """
 
 import argparse
@@ -25,7 +25,9 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from panels import DASHBOARDS, RUNBOOK, Dashboard, Panel
 
-FOLDER = Path(__file__).parent / "dashboards"
+FOLDER = (
+    Path(__file__).parents[2] / "helm/twofold/dashboards"
+)  # in the chart: helm packs nothing outside it
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHT = {"timeseries": 8, "stat": 4}
 

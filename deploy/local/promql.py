@@ -26,11 +26,11 @@ class Expression(NamedTuple):
 
 def expressions() -> Iterator[Expression]:
     """Of all dashboards, recording rules and alerts, and of the triggers of KEDA."""
-    for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):
+    for path in sorted((ROOT / "helm/twofold/dashboards").glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
             for target in panel.get("targets", ()):
                 yield Expression(f"{path.stem}/{panel['title']}", target["expr"])
-    for path in sorted((ROOT / "deploy/prometheus/rules").glob("*.yaml")):
+    for path in sorted((ROOT / "helm/twofold/rules").glob("*.yaml")):
         for group in yaml.safe_load(path.read_text())["groups"]:
             for rule in group["rules"]:
                 kind = "record" if "record" in rule else "alert"

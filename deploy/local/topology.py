@@ -320,7 +320,7 @@ class Topology:
         } | self.targets
         rules = self.folder / "rules"
         rules.mkdir(exist_ok=True)
-        for file in sorted((ROOT / "deploy/prometheus/rules").glob("*.yaml")):
+        for file in sorted((ROOT / "helm/twofold/rules").glob("*.yaml")):
             (rules / file.name).write_text(paced_rules(file.read_text(), self._pace))
         text = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
         text = text.replace("/run/secrets", str(self.secrets))

@@ -264,7 +264,28 @@ def test_what_cannot_work_is_refused_with_what_to_do(settings: tuple[str, ...], 
     assert told in done.stderr
 
 
-def test_rules_and_dashboards_are_those_of_deploy() -> None:
-    """By links, which helm follows: there are no copies that could differ."""
-    assert (CHART / "rules").resolve() == ROOT / "deploy/prometheus/rules"
-    assert (CHART / "dashboards").resolve() == ROOT / "deploy/grafana/dashboards"
+def test_the_chart_carries_every_rule_and_dashboard() -> None:
+    switches = (
+        "--set",
+        "monitoring.prometheusRule.enabled=true",
+        "--set",
+        "monitoring.dashboards.enabled=true",
+    )
+    docs = _rendered("company-values.yaml", *switches)
+    boards = {
+        name: text
+        for doc in docs
+        if "-dashboard-" in doc["metadata"]["name"]
+        for name, text in doc["data"].items()
+    }
+    assert boards == {path.name: path.read_text() for path in (CHART / "dashboards").iterdir()}
+    assert len(boards) >= 6
+    groups = [
+        group for doc in docs if doc["kind"] == "PrometheusRule" for group in doc["spec"]["groups"]
+    ]
+    assert groups == [
+        group
+        for path in sorted((CHART / "rules").iterdir())
+        for group in yaml.safe_load(path.read_text())["groups"]
+    ]
+    assert len(groups) >= 2

@@ -15,10 +15,10 @@ from tools.metrics_table import declared, name, table
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "deploy/grafana"
-RULES = sorted((ROOT / "deploy/prometheus/rules").glob("*.yaml"))
+RULES = sorted((ROOT / "helm/twofold/rules").glob("*.yaml"))
 TESTS = sorted((ROOT / "deploy/prometheus/tests").glob("*.yaml"))
 RUNBOOK = ROOT / "docs/operations/runbook.md"
-BOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
+BOARDS = sorted((ROOT / "helm/twofold/dashboards").glob("*.json"))
 OTHERS = frozenset(
     [
         "up",

@@ -80,7 +80,7 @@ def test_pace_shortens_windows_and_ages_alone(expr: str, faster: str) -> None:
 
 
 def test_rules_at_their_own_pace_are_the_ones_that_are_shipped() -> None:
-    (path,) = (ROOT / "deploy/prometheus/rules").glob("*.yaml")
+    (path,) = (ROOT / "helm/twofold/rules").glob("*.yaml")
     text = path.read_text()
     assert paced_rules(text, 1) == text
     quick = yaml.safe_load(paced_rules(text, 60))

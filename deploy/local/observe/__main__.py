@@ -305,7 +305,7 @@ def _stage(stage: tuple[Fault, ...], world: World, prometheus: Prometheus) -> li
 def _panels(prometheus: Prometheus, begun: float, undisturbed: float) -> dict[str, Any]:
     """The series of each panel of the page, over the whole run."""
     now = time.time()
-    board = json.loads((ROOT / f"deploy/grafana/dashboards/{LAYERS}.json").read_text())
+    board = json.loads((ROOT / f"helm/twofold/dashboards/{LAYERS}.json").read_text())
     panels = []
     for panel in board["panels"]:
         if panel["type"] == "row":
