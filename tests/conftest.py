@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
+
+from tests.tally import TALLY
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("any machine", deadline=None)
@@ -31,10 +36,13 @@ HEAVY = (
     "twofold/clients/test_reader.py",
 )  # fmt: skip
 """Where tests start servers, browsers, training or processes, or wait. Single ones are marked."""
+VLLM = ("integration/test_vllm.py", "models/test_finetune_serving.py", "models/test_finetune.py")
+"""The longest, and none beside another: each fills the cores and some gigabytes of memory."""
 HEAVY_FIXTURES = frozenset(
     {"postgres_url", "postgres_server", "redis_server", "postgres_template", "magento"}
     | {"here", "multilingual"}
 )
+FAULTS = ("runs", "reads", "lost", "orphaned", "duplicated", "wrong reads")
 HEAVY_LEFT_OUT = pytest.StashKey[int]()
 HOW = {
     "redis-server": "apt-get install redis-server postgresql",
@@ -54,12 +62,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if place.startswith(HEAVY) or fixtures & HEAVY_FIXTURES or "postgresql" in item.name:
             item.add_marker("heavy")
+    items.sort(key=_longest_first)
+
+
+def _longest_first(item: pytest.Item) -> int:
+    """So that no worker begins the longest file when the others have ended."""
+    place = item.path.relative_to(ROOT).as_posix()
+    return 0 if place.startswith(VLLM) else 1 if place.startswith(HEAVY) else 2
+
+
+class ByFile(LoadFileScheduling):
+    """Gives each worker whole files, those of VLLM to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "vllm" if file.removeprefix("tests/").startswith(VLLM) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if getattr(session.config.option, "numprocesses", None):
+        gc.enable()  # the process that hands tests out imports none of them
 
 
 def pytest_collection_finish() -> None:
     """What was imported stays: the garbage collector need not look through it time and again."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["tally"] = dict(TALLY)
+
+
+def pytest_testnodedown(node: WorkerController) -> None:
+    TALLY.update(getattr(node, "workeroutput", {}).get("tally", {}))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
@@ -70,6 +111,9 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if TALLY:
+        counts = ", ".join(f"{what} {TALLY[what]}" for what in FAULTS)
+        terminalreporter.write_line(f"faults: {counts}")
     heavy = terminalreporter.config.stash.get(HEAVY_LEFT_OUT, 0)
     reasons = Counter(
         str(report.longrepr[2]).removeprefix("Skipped: ")

@@ -17,16 +17,9 @@ from tests.faults.world import (
 )
 from tests.servers import PostgresServer, RedisServer
 from tests.servers_fixtures import postgres_server, postgres_template, redis_server
+from tests.tally import TALLY
 
 __all__ = ["postgres_server", "postgres_template", "redis_server"]
-
-TALLY = {"runs": 0, "reads": 0, "lost": 0, "orphaned": 0, "duplicated": 0, "wrong reads": 0}
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if TALLY["runs"]:
-        said = ", ".join(f"{name} {count}" for name, count in TALLY.items())
-        terminalreporter.write_line(f"faults: {said}")
 
 
 class Undisturbed(NamedTuple):

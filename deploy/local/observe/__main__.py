@@ -29,7 +29,7 @@ from deploy.local.collector import Collector
 from deploy.local.observe.faults import STAGES, Fault, World
 from deploy.local.observe.traffic import INVOICES, Callers, Target, Traffic
 from deploy.local.promql import Prometheus, expressions, paced, seen_by
-from deploy.local.topology import LOOPBACK, ROOT, Topology
+from deploy.local.topology import EXPORTERS, LOOPBACK, ROOT, Topology
 from models.registry import Registry
 from models.serve.args import serve_args
 from tests.model_server import ModelServer, says
@@ -56,6 +56,9 @@ def main() -> None:
         "--only", type=int, nargs="+", metavar="STAGE", help="these faults, added to OUT's record"
     )
     options = parser.parse_args()
+    packages = [f"prometheus-{name}" for name in EXPORTERS] + ["prometheus"]
+    if missing := [package for package in packages if not shutil.which(package)]:
+        parser.error(f"What it watches with is not here: apt-get install {' '.join(missing)}")
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "observed.json"
     stages = [STAGES[number] for number in options.only or range(len(STAGES))]
