@@ -21,7 +21,7 @@ multilingual: .venv/.ready  ## the embedder for help centers that are not Englis
 	@$(BIN)/pip $(LOCKED) --only-binary :all: -r requirements/multilingual.txt
 
 test: .venv/.dev  ## all tests, side by side on the cores
-	@$(BIN)/pytest -n auto --maxprocesses 4
+	@$(BIN)/pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
 test-fast: .venv/.dev  ## what needs no server, browser, training or vLLM: a minute or so
 	@$(BIN)/pytest -q -m "not heavy"

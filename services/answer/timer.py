@@ -59,28 +59,27 @@ class RequestTimer:
         metrics.BEHAVIOUR_SERVED.labels(step, told.release or metrics.NO_RELEASE).inc()
         if told.decision.escalation is not None:
             metrics.BEHAVIOUR_ESCALATIONS.labels(told.decision.escalation.reason).inc()
-        for verdict in told.verified.verdicts:
-            if not verdict.ok:
-                problem = metrics.closed(verdict.problem, metrics.PROBLEMS)
-                metrics.BEHAVIOUR_SENTENCES.labels(problem).inc()
+        struck = [verdict.problem for verdict in told.verified.verdicts if not verdict.ok]
+        for tried in told.tried:
+            struck += tried.struck if tried.outcome == "replaced" else ()
+        for problem in struck:
+            metrics.BEHAVIOUR_SENTENCES.labels(metrics.closed(problem, metrics.PROBLEMS)).inc()
         if told.draft is not None:
             for repair in told.draft.repairs:
                 metrics.BEHAVIOUR_REPAIRS.labels(metrics.closed(repair, metrics.REPAIRS)).inc()
             metrics.BEHAVIOUR_TOKENS.labels("prompt").inc(told.draft.prompt_tokens)
             metrics.BEHAVIOUR_TOKENS.labels("completion").inc(told.draft.completion_tokens)
         for tried in told.tried:
-            _release(tried, told)
+            _release(tried)
         taken = time.monotonic() - self.started
         metrics.ANSWER_SECONDS.labels(told.decision.action).observe(taken)
 
 
-def _release(tried: Tried, told: ReplyResult) -> None:
+def _release(tried: Tried) -> None:
     """What one model did with the question: the canary is judged beside the live one by it."""
     lane = tried.lane or "none"
     metrics.BEHAVIOUR_LANE_REPLIES.labels(lane, tried.outcome).inc()
+    metrics.BEHAVIOUR_LANE_STRUCK.labels(lane).inc(len(tried.struck))
+    metrics.BEHAVIOUR_LANE_REPAIRS.labels(lane).inc(tried.repairs)
     if tried.first_token_s is not None:
         metrics.BEHAVIOUR_LANE_FIRST_TOKEN.labels(lane).observe(tried.first_token_s)
-    if tried.outcome in ("served", "broke_off") and told.draft is not None:
-        metrics.BEHAVIOUR_LANE_REPAIRS.labels(lane).inc(len(told.draft.repairs))
-        struck = sum(not verdict.ok for verdict in told.verified.verdicts)
-        metrics.BEHAVIOUR_LANE_STRUCK.labels(lane).inc(struck)

@@ -109,6 +109,11 @@ class Verifier:
         gap = "\n\n" if statement.whole else " "
         return gap.join((text, *missing))
 
+    @property
+    def struck(self) -> tuple[str, ...]:
+        """Problems of the sentences that were taken out, in their order."""
+        return tuple(verdict.problem for verdict in self._verdicts if not verdict.ok)
+
     def verified(self) -> Verified:
         citations = tuple(
             citation_of(n, self._sources.packed[mark - 1], self._quote(mark))

@@ -45,11 +45,15 @@ class AnswerContext:
 
 class Tried(NamedTuple):
     """What a model did with a question; `failed`: another one was asked; `replaced`: verification
-    held nothing of it. A lane is the registry's: None is a model that settings name."""
+    held nothing of it. A lane is the registry's: None is a model that settings name. `struck` are
+    the problems of the sentences that verification took out, `repairs` counts what was mended of
+    the contract: also of a reply that nobody was told."""
 
     lane: Lane | None
     outcome: Outcome
     first_token_s: float | None
+    struck: tuple[str, ...] = ()
+    repairs: int = 0
 
 
 @dataclass(slots=True)

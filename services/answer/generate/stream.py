@@ -105,7 +105,8 @@ class ReplyStream:
 
     def tried(self, outcome: Outcome) -> Tried:
         """What metrics learn of a model."""
-        return Tried(self._maker.lane, outcome, self.usage.first_token_s)
+        struck, repairs = self._verifier.struck, len(self._parser.repairs)
+        return Tried(self._maker.lane, outcome, self.usage.first_token_s, struck, repairs)
 
     def draft(self) -> Draft:
         header = self._parser.header

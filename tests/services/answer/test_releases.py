@@ -221,6 +221,28 @@ def test_a_lane_tells_what_was_mended_and_struck(parts: Parts, registry: Registr
     assert [counted(name, lane="live") for name in names] == live
 
 
+def test_what_a_replaced_reply_said_counts_against_its_lane(
+    parts: Parts, registry: Registry, publish
+) -> None:
+    """A canary that talks nonsense alone is never told, and all the same the worst."""
+    for name in "ab":
+        publish(name)
+    registry.promote("a")
+    registry.canary("b", 1.0)
+    nonsense = "Action: answer\nWe refund 900 euros to everybody. [1] Bicycles cost 41 dollars. [1]"
+    problem = ("twofold_behaviour_sentence_problems_total", {"problem": "number"})
+    before = REGISTRY.get_sample_value(*problem) or 0.0
+    with (
+        counting("replies_total", lane="canary", outcome="replaced") as replaced,
+        counting("struck_sentences_total", lane="canary") as struck,
+        counting("repairs_total", lane="canary") as repairs,
+    ):
+        heard, _ = asked(parts, {"b": says(nonsense)})
+        assert heard.done.served_by == "composer"
+    assert [*replaced, *struck, *repairs] == [1, 2, 1]
+    assert REGISTRY.get_sample_value(*problem) == before + 2
+
+
 def test_a_running_service_follows_the_registry(
     parts: Parts, registry: Registry, publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
