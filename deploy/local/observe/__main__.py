@@ -44,8 +44,9 @@ HOUSE = ROOT / "examples/brackwater/house.yaml"
 PATIENCE_S = 100.0
 """For the alerts of one stage."""
 SETTLE_S = 4.0
-START_S = 3600.0 / PACE
-"""First questions wait for caches and for the model's first step: rules see them for an hour."""
+START_S = 4500.0 / PACE
+"""First questions wait for caches and for the model's first step: rules see them for an hour, and
+alerts a little longer."""
 LOOSE = "Invoices are issued on the first day of every month. [1]\n"
 LAYERS = "twofold-layers"
 

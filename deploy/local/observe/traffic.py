@@ -15,13 +15,7 @@ from services.widget.tokens import Tokens
 SHOP = "https://shop.example.com"
 KNOWN = "When are invoices issued?"
 """What the tiny model's one sentence answers."""
-OTHERS = (
-    "How long are logs kept on River?",
-    "How long does the old signing secret keep working after I roll it?",
-    KNOWN,
-    "Can I get my money back?",
-    KNOWN,
-)
+OTHERS = (KNOWN, KNOWN, "Can I get my money back?", KNOWN, KNOWN)
 FOREIGN = (
     "Which orchids bloom in the shade?",
     "Who won the chess olympiad in Budapest?",
