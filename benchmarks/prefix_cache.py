@@ -41,8 +41,8 @@ from models.serve.args import TEMPLATE, ServeArgs
 from models.suite.suite import Case, load_suite
 from services.answer.app import open_parts
 from services.answer.contract import Ask
-from services.answer.generate import AnswerContext
-from services.answer.generate.model import ModelMaker, Step, cache_salt
+from services.answer.generate import AnswerContext, Step
+from services.answer.generate.model import ModelMaker, cache_salt
 from services.answer.pipeline import Parts, ask_once, prepare
 from services.answer.timer import RequestTimer
 from tests.vllm_server import VllmServer, make_tiny_models

@@ -23,6 +23,8 @@ GOOD = (
     "Rolling a signing secret keeps both secrets valid for 12 hours. [1] "
     "Deploy the new secret to your receiver within that time. [1]\n"
 )
+PROMPT, CACHED = 321, 256
+"""Tokens that it says it read, and of these out of its cache."""
 FIRST_SENTENCE = "Rolling a signing secret keeps both secrets valid for 12 hours."
 
 
@@ -48,6 +50,7 @@ class Line:
 
     writer: asyncio.StreamWriter
     request: Request
+    said: int = 0
 
     async def raw(self, data: bytes) -> None:
         self.writer.write(data)
@@ -64,7 +67,11 @@ class Line:
         await self.chunk(b"data: " + json.dumps(value).encode() + b"\n\n")
 
     async def piece(self, text: str) -> None:
-        await self.data({"choices": [{"index": 0, "delta": {"content": text}}]})
+        value: dict[str, Any] = {"choices": [{"index": 0, "delta": {"content": text}}]}
+        if self.request.body["stream_options"].get("continuous_usage_stats"):
+            self.said += 1
+            value["usage"] = {"prompt_tokens": PROMPT, "completion_tokens": self.said}
+        await self.data(value)
 
     async def pieces(self, text: str) -> None:
         for token in tokens_of(text):
@@ -73,8 +80,9 @@ class Line:
     async def end(self, reason: str = "stop", usage: bool = True) -> None:
         await self.data({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
         if usage:
-            counts = {"prompt_tokens": 321, "completion_tokens": 42}
-            await self.data({"choices": [], "usage": counts})
+            counts = {"prompt_tokens": PROMPT, "completion_tokens": 42}
+            details = {"prompt_tokens_details": {"cached_tokens": CACHED}}
+            await self.data({"choices": [], "usage": counts | details})
         await self.chunk(b"data: [DONE]\n\n")
         await self.raw(b"0\r\n\r\n")
 
@@ -317,8 +325,9 @@ def _prepared(sentences: int, gap: float, times: Path | None) -> Behaviour:
     tokens = list(tokens_of("ANSWER\n" + SENTENCE * sentences))
     second = [n for n, token in enumerate(tokens) if token.strip() == "Rolling"][1]
     packets = []
-    for token in tokens:
-        value = {"choices": [{"index": 0, "delta": {"content": token}}]}
+    for number, token in enumerate(tokens, start=1):
+        usage = {"prompt_tokens": PROMPT, "completion_tokens": number}
+        value = {"choices": [{"index": 0, "delta": {"content": token}}], "usage": usage}
         data = b"data: " + json.dumps(value).encode() + b"\n\n"
         packets.append(b"%x\r\n%b\r\n" % (len(data), data))
 

@@ -29,7 +29,7 @@ class Counts(Protocol):
 
     prompt_tokens: int
     completion_tokens: int
-    cached_tokens: int
+    cached_tokens: int | None
     first_token_s: float | None
     cut: bool
 
@@ -47,9 +47,10 @@ def chat(model: str, url: str, max_tokens: int, counts: Counts) -> Iterator[Span
             yield span
         finally:
             span.set_attributes(
-                {INPUT_TOKENS: counts.prompt_tokens, OUTPUT_TOKENS: counts.completion_tokens,
-                 CACHED_TOKENS: counts.cached_tokens}
-            )  # fmt: skip
+                {INPUT_TOKENS: counts.prompt_tokens, OUTPUT_TOKENS: counts.completion_tokens}
+            )
+            if counts.cached_tokens is not None:
+                span.set_attribute(CACHED_TOKENS, counts.cached_tokens)
             if counts.first_token_s is not None:
                 span.set_attribute("twofold.first_token_s", counts.first_token_s)
                 span.set_attribute(FINISH_REASONS, ["length" if counts.cut else "stop"])

@@ -146,8 +146,10 @@ class Settings(BaseSettings):
     model_name: str = ""
     """The base model, asked with the `full` prompt."""
     model_adapter: str = ""
-    """A tuned adapter (or model) of the same server, asked first, with the `tuned` prompt. Set, it
-    stands in place of the releases that the registry says are live."""
+    """A tuned adapter (or model), asked first, with the `tuned` prompt. Set, it stands in place of
+    the releases that the registry says are live."""
+    model_adapter_url: str = ""
+    """The server of that one, where it is not the base's: merged weights have one of their own."""
     model_key: SecretStr = SecretStr("")
     model_admin_url: str = ""
     """Where `twofold model` loads adapters into a running vLLM; never a public address."""

@@ -106,7 +106,6 @@ def _as_recorded(case: Case, record: Mapping[str, Any], now: Retold) -> Retold:
         "citations": [{**c, "chunk": quoted[c["n"]]} for c in answer["citations"]],
         "why": record["signals"].get("why", ""),
         "signals": record["signals"],
-        "profile": record["profile"],
         "packed": record["packed"],
     }
 

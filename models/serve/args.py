@@ -18,6 +18,8 @@ MAX_MODEL_LEN = 8192
 SPARE_LORAS = 1
 """Places beyond what is loaded at the start, for the next one that is published."""
 TEMPLATE = "chat_template.jinja"
+PREFIX_CACHE: Final = ("--enable-prefix-caching", "--enable-prompt-tokens-details")
+"""With each reply it is told how much of its prompt was read from the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def serve_args(
         *("--host", host, "--port", str(port)),
         *("--max-model-len", str(max_model_len or _positions(base))),
         *("--chat-template", str(template or _template(chosen, base))),
-        "--enable-prefix-caching",
+        *PREFIX_CACHE,
         "--enable-lora",
         *("--max-lora-rank", str(_rank(chosen))),
         *("--max-loras", str(places), "--max-cpu-loras", str(2 * places)),

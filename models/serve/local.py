@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from models.serve.args import PREFIX_CACHE
 from models.serve.vllm import Vllm
 from twofold.errors import NotFound, SetupError
 
@@ -58,7 +59,7 @@ def merged_args(folder: Path, name: str, port: int, max_model_len: int) -> list[
     argv = [
         *("--model", str(folder), "--served-model-name", name),
         *("--host", "127.0.0.1", "--port", str(port)),
-        *("--max-model-len", str(max_model_len), "--enable-prefix-caching"),
+        *("--max-model-len", str(max_model_len), *PREFIX_CACHE),
     ]
     template = folder / "chat_template.jinja"
     return argv + (["--chat-template", str(template)] if template.exists() else [])

@@ -17,7 +17,7 @@ from sqlalchemy.orm import joinedload
 
 from services.answer.contract import Ask, Candidate, Decision, Draft, Found, Question
 from services.answer.decide.decider import Witnesses
-from services.answer.generate import AnswerContext, Decide, ReplyResult
+from services.answer.generate import AnswerContext, Decide, ReplyResult, Tried
 from services.answer.generate.ladder import Ladder
 from services.answer.generate.model import ModelMaker
 from services.answer.pipeline import Parts, understand
@@ -319,6 +319,7 @@ async def _bare(maker: ModelMaker, seen: AnswerContext, until: float) -> ReplyRe
     draft = Draft(
         header.action, text, maker.step, header.escalation, repairs=tuple(parser.repairs),
         profile=maker.profile, prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens or usage.pieces,
+        completion_tokens=usage.written,
     )  # fmt: skip
-    return ReplyResult(decision, text, maker.step, draft)
+    tried = Tried(maker.lane, maker.step, "served", usage)
+    return ReplyResult(decision, text, maker.step, draft, tried=(tried,))

@@ -67,9 +67,10 @@ class RequestTimer:
         if told.draft is not None:
             for repair in told.draft.repairs:
                 metrics.BEHAVIOUR_REPAIRS.labels(metrics.closed(repair, metrics.REPAIRS)).inc()
-            metrics.BEHAVIOUR_TOKENS.labels("prompt").inc(told.draft.prompt_tokens)
-            metrics.BEHAVIOUR_TOKENS.labels("completion").inc(told.draft.completion_tokens)
         for tried in told.tried:
+            # Of a reply that another one took the place of, too: it was paid for.
+            metrics.BEHAVIOUR_TOKENS.labels("prompt").inc(tried.usage.prompt_tokens)
+            metrics.BEHAVIOUR_TOKENS.labels("completion").inc(tried.usage.written)
             _release(tried)
         taken = time.monotonic() - self.started
         metrics.ANSWER_SECONDS.labels(told.decision.action).observe(taken)
@@ -81,5 +82,7 @@ def _release(tried: Tried) -> None:
     metrics.BEHAVIOUR_LANE_REPLIES.labels(lane, tried.outcome).inc()
     metrics.BEHAVIOUR_LANE_STRUCK.labels(lane).inc(len(tried.struck))
     metrics.BEHAVIOUR_LANE_REPAIRS.labels(lane).inc(tried.repairs)
-    if tried.first_token_s is not None:
-        metrics.BEHAVIOUR_LANE_FIRST_TOKEN.labels(lane).observe(tried.first_token_s)
+    if tried.outcome == "replaced":
+        metrics.BEHAVIOUR_REPLACED.inc()
+    if tried.usage.first_token_s is not None:
+        metrics.BEHAVIOUR_LANE_FIRST_TOKEN.labels(lane).observe(tried.usage.first_token_s)

@@ -35,11 +35,17 @@ class Usage:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cached_tokens: int = 0
+    cached_tokens: int | None = None
+    """Of the prompt, read from the prefix cache; None where the server does not say."""
     first_token_s: float | None = None
     cut: bool = False
     """The reply ended because it reached the allowed length."""
     pieces: int = 0
+
+    @property
+    def written(self) -> int:
+        """Tokens of the reply, as the server or, where it does not say, as its pieces tell."""
+        return self.completion_tokens or self.pieces
 
 
 @dataclass(slots=True)
@@ -81,6 +87,11 @@ class RetryBudget:
             return False
         self._left -= 1
         return True
+
+
+def server_root(url: str) -> str:
+    """Of an address as callers' tools want it, with and without the version."""
+    return url.rstrip("/").removesuffix("/v1")
 
 
 @dataclass(slots=True)
@@ -205,7 +216,8 @@ class ChatModel:
             "model": self.model,
             "messages": [{"role": m.role, "content": m.content} for m in messages],
             "stream": True,
-            "stream_options": {"include_usage": True},
+            # With every piece: what a reply cost that we end at its first line is known then.
+            "stream_options": {"include_usage": True, "continuous_usage_stats": True},
             "temperature": 0,
             "max_tokens": max_tokens,
         }
@@ -395,5 +407,5 @@ class _Events:
     def _count(self, counts: dict[str, Any]) -> None:
         self.usage.prompt_tokens = int(counts.get("prompt_tokens") or 0)
         self.usage.completion_tokens = int(counts.get("completion_tokens") or 0)
-        details = counts.get("prompt_tokens_details") or {}
-        self.usage.cached_tokens = int(details.get("cached_tokens") or 0)
+        if details := counts.get("prompt_tokens_details"):
+            self.usage.cached_tokens = int(details.get("cached_tokens") or 0)

@@ -2,6 +2,7 @@
 
 from asyncio import to_thread
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -121,8 +122,9 @@ def _digest(parts: Parts, workspace: str, makers: Mapping[str, str]) -> str:
     with parts.stack.ledger.engine.connect() as connection:
         rows = connection.execute(known).all()
     return content_hash(
-        parts.stack.fingerprint.digest, parts.house.digest, repr(sorted(makers.items())),
-        repr((settings.context_chunks, settings.context_chars)), repr(rows),
+        version("twofold"), parts.stack.fingerprint.digest, parts.house.digest,
+        repr(sorted(makers.items())), repr((settings.context_chunks, settings.context_chars)),
+        repr(rows),
     )[:16]  # fmt: skip
 
 
@@ -230,8 +232,15 @@ def _told(retold: Retold) -> dict[str, Any]:
         ],
         "draft": draft.text if draft else "",
         "repairs": list(draft.repairs) if draft else [],
-        "profile": draft.profile if draft else "none",
-        "prompt_tokens": draft.prompt_tokens if draft else 0,
-        "completion_tokens": draft.completion_tokens if draft else 0,
+        "calls": [
+            {
+                "step": tried.step,
+                "outcome": tried.outcome,
+                "prompt_tokens": tried.usage.prompt_tokens,
+                "cached_tokens": tried.usage.cached_tokens,
+                "completion_tokens": tried.usage.written,
+            }
+            for tried in result.tried
+        ],
         "seconds": retold.seconds,
     }

@@ -8,8 +8,10 @@ from services.answer.contract import Candidate, Decision, Draft, Question, Verif
 from services.answer.decide.decider import Witnesses
 from services.answer.search import Searched
 from services.answer.verify import Sources
+from twofold.clients.chat import Usage
 from twofold.reply import Action, Citation, Header
 
+Step = Literal["tuned", "base"]
 Lane = Literal["live", "canary"]
 """Which of the registry's releases a model is."""
 Outcome = Literal["served", "failed", "broke_off", "replaced"]
@@ -50,8 +52,9 @@ class Tried(NamedTuple):
     the contract: also of a reply that nobody was told."""
 
     lane: Lane | None
+    step: Step
     outcome: Outcome
-    first_token_s: float | None
+    usage: Usage
     struck: tuple[str, ...] = ()
     repairs: int = 0
 

@@ -25,16 +25,17 @@ from services.answer.generate import (
     Outcome,
     Pinned,
     ReplyResult,
+    Step,
     Tried,
 )
 from services.answer.generate.composer import SERVED_BY, compose, fold_marks
-from services.answer.generate.model import ModelMaker, Step
+from services.answer.generate.model import ModelMaker
 from services.answer.generate.releases import Releases
 from services.answer.generate.sentences import Sentences
 from services.answer.generate.stream import ReplyStream, Unheld
 from services.answer.verify import verify
 from twofold import metrics
-from twofold.clients.chat import ChatModel, ModelServer
+from twofold.clients.chat import ChatModel, ModelServer, server_root
 from twofold.errors import SetupError, TwofoldError
 from twofold.policy import HousePolicy
 from twofold.stack import Stack
@@ -185,20 +186,22 @@ def open_ladder(stack: Stack, house: HousePolicy, decider: Decider) -> Ladder:
         return Ladder(house, decider, calls=calls, sentences=sentences)
     if not (settings.model_name or settings.model_adapter):
         raise SetupError("TWOFOLD_MODEL_URL needs TWOFOLD_MODEL_NAME: which model to ask there.")
-    # Callers write the address as their tool wants it, with and without the version.
-    url = settings.model_url.rstrip("/").removesuffix("/v1")
-    server = ModelServer(url, settings.model_key.get_secret_value())
+    key = settings.model_key.get_secret_value()
+    server = apart = ModelServer(server_root(settings.model_url), key)
+    if settings.model_adapter_url:
+        apart = ModelServer(server_root(settings.model_adapter_url), key)
     secret = settings.server_secret.get_secret_value().encode() or secrets.token_bytes(32)
 
-    def make(step: Step, name: str, lane: Lane | None = None) -> ModelMaker:
+    def make(
+        step: Step, name: str, lane: Lane | None = None, at: ModelServer = server
+    ) -> ModelMaker:
         metrics.BEHAVIOUR_SERVED.labels(step, name)  # there before its first reply
-        return ModelMaker(
-            step, ChatModel(server, name, settings.model_first_token_s), house, secret, lane
-        )
+        model = ChatModel(at, name, settings.model_first_token_s)
+        return ModelMaker(step, model, house, secret, lane)
 
     base = (make("base", settings.model_name),) if settings.model_name else ()
     if settings.model_adapter:
-        models = (make("tuned", settings.model_adapter), *base)
+        models = (make("tuned", settings.model_adapter, at=apart), *base)
         return Ladder(house, decider, models, calls, sentences=sentences)
     releases = Releases(stack.ledger, house, partial(make, "tuned"))
     return Ladder(house, decider, base, calls, releases=releases, sentences=sentences)
@@ -222,7 +225,6 @@ def _noting(told: ReplyResult, down: list[str], tried: list[Tried]) -> ReplyResu
 
 def _outcome(error: Exception, *, told: bool) -> Outcome:
     if isinstance(error, Unheld):
-        metrics.BEHAVIOUR_REPLACED.inc()
         return "replaced"
     return "broke_off" if told else "failed"
 

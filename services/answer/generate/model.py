@@ -4,15 +4,13 @@ import hashlib
 import hmac
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal
 
-from services.answer.generate import AnswerContext, Lane
+from services.answer.generate import AnswerContext, Lane, Step
 from twofold.clients.chat import ChatModel, Usage, Worth
 from twofold.policy import HousePolicy
 from twofold.prompt import Message, Profile, render_prompt
 from twofold.reply import grammar
 
-Step = Literal["tuned", "base"]
 TOKENS_PER_WORD = 3
 """Room for languages that a tokenizer splits finely, for Markdown and for marks."""
 

@@ -106,7 +106,7 @@ class ReplyStream:
     def tried(self, outcome: Outcome) -> Tried:
         """What metrics learn of a model."""
         struck, repairs = self._verifier.struck, len(self._parser.repairs)
-        return Tried(self._maker.lane, outcome, self.usage.first_token_s, struck, repairs)
+        return Tried(self._maker.lane, self._maker.step, outcome, self.usage, struck, repairs)
 
     def draft(self) -> Draft:
         header = self._parser.header
@@ -119,7 +119,7 @@ class ReplyStream:
             profile=self._maker.profile,
             release=self._maker.model.model,
             prompt_tokens=self.usage.prompt_tokens,
-            completion_tokens=self.usage.completion_tokens or self.usage.pieces,
+            completion_tokens=self.usage.written,
         )
 
     def _as_told(self, decision: Decision, text: str, verified: Verified) -> ReplyResult:

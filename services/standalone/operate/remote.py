@@ -15,6 +15,7 @@ import httpx
 
 from services.answer.search.rerank import open_reranker
 from services.standalone.operate.findings import Check, Finding, failed, ok, warning
+from twofold.clients.chat import server_root
 from twofold.ledger import Ledger
 from twofold.ledger.releases import served
 from twofold.settings import Settings
@@ -39,17 +40,25 @@ def checks(settings: Settings) -> Iterator[tuple[str, Check, str]]:
 
 
 def model(settings: Settings) -> Iterator[Finding]:
-    root = settings.model_url.rstrip("/")
+    adapter = settings.model_adapter if settings.model_adapter_url else ""
+    beside = "" if adapter else settings.model_adapter
+    yield from _model(settings, settings.model_url, settings.model_name, beside)
+    if adapter:
+        yield from _model(settings, settings.model_adapter_url, adapter)
+
+
+def _model(settings: Settings, url: str, *expected: str) -> Iterator[Finding]:
+    root = server_root(url)
     key = settings.model_key.get_secret_value()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     with httpx.Client(timeout=SECONDS, trust_env=False, headers=headers) as client:
-        response = client.get(f"{root}/models")
+        response = client.get(f"{root}/v1/models")
         if response.status_code in (401, 403):
             yield failed("model", f"{root} refuses the key.", "Set TWOFOLD_MODEL_KEY to its own.")
             return
         names = _names(response.raise_for_status().json())
         release = _release(client, root)
-    for wanted in (settings.model_name, settings.model_adapter):
+    for wanted in expected:
         if wanted and wanted not in names:
             yield failed(
                 "model", f"{root} does not serve {wanted!r}; it has {', '.join(names) or 0}.",
@@ -76,7 +85,7 @@ def _names(found: Any) -> list[str]:
 def _release(client: httpx.Client, root: str) -> tuple[int, int] | None:
     """Of vLLM; None where it is another server."""
     try:
-        found = client.get(f"{root.removesuffix('/v1')}/version").json()["version"]
+        found = client.get(f"{root}/version").json()["version"]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None
     numbers = re.match(r"(\d{1,9})\.(\d{1,9})", str(found))
@@ -98,7 +107,7 @@ def releases(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
     key = settings.model_key.get_secret_value()
     with httpx.Client(timeout=SECONDS, trust_env=False) as client:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        listing = client.get(f"{settings.model_url.rstrip('/')}/models", headers=headers)
+        listing = client.get(f"{server_root(settings.model_url)}/v1/models", headers=headers)
         names = _names(listing.raise_for_status().json())
     missing = [name for name in wanted if name not in names]
     if missing:
@@ -135,7 +144,7 @@ def reranker(settings: Settings) -> Iterator[Finding]:
 def _secured(settings: Settings) -> set[str]:
     """Hosts that settings name with https."""
     urls = [settings.model_url, settings.qdrant_url, settings.embedder_url, settings.reranker_url]
-    urls.append(settings.model_admin_url)
+    urls += [settings.model_admin_url, settings.model_adapter_url]
     urls += [str(target.get("url", "")) for target in settings.handoff_targets]
     parts = [urlsplit(url) for url in urls if url.startswith("https://")]
     return {f"{part.hostname}:{part.port or 443}" for part in parts if part.hostname}

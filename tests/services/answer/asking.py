@@ -16,8 +16,9 @@ from services.answer.approved.serve import ApprovedAnswers
 from services.answer.contract import Ask
 from services.answer.decide.decider import Decider
 from services.answer.events import Acted, Answered, Cited, Delta, Done, Event, Meta
+from services.answer.generate import Step
 from services.answer.generate.ladder import Ladder, open_ladder
-from services.answer.generate.model import ModelMaker, Step
+from services.answer.generate.model import ModelMaker
 from services.answer.pipeline import Parts, answer
 from services.answer.schemas import AnswerRecord
 from tests.fakes import make_stack

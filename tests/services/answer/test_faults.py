@@ -13,7 +13,7 @@ from services.answer.access.bulkhead import Bulkhead
 from services.answer.app import create_app
 from services.answer.contract import Ask
 from services.answer.events import Acted, Done
-from services.answer.generate.model import Step
+from services.answer.generate import Step
 from services.answer.pipeline import Parts, answer, ask_once
 from tests.ingestion.helpers import WORKSPACE
 from tests.model_server import (

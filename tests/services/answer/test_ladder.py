@@ -90,6 +90,10 @@ def test_settings_name_the_steps(parts: Parts) -> None:
     assert steps(model_url="http://v/v1/", model_name="b") == [("base", "b", "http://v")]
     both = steps(model_url="http://v", model_name="b", model_adapter="a")
     assert both == [("tuned", "a", "http://v"), ("base", "b", "http://v")]
+    apart = steps(
+        model_url="http://v", model_name="b", model_adapter="a", model_adapter_url="http://w/v1"
+    )
+    assert apart == [("tuned", "a", "http://w"), ("base", "b", "http://v")]
     with pytest.raises(SetupError, match="TWOFOLD_MODEL_NAME"):
         steps(model_url="http://v")
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from services.answer.app import admitting, bare_app
 from services.answer.pipeline import Parts
 from tests.ingestion.helpers import WORKSPACE
-from tests.model_server import GOOD, ModelServer, says
+from tests.model_server import CACHED, GOOD, PROMPT, ModelServer, says
 from tests.services.answer.asking import QUESTION, knowing, with_model
 from twofold.ledger.models import Answer, Document, Version
 
@@ -61,6 +61,25 @@ def test_a_model_without_sources_is_taken_at_its_word(parts: Parts) -> None:
     assert (told["text"], told["packed"], asked) == ("Forty-two days, I think.", [], 1)
     _, told, _ = replayed(parts, "ANSWER\nForty-two days, I think.", maker=there)
     assert "Forty-two" not in told["text"]
+
+
+def test_every_model_that_was_asked_is_told_with_what_it_read_and_wrote(parts: Parts) -> None:
+    there = _there(parts)
+    _, told, _ = replayed(parts)
+    whole = {"prompt_tokens": PROMPT, "cached_tokens": CACHED, "completion_tokens": 42}
+    assert told["calls"] == [{"step": there, "outcome": "served", **whole}]
+    # Of a reply that nothing holds, though the composer's is told.
+    _, told, _ = replayed(parts, "ANSWER\nForty-two days, I think. [1]")
+    assert told["served_by"] == "composer"
+    assert told["calls"] == [{"step": there, "outcome": "replaced", **whole}]
+    # Of one that is ended at its first line; what came from the cache is then not known.
+    _, told, _ = replayed(parts, "ESCALATE [team=security reason=security]\n" + "So it goes. " * 50)
+    assert (told["action"], told["served_by"]) == ("ESCALATE", there)
+    assert told["calls"][0]["prompt_tokens"] == PROMPT
+    assert 0 < told["calls"][0]["completion_tokens"] < 42
+    assert told["calls"][0]["cached_tokens"] is None
+    _, told, _ = replayed(parts, maker="composer")
+    assert told["calls"] == []
 
 
 def test_pages_are_given_whatever_their_state(parts: Parts) -> None:

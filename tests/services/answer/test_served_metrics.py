@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from services.answer.handoffs.outbox import PersonRequest, request
 from services.answer.pipeline import Parts
 from tests.ingestion.helpers import WORKSPACE
-from tests.model_server import GOOD, ModelServer, hangs, says
+from tests.model_server import GOOD, PROMPT, ModelServer, hangs, says
 from tests.services.answer.asking import as_opened, hear, knowing
 
 NOBODY_KNOWS = "Which endpoints were patched after the audit of the warehouse in Rotterdam?"
@@ -54,6 +54,24 @@ def test_a_reply_that_no_model_wrote_has_no_release(parts: Parts) -> None:
     assert before is not None
     assert served("composer", "none") == before + 1
     assert served("composer", "base") is None
+
+
+def test_tokens_of_a_reply_that_was_replaced_are_counted_too(parts: Parts) -> None:
+    async def ask(*, evaluation: bool) -> None:
+        async with ModelServer(says("ANSWER\nForty-two days, I think. [1]")) as server:
+            told = await hear(as_opened(parts, server.url), evaluation=evaluation)
+            assert told.done.served_by == "composer"
+
+    def counted() -> list[float]:
+        kinds = [count("twofold_behaviour_tokens_total", kind=k) for k in ("prompt", "completion")]
+        return [each or 0.0 for each in (*kinds, count("twofold_behaviour_replaced_total"))]
+
+    before = counted()
+    asyncio.run(ask(evaluation=False))
+    after = counted()
+    assert [a - b for a, b in zip(after, before, strict=True)] == [PROMPT, 42, 1]
+    asyncio.run(ask(evaluation=True))  # what an eval asks is no customer's
+    assert counted() == after
 
 
 def test_hand_offs_are_counted_once_by_who_asked(parts: Parts) -> None:

@@ -115,12 +115,20 @@ def test_doctor_finds_a_damaged_and_an_older_ledger(home: Path) -> None:
 
 def test_doctor_reads_a_model_server(monkeypatch: pytest.MonkeyPatch) -> None:
     replies = {"/v1/models": {"data": [{"id": "small"}]}, "/version": {"version": "0.30.1"}}
-    with serving(replies) as url:
-        monkeypatch.setenv("TWOFOLD_MODEL_URL", f"{url}/v1")
+    merged = {"/v1/models": {"data": [{"id": "tuned-7"}]}, "/version": {"version": "0.32.0"}}
+    with serving(replies) as url, serving(merged) as other:
         monkeypatch.setenv("TWOFOLD_MODEL_NAME", "large")
-        found = findings()["model"]
-    assert any("does not serve 'large'" in each["found"] for each in found)
-    assert any("0.32" in each["fix"] for each in found)
+        # Both forms of the address are asked, as the service does.
+        for form in (url, f"{url}/v1"):
+            monkeypatch.setenv("TWOFOLD_MODEL_URL", form)
+            found = findings()["model"]
+            assert any("does not serve 'large'" in each["found"] for each in found)
+            assert any("0.32" in each["fix"] for each in found)
+        monkeypatch.setenv("TWOFOLD_MODEL_NAME", "small")
+        monkeypatch.setenv("TWOFOLD_MODEL_ADAPTER", "tuned-7")
+        assert any("does not serve 'tuned-7'" in each["found"] for each in findings()["model"])
+        monkeypatch.setenv("TWOFOLD_MODEL_ADAPTER_URL", other)
+        assert not [each for each in findings()["model"] if each["state"] == "failed"]
 
 
 def test_migrations_go_forward_and_back() -> None:
