@@ -14,12 +14,12 @@ from rich.table import Table
 
 from models.cli.live_diagnosis import data, look
 from models.cli.service import service
-from models.diagnosis.arms import ARMS, METRICS, Prices, compare, measure, run_arms
+from models.diagnosis.arms import ARMS, Prices, compare, measure, run_arms
 from models.diagnosis.diagnose import diagnose
 from models.diagnosis.gaps import Gap
 from models.diagnosis.kept import Kept
 from models.diagnosis.page import render_html, render_markdown, render_terminal
-from models.diagnosis.verdicts import Arm, Comparison, Diagnosis
+from models.diagnosis.verdicts import METRICS, Arm, Comparison, Diagnosis
 from models.evaluate import show
 from models.evaluate.local import Progress
 from models.suite.client import AnswerClient
@@ -182,10 +182,10 @@ async def _armed(
     async with running as http:
         client = AnswerClient(http)
         world = await client.world()
+        client = client.remembering(Kept(folder, world["digest"]))
         runs = await run_arms(
-            client, cases, arms, kept=Kept(folder, world["digest"]), makers=world["makers"],
-            concurrency=concurrency, progress=progress,
-        )  # fmt: skip
+            client, cases, arms, makers=world["makers"], concurrency=concurrency, progress=progress
+        )
     return [measure(ran, house, prices) for ran in runs], compare(runs, house)
 
 
@@ -213,7 +213,13 @@ def _show_arms(console: Console, arms: Sequence[Arm], compared: Sequence[Compari
         table.add_row(label, *(_figure(arm.metrics.get(metric)) for arm in ran))
     table.add_row("tokens of prompt", *(f"{arm.prompt_tokens:.0f}" for arm in ran))
     table.add_row("tokens of completion", *(f"{arm.completion_tokens:.0f}" for arm in ran))
-    table.add_row("seconds p50", *(f"{arm.seconds_p50:.3f}" for arm in ran))
+    if any(arm.prefix_cached is not None for arm in ran):
+        cached = ("" if a.prefix_cached is None else f"{a.prefix_cached:.2f}" for a in ran)
+        table.add_row("… of the prompt's, cached", *cached)
+    for share, of in (("p50", "seconds_p50"), ("p95", "seconds_p95")):
+        table.add_row(f"seconds {share}", *(f"{getattr(arm, of):.3f}" for arm in ran))
+    if any(arm.cost is not None for arm in ran):
+        table.add_row("money a thousand", *(f"{arm.cost:.2f}" for arm in ran))
     console.print(table)
     for arm in arms:
         if not arm.ran:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from models.asking import ask_each
 from models.diagnosis.checks import check, expected, read
-from models.diagnosis.kept import Kept
-from models.diagnosis.replays import Retold, body_of, outcome_of
-from models.diagnosis.verdicts import Arm, Comparison, Figure
+from models.diagnosis.kept import FAILED
+from models.diagnosis.replays import Retold, retell
+from models.diagnosis.verdicts import METRICS, Arm, Comparison, Figure
 from models.evaluate.answers import is_gold
 from models.stats import difference, estimate, mcnemar, percentile
 from models.suite.client import AnswerClient
@@ -35,22 +35,6 @@ ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """Arm -> the reply maker that it needs, and how it differs. `live` is the service as it is; `base`
 and `tuned` are models without retrieval, checked by nobody; `oracle_*` are given the gold pages and
 nothing else (a case without any is searched for as ever)."""
-
-METRICS = {
-    "action": "action as expected",
-    "over_escalated": "escalated without need",
-    "under_escalated": "not escalated though needed",
-    "refused": "declined what should be answered",
-    "facts": "key facts present",
-    "forbidden": "says what must not be said",
-    "citation_precision": "citations that hold what they are for",
-    "citation_recall": "supported statements with a citation that holds them",
-    "grounded": "statements that a passage holds",
-    "contract": "reply contract kept",
-    "style": "house style kept",
-}
-"""Metric -> what it is the share of, over the answers that have a part in it. A citation of another
-page that holds the claim counts as much as one of a gold page."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -76,7 +60,6 @@ async def run_arms(
     cases: Sequence[Case],
     names: Sequence[str],
     *,
-    kept: Kept,
     makers: Sequence[str],
     concurrency: int,
     progress: Progress,
@@ -94,7 +77,7 @@ async def run_arms(
             found.append(Ran(name, why_not=f"no {maker} model is served"))
             continue
         whole = dict(world) | ({"maker": maker} if maker else {})
-        asked = _Asking(client, kept, gold, whole)
+        asked = _Asking(client, gold, whole)
         said = await ask_each(asked.ask, cases, concurrency, partial(progress, f"Arm {name}"))
         found.append(Ran(name, tuple(said)))
     return found
@@ -105,20 +88,22 @@ def measure(ran: Ran, house: HousePolicy, prices: Prices | None = None) -> Arm:
     if not ran.retold:
         return Arm(name=ran.name, ran=False, why_not=ran.why_not)
     values: dict[str, list[tuple[float, str]]] = {name: [] for name in METRICS}
-    for retold in ran.retold:
-        for metric, value in _values(retold, house).items():
+    passing = passes(ran, house)
+    for retold, ok in zip(ran.retold, passing, strict=True):
+        for metric, value in {**_values(retold, house), **_made(retold, passed=ok)}.items():
             values[metric].append((value, retold.case.cluster))
     metrics = {
         name: Figure.of(estimate([v for v, _ in found], [c for _, c in found]))
         for name, found in values.items()
         if found
     }
-    told = [retold.told for retold in ran.retold]
-    prompt = sum(each["prompt_tokens"] for each in told) / len(told)
-    completion = sum(each["completion_tokens"] for each in told) / len(told)
+    cases = len(ran.retold)
+    calls = [call for retold in ran.retold for call in retold.asked]
+    prompt = sum(call["prompt_tokens"] for call in calls) / cases
+    completion = sum(call["completion_tokens"] for call in calls) / cases
     seconds = [retold.outcome.seconds for retold in ran.retold]
     clusters = [retold.case.cluster for retold in ran.retold]
-    passed = estimate([float(p) for p in passes(ran, house)], clusters)
+    passed = estimate([float(ok) for ok in passing], clusters)
     cost = None
     if prices is not None:
         cost = (prompt * prices.prompt + completion * prices.completion) / 1000
@@ -131,6 +116,7 @@ def measure(ran: Ran, house: HousePolicy, prices: Prices | None = None) -> Arm:
         completion_tokens=round(completion, 1),
         seconds_p50=round(percentile(seconds, 0.5), 4),
         seconds_p95=round(percentile(seconds, 0.95), 4),
+        prefix_cached=prefix_cached(calls),
         cost=cost,
     )
 
@@ -155,6 +141,14 @@ def compare(runs: Sequence[Ran], house: HousePolicy) -> list[Comparison]:
             )
         )
     return found
+
+
+def prefix_cached(calls: Sequence[Mapping[str, Any]]) -> float | None:
+    """The share of prompt tokens that was read from the prefix cache, over the calls whose server
+    says; None where none does."""
+    said = [call for call in calls if call["cached_tokens"] is not None]
+    read = sum(call["prompt_tokens"] for call in said)
+    return round(sum(call["cached_tokens"] for call in said) / read, 4) if read else None
 
 
 def passes(ran: Ran, house: HousePolicy) -> list[bool]:
@@ -200,6 +194,18 @@ def _values(retold: Retold, house: HousePolicy) -> dict[str, float]:
     return found
 
 
+def _made(retold: Retold, *, passed: bool) -> dict[str, float]:
+    """Who made the reply, where a model was asked for it."""
+    if not retold.asked:
+        return {}
+    outcomes = {call["outcome"] for call in retold.asked}
+    return {
+        "replaced": float("replaced" in outcomes and not retold.own),
+        "own": float(passed and retold.own),
+        "failed": float(not FAILED.isdisjoint(outcomes)),
+    }
+
+
 class _Gold:
     """Full names of gold pages, each asked for once."""
 
@@ -224,7 +230,6 @@ class _Asking:
     """One arm's way of asking."""
 
     client: AnswerClient
-    kept: Kept
     gold: _Gold
     world: Mapping[str, Any]
 
@@ -232,9 +237,4 @@ class _Asking:
         world = dict(self.world)
         if world.get("place"):
             world["pages"] = await self.gold.of(case)
-        body = body_of(case) | world
-        told = self.kept.get(body)
-        if told is None:
-            told = await self.client.replay(body)
-            self.kept.put(body, told)
-        return Retold(outcome_of(case, told), told)
+        return await retell(self.client, case, **world)

@@ -67,19 +67,31 @@ class _Trial:
         """Whether the composer made the reply: then it is no other reply maker."""
         return self.retold.outcome.served_by == COMPOSER
 
+    @property
+    def maker(self) -> str:
+        """The model that was asked first, `tuned` or `base`, whoever's reply was told in the end;
+        empty where none was."""
+        asked = self.retold.asked
+        return str(asked[0]["step"]) if asked else ""
+
     async def passes(self, name: Counterfactual, case: Case | None = None, **world: Any) -> bool:
         return not await self.left(name, case, **world)
 
     async def left(
         self, name: Counterfactual, case: Case | None = None, **world: Any
     ) -> list[Problem]:
-        """What is wrong in that world."""
+        """What is wrong in that world. Where a model is to be tried, another's reply in its place
+        says nothing of it."""
         try:
             retold = await retell(self.client, case or self.case, **world)
         except (NotFound, UpstreamError) as error:
             self.tried.append(Replayed(counterfactual=name, passed=False, detail=error.message))
             return [Problem("format", error.message)]
         problems = check(retold, self.house)
+        if name in ("base_model", "full_profile") and not retold.own:
+            said = "the model's own reply was not told"
+            self.tried.append(Replayed(counterfactual=name, passed=False, detail=said))
+            return [Problem("unsupported", said)]
         said = "; ".join(f"{p.kind}: {p.detail}" for p in problems[:2])
         self.tried.append(Replayed(counterfactual=name, passed=not problems, detail=said))
         return problems
@@ -139,13 +151,13 @@ _FORM_CAUSES: dict[str, Cause] = {
 
 async def _other_maker(trial: _Trial) -> tuple[Counterfactual | None, Remedy | None]:
     """Which other reply maker gets the same case right, and the fix that this suggests."""
-    if trial.composed:
-        return None, None
-    if trial.retold.told["profile"] == "tuned":
+    if trial.maker == "tuned":
         if await trial.passes("full_profile", full_prompt=True):
             return "full_profile", "fix_prompt"
         if await trial.passes("base_model", maker="base"):
             return "base_model", None
+    if trial.composed:
+        return None, None
     return ("composer", None) if await trial.passes("composer", maker=COMPOSER) else (None, None)
 
 

@@ -2,17 +2,27 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.diagnosis.arms import Prices, Progress, compare, measure, passes, run_arms
+from models.asking import ask_each
+from models.diagnosis.arms import (
+    Prices,
+    Progress,
+    Ran,
+    compare,
+    measure,
+    passes,
+    run_arms,
+)
 from models.diagnosis.assemble import assemble
 from models.diagnosis.attribute import attribute
 from models.diagnosis.checks import check
 from models.diagnosis.kept import Kept
 from models.diagnosis.replays import Retold
-from models.diagnosis.verdicts import DiagnosedCase, Diagnosis, Figure, Instrument
+from models.diagnosis.verdicts import DiagnosedCase, Diagnosis, Figure, Instrument, Verdict
 from models.evaluate.answers import is_gold
 from models.suite.client import AnswerClient
 from models.suite.facts import says
@@ -43,20 +53,19 @@ async def diagnose(
     asked again.
     """
     world = await client.world()
-    kept = Kept(folder, world["digest"])
+    client = client.remembering(Kept(folder, world["digest"]))
     names = [LIVE, *(name for name in arms if name != LIVE)]
     runs = await run_arms(
-        client, cases, names, kept=kept, makers=world["makers"], concurrency=concurrency,
-        progress=progress,
-    )  # fmt: skip
+        client, cases, names, makers=world["makers"], concurrency=concurrency, progress=progress
+    )
     live = runs[0]
     failed = [r for r, ok in zip(live.retold, passes(live, house), strict=True) if not ok]
-    verdicts = []
-    for done, retold in enumerate(failed, start=1):
-        verdict = await attribute(client, retold, house)
-        if verdict is not None:
-            verdicts.append(verdict)
-        progress("Finding why", done, len(failed))
+
+    def why(retold: Retold) -> Coroutine[Any, Any, Verdict | None]:
+        return attribute(client, retold, house)
+
+    found = await ask_each(why, failed, concurrency, partial(progress, "Finding why"))
+    verdicts = [verdict for verdict in found if verdict is not None]
     shown = runs if arms else runs[:1]
     return assemble(
         suite,
@@ -66,7 +75,7 @@ async def diagnose(
         arms=[measure(ran, house, prices) for ran in shown],
         comparisons=compare(shown, house),
         instruments=instruments(),
-        facts=_facts(live.retold, world, prices),
+        facts=_facts(runs, world, prices),
     )
 
 
@@ -108,8 +117,8 @@ def diagnosed(retold: Retold, house: HousePolicy) -> DiagnosedCase:
                 }
                 for rank, each in enumerate(told["candidates"], start=1)
             ],
-            "prompt_tokens": told["prompt_tokens"],
-            "completion_tokens": told["completion_tokens"],
+            "prompt_tokens": sum(call["prompt_tokens"] for call in retold.asked),
+            "completion_tokens": sum(call["completion_tokens"] for call in retold.asked),
             "seconds": round(outcome.seconds, 4),
         },
     )  # fmt: skip
@@ -131,21 +140,33 @@ def instruments() -> list[Instrument]:
 
 
 def _facts(
-    retold: Sequence[Retold], world: Mapping[str, Any], prices: Prices | None
+    runs: Sequence[Ran], world: Mapping[str, Any], prices: Prices | None
 ) -> dict[str, float | int | str | None]:
-    """What the ten questions ask for, of this suite."""
-    answers = [r for r in retold if r.outcome.action == "ANSWER"]
-    needing = sum(bool(r.case.expect.documents) for r in retold)
+    """What the ten questions ask for, of this suite: of the service as it is, which ran first."""
+    live = runs[0].retold
+    answers = [r for r in live if r.outcome.action == "ANSWER"]
+    needing = sum(bool(r.case.expect.documents) for r in live)
     context = [sum(len(p.text) for p in r.packed) / CHARS_PER_TOKEN for r in answers]
+    asked = [call["step"] for each in live for call in each.asked]
     return {
+        "asked_first": asked[0] if asked else "composer",
+        "cached_tokens": _cached([each for ran in runs for each in ran.retold if each.packed]),
         "instruction_tokens_full": world["instruction_tokens_full"],
         "instruction_tokens_tuned": world["instruction_tokens_tuned"],
         "context_tokens": round(sum(context) / len(context)) if context else None,
-        "answers_needing_documents": round(needing / len(retold), 4) if retold else None,
+        "answers_needing_documents": round(needing / len(live), 4) if live else None,
         "citations_required": 1,
         "price_in": prices.prompt if prices else None,
         "price_out": prices.completion if prices else None,
     }
+
+
+def _cached(retold: Sequence[Retold]) -> float | None:
+    """Prompt tokens a call that a server read from its prefix cache, of the base's prompt: that is
+    the one with instructions. None where no server says."""
+    calls = [call for each in retold for call in each.asked if call["step"] == "base"]
+    said = [call["cached_tokens"] for call in calls if call["cached_tokens"] is not None]
+    return round(sum(said) / len(said), 1) if said else None
 
 
 CHARS_PER_TOKEN = 4

@@ -1,4 +1,7 @@
-"""Replays that were made once, kept by what they depend on: a run that was broken off goes on."""
+"""Replays that were made once, kept by what they depend on: a run that was broken off goes on.
+
+What a model failed at is not kept: another time it may not.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +11,9 @@ from typing import Any
 from models.jsonl import read_jsonl
 from twofold.errors import InvalidInput
 from twofold.index.contract import content_hash
+
+FAILED = frozenset({"failed", "broke_off"})
+"""What becomes of a model's call that says nothing of the model: too slow, refused, broken off."""
 
 
 class Kept:
@@ -26,6 +32,8 @@ class Kept:
         return self._known.get(_key(body))
 
     def put(self, body: Mapping[str, Any], told: dict[str, Any]) -> None:
+        if any(call["outcome"] in FAILED for call in told["calls"]):
+            return
         key = _key(body)
         self._known[key] = told
         if self._path is not None:

@@ -46,6 +46,17 @@ class Retold:
         ]
 
     @property
+    def asked(self) -> Sequence[Mapping[str, Any]]:
+        """The models that were asked, in order: `step`, `outcome`, tokens."""
+        calls: Sequence[Mapping[str, Any]] = self.told["calls"]
+        return calls
+
+    @property
+    def own(self) -> bool:
+        """Whether the model that was asked first made the reply, and nothing stood in for it."""
+        return bool(self.asked) and self.outcome.served_by == self.asked[0]["step"]
+
+    @property
     def cited(self) -> Mapping[int, str]:
         """Mark -> chunk."""
         return {each["n"]: each["chunk"] for each in self.told["citations"]}

@@ -237,10 +237,33 @@ class Fix(_Frozen):
     gain: Figure
 
 
+METRICS: Mapping[str, str] = {
+    "action": "action as expected",
+    "over_escalated": "escalated without need",
+    "under_escalated": "not escalated though needed",
+    "refused": "declined what should be answered",
+    "facts": "key facts present",
+    "forbidden": "says what must not be said",
+    "citation_precision": "citations that hold what they are for",
+    "citation_recall": "supported statements with a citation that holds them",
+    "grounded": "statements that a passage holds",
+    "contract": "reply contract kept",
+    "style": "house style kept",
+    "replaced": "model's reply held by nothing, the composer's told",
+    "own": "passes by the model's own reply",
+    "failed": "model too slow, or failed",
+}
+"""Metric -> what it is the share of, over the answers that have a part in it: in the last three,
+those that a model was asked for. A citation of another page that holds the claim counts as much as
+one of a gold page."""
+
+
 class Arm(_Frozen):
     """One way of answering the whole suite. Where it was not run, `why_not` says why, and there is
-    nothing else. `metrics` are named in `models.evaluate.arms.METRICS`; tokens are means a case;
-    seconds are of a case; `cost` is money a thousand cases, None without prices."""
+    nothing else. `metrics` are named in METRICS; tokens are means a case;
+    seconds are of a case; `prefix_cached` is the share of the prompts' tokens that the server had
+    read before, None where it does not say; `cost` is money a thousand cases, None without
+    prices."""
 
     name: str
     ran: bool
@@ -251,6 +274,7 @@ class Arm(_Frozen):
     completion_tokens: float | None = None
     seconds_p50: float | None = None
     seconds_p95: float | None = None
+    prefix_cached: float | None = None
     cost: float | None = None
 
 

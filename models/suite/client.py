@@ -1,6 +1,6 @@
 """What an eval asks of an answer service, over its HTTP interface."""
 
-from typing import Any
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import httpx
@@ -10,11 +10,25 @@ from twofold.errors import UpstreamError
 TIMEOUT = 60.0
 
 
-class AnswerClient:
-    """The calls that evals make. `http` has the service's base URL."""
+class Memory(Protocol):
+    """Replays that were made before."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def get(self, body: dict[str, Any]) -> dict[str, Any] | None: ...
+
+    def put(self, body: dict[str, Any], told: dict[str, Any]) -> None: ...
+
+
+class AnswerClient:
+    """The calls that evals make. `http` has the service's base URL; what `memory` holds of replays
+    is not asked again."""
+
+    def __init__(self, http: httpx.AsyncClient, memory: Memory | None = None) -> None:
         self._http = http
+        self._memory = memory
+
+    def remembering(self, memory: Memory) -> Self:
+        """The same service, asked with that memory."""
+        return type(self)(self._http, memory)
 
     async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
         return await self._json("POST", "/v1/chat", body)
@@ -78,7 +92,12 @@ class AnswerClient:
 
     async def replay(self, body: dict[str, Any]) -> dict[str, Any]:
         """A question asked again in another world; nothing of it is recorded. Needs `admin`."""
-        return await self._json("POST", "/v1/replays", body)
+        told = self._memory.get(body) if self._memory else None
+        if told is None:
+            told = await self._json("POST", "/v1/replays", body)
+            if self._memory:
+                self._memory.put(body, told)
+        return told
 
     async def world(self) -> dict[str, Any]:
         """A digest of all that an answer depends on, the reply makers that there are, and what

@@ -365,7 +365,6 @@ def _facts(
     if system is not None:
         found["instruction_tokens_full"] = len(system) // CHARS_A_TOKEN
     cached = [each.cached_tokens for each in as_is.values()]
-    read = sum(each.prompt_tokens or 0 for each in as_is.values())
-    if read and all(count is not None for count in cached):
-        found["prefix_cached"] = sum(count or 0 for count in cached) / read
+    if cached and all(count is not None for count in cached):
+        found["cached_tokens"] = sum(count or 0 for count in cached) / len(cached)
     return found

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from models.diagnosis.gaps import Gap
 from models.diagnosis.page import charts
 from models.diagnosis.page.questions import questions, share
-from models.diagnosis.verdicts import LAYERS, MEANINGS, Diagnosis, Verdict
+from models.diagnosis.verdicts import LAYERS, MEANINGS, METRICS, Diagnosis, Figure, Verdict
 
 HERE = Path(__file__).parent
 STYLE = (HERE / "page.css").read_text(encoding="utf-8")
@@ -51,6 +51,7 @@ def context(diagnosis: Diagnosis, gaps: Sequence[Gap] = (), records: str = "") -
         "bars": charts.bars(diagnosis.verdicts),
         "gains": charts.gains(diagnosis),
         "arms": charts.arms(diagnosis),
+        "metrics": _metrics(diagnosis),
         "size": charts,
     }
 
@@ -72,6 +73,13 @@ def environment() -> Environment:
 def _causes(verdicts: tuple[Verdict, ...]) -> list[tuple[str, list[Verdict]]]:
     found = {cause: [v for v in verdicts if v.cause == cause] for cause in LAYERS}
     return [(cause, of) for cause, of in found.items() if of]
+
+
+def _metrics(diagnosis: Diagnosis) -> list[tuple[str, list[Figure | None]]]:
+    """Each metric that some arm has, with its figure of every arm that was run."""
+    ran = [arm for arm in diagnosis.arms if arm.ran]
+    rows = [(label, [arm.metrics.get(name) for arm in ran]) for name, label in METRICS.items()]
+    return [(label, figures) for label, figures in rows if any(figures)]
 
 
 def _words(name: str) -> str:

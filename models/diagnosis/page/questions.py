@@ -24,7 +24,8 @@ PAIRS = (("base", "rag"), ("as_is", "gold"))
 """Without what it needs to know, or as it is; and with it."""
 UNKNOWN = "No answer was looked into yet."
 SUITE = "An eval suite shows it: `twofold decide`."
-ORACLE = ("gold_prompt", "gold", "oracle_base", "oracle_tuned")
+GOLD = ("gold_prompt", "gold")
+"""Arms of another system that are given the right pages; ours is named after who is asked first."""
 
 
 class Answered(NamedTuple):
@@ -112,7 +113,7 @@ def _current(found: Diagnosis) -> Answered:
 
 def _behaves(found: Diagnosis) -> Answered:
     asked = "With the right context, does it still behave badly?"
-    for name in ORACLE:
+    for name in (*GOLD, f"oracle_{found.facts.get('asked_first')}"):
         if (arm := _arm(found, name)) and arm.passed and arm.passed.value is not None:
             failed = 1 - arm.passed.value
             low = arm.passed.ci[1]
@@ -138,15 +139,14 @@ def _instructions(found: Diagnosis) -> Answered:
     text = f"{full:.0f} tokens of instructions a call"
     if tuned is not None:
         text += f"; a tuned model needs {tuned:.0f}, {max(0.0, full - tuned):.0f} fewer"
-    cached = _number(found, "prefix_cached")
+    cached, saved = _number(found, "cached_tokens"), full - (tuned or 0)
     text += ". They come first in the prompt, so a prefix cache reads them once:"
     text += (
         " its share was not measured, and where it is on, training saves prefill of the first"
         " call alone."
         if cached is None
-        else f" {cached:.0%} of prompt tokens were read from it here, so training would save"
-        f" {(full - (tuned or 0)) * (1 - cached):.0f} tokens a call, not"
-        f" {full - (tuned or 0):.0f}."
+        else f" {cached:.0f} tokens a call were read from it here, so training would save"
+        f" {max(0.0, saved - cached):.0f} tokens a call, not {saved:.0f}."
     )
     return Answered(asked, "yes", text)
 

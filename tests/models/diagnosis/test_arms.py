@@ -37,7 +37,7 @@ def test_arms_are_measured_compared_and_named_where_not_run(
         async def run(names: list[str], kept: Kept) -> list[int]:
             asked: list[int] = []
             runs = await run_arms(
-                client, some, names, kept=kept, makers=world["makers"], concurrency=3,
+                client.remembering(kept), some, names, makers=world["makers"], concurrency=3,
                 progress=lambda _, done, __: asked.append(done),
             )  # fmt: skip
             results.append(runs)

@@ -179,7 +179,7 @@ def test_cost_and_the_prefix_cache_are_told(home: Path) -> None:
         home, _healthy, "--system", str(home / "system.txt"), "--price-in", "1", "--price-out", "10"
     )
     assert found["arms"][0]["cost"] == pytest.approx((100 * 1 + 10 * 10) / 1000)
-    assert found["facts"]["prefix_cached"] == 0.75
+    assert found["facts"]["cached_tokens"] == 75
     assert found["facts"]["instruction_tokens_full"] == pytest.approx(100, abs=1)
 
 

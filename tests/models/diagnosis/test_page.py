@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborHTMLParser
 from models.diagnosis.page import render_html, render_markdown, render_terminal
 from models.diagnosis.page.questions import questions
 from models.diagnosis.verdicts import Diagnosis
-from tests.models.diagnosis.made import FAILED, diagnosis
+from tests.models.diagnosis.made import FAILED, diagnosis, figure
 
 EVIL = (
     "<script>alert(1)</script><img src=x onerror=y>\"'><a href='javascript:z'>"
@@ -84,9 +84,28 @@ def test_the_ten_questions_rest_on_the_numbers() -> None:
 
 
 def test_a_prefix_cache_takes_from_what_training_saves() -> None:
-    facts = {"instruction_tokens_full": 800, "instruction_tokens_tuned": 0, "prefix_cached": 0.75}
+    facts = {"instruction_tokens_full": 800, "instruction_tokens_tuned": 0, "cached_tokens": 600}
     said = questions(diagnosis(facts=facts))[3].text
     assert "would save 200 tokens a call, not 800" in said
+    said = questions(diagnosis(facts=facts | {"cached_tokens": 990}))[3].text
+    assert "would save 0 tokens a call" in said
+
+
+def test_metrics_stand_side_by_side_and_the_right_pages_are_those_of_who_is_asked() -> None:
+    made = diagnosis()
+    composer, rag = (arm for arm in made.arms if arm.ran)
+    arms = (
+        composer.model_copy(update={"metrics": {"facts": figure(0.75, 0.7, 0.8)}}),
+        rag.model_copy(update={"metrics": {"replaced": figure(0.62, 0.5, 0.7)}}),
+        rag.model_copy(update={"name": "oracle_base", "passed": figure(0.1, 0.05, 0.2)}),
+        rag.model_copy(update={"name": "oracle_tuned", "passed": figure(0.6, 0.5, 0.7)}),
+    )
+    found = made.model_copy(update={"arms": arms, "facts": {"asked_first": "tuned"}})
+    rows = [row.text() for row in LexborHTMLParser(render_html(found)).css("tr")]
+    facts = next(row for row in rows if row.startswith("key facts present"))
+    assert facts == "key facts present0.750.70 to 0.80–––"
+    assert any(row.startswith("model's reply held by nothing") and "0.62" in row for row in rows)
+    assert "Given the right pages, 60%" in questions(found)[2].text
 
 
 def test_nothing_is_told_that_was_not_measured() -> None:
