@@ -122,11 +122,17 @@ def measure(ran: Ran, house: HousePolicy, prices: Prices | None = None) -> Arm:
 
 
 def compare(runs: Sequence[Ran], house: HousePolicy) -> list[Comparison]:
-    """Every two arms that ran, on the same cases: paired bootstrap and exact McNemar."""
+    """Every two arms that ran, on the cases that both were asked: paired bootstrap and exact
+    McNemar."""
     found = []
+    passed = {
+        ran.name: dict(zip([r.case.id for r in ran.retold], passes(ran, house), strict=True))
+        for ran in runs
+    }
     for a, b in combinations([ran for ran in runs if ran.retold], 2):
-        ones, twos = passes(a, house), passes(b, house)
-        clusters = [retold.case.cluster for retold in a.retold]
+        both = [r.case for r in a.retold if r.case.id in passed[b.name]]
+        ones, twos = ([passed[ran.name][case.id] for case in both] for ran in (a, b))
+        clusters = [case.cluster for case in both]
         only_a = sum(one and not two for one, two in zip(ones, twos, strict=True))
         only_b = sum(two and not one for one, two in zip(ones, twos, strict=True))
         gap = difference([float(x) for x in ones], [float(x) for x in twos], clusters)

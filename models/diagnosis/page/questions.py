@@ -123,9 +123,8 @@ def _behaves(found: Diagnosis) -> Answered:
     if not found.verdicts:
         return Answered(asked, "no", "Nothing failed.")
     text = f"Of {len(found.verdicts)} failures {len(behaviour)} stay with the right context."
-    known = [v for v in found.verdicts if v.layer != "unknown"]
-    if not known:
-        return Answered(asked, "cannot tell", "No counterfactual made any failure pass.")
+    if not behaviour and (unknown := _mostly_unknown(found)):
+        return Answered(asked, "cannot tell", unknown)
     return Answered(asked, "yes" if behaviour else "no", text)
 
 
@@ -133,7 +132,9 @@ def _instructions(found: Diagnosis) -> Answered:
     asked = "Does every call carry the same instructions?"
     full, tuned = (_number(found, f"instruction_tokens_{kind}") for kind in ("full", "tuned"))
     if full is None:
-        return Answered(asked, "cannot tell", "No model was asked, so no prompt was counted.")
+        said = "Prompts are counted with a suite: `twofold diagnose SUITE`." if found.live else ""
+        said = said or "No model was asked, so no prompt was counted."
+        return Answered(asked, "cannot tell", said)
     if not full:
         return Answered(asked, "no", "There is no prompt: nothing asks a model.")
     text = f"{full:.0f} tokens of instructions a call"
@@ -208,6 +209,8 @@ def _narrow(found: Diagnosis) -> Answered:
 def _people(found: Diagnosis) -> Answered:
     asked = "Does it call a person when one is needed, and only then?"
     bad = _of(found, HANDED)
+    if not bad and (unknown := _mostly_unknown(found)):
+        return Answered(asked, "cannot tell", unknown)
     if not bad:
         return Answered(asked, "yes", "No failure was a wrong decision on what to do.")
     over = sum(v.cause == "over_escalation" for v in bad)
@@ -270,6 +273,14 @@ def _told(found: Diagnosis) -> Answered:
 def _of(found: Diagnosis, causes: Iterable[str]) -> Sequence[Verdict]:
     wanted = set(causes)
     return [v for v in found.verdicts if v.cause in wanted]
+
+
+def _mostly_unknown(found: Diagnosis) -> str:
+    """Said where so few failures are explained that none of a kind among them says little."""
+    unknown = sum(v.layer == "unknown" for v in found.verdicts)
+    if 2 * unknown <= len(found.verdicts):
+        return ""
+    return f"Of {len(found.verdicts)} failures {unknown} are not explained."
 
 
 def _ran(found: Diagnosis) -> list[Arm]:

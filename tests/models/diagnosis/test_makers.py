@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from models.diagnosis.arms import measure, run_arms
+from models.diagnosis.arms import Ran, compare, measure, run_arms
 from models.diagnosis.attribute import attribute
 from models.diagnosis.kept import Kept
 from models.diagnosis.replays import retell
@@ -133,3 +133,19 @@ def test_an_arm_says_how_much_of_it_is_the_models_own() -> None:
     assert arm.passed is not None
     shares = {name: arm.metrics[name].value for name in ("replaced", "own", "failed")}
     assert (arm.passed.value, shares) == (1.0, {"replaced": 1.0, "own": 0.0, "failed": 0.0})
+
+
+def test_two_arms_are_compared_on_the_cases_that_both_were_asked() -> None:
+    service = Service({"composer": told(RIGHT, "composer"), "base": told(WRONG, "base", "base")})
+    other = CASE.model_copy(update={"id": "another"})
+
+    async def ask(name: str, cases: list[Case]) -> Ran:
+        runs = await run_arms(
+            service.client(), cases, [name], makers=("composer", "base"), concurrency=1,
+            progress=lambda *_: None,
+        )  # fmt: skip
+        return runs[0]
+
+    whole, half = asyncio.run(ask("composer", [other, CASE])), asyncio.run(ask("rag", [CASE]))
+    (found,) = compare([whole, half], HOUSE)
+    assert (found.only_a, found.only_b, found.difference.n) == (1, 0, 1)

@@ -91,6 +91,17 @@ def test_a_prefix_cache_takes_from_what_training_saves() -> None:
     assert "would save 0 tokens a call" in said
 
 
+def test_failures_that_nobody_explained_are_no_evidence_of_their_absence() -> None:
+    unknown = (("unknown", None, "q"),) * 3 + (("not_in_sources", "sources_checked", "q"),)
+    found = diagnosis(failed=unknown).model_copy(update={"arms": ()})
+    asked = questions(found)
+    assert [(asked[n].word, asked[n].text) for n in (2, 7)] == [
+        ("cannot tell", "Of 4 failures 3 are not explained.")
+    ] * 2
+    live = questions(found.model_copy(update={"live": True, "facts": {"looked_into": 4}}))
+    assert live[3].text == "Prompts are counted with a suite: `twofold diagnose SUITE`."
+
+
 def test_metrics_stand_side_by_side_and_the_right_pages_are_those_of_who_is_asked() -> None:
     made = diagnosis()
     composer, rag = (arm for arm in made.arms if arm.ran)
