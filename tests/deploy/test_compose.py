@@ -145,6 +145,30 @@ def test_secrets_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:
     assert mounted == folders
 
 
+def test_a_container_holds_the_secrets_that_it_needs(tmp_path: Path) -> None:
+    """Whoever gets into a monitor gets into no store by it that it does not ask itself."""
+    assert run(sys.executable, ROOT / "deploy/docker/make-secrets", tmp_path).returncode == 0
+    of = {name: (tmp_path / name / "password").read_text() for name in ("postgres", "redis")}
+    of["qdrant"] = (tmp_path / "twofold/TWOFOLD_QDRANT_KEY").read_text()
+    of["model"] = (tmp_path / "vllm/key").read_text()
+    held: dict[str, set[str]] = {}
+    for name, service in _services("gpu").items():
+        for volume in service.get("volumes", ()):
+            folder = tmp_path / volume.get("volume", {}).get("subpath", "none")
+            said = "".join(path.read_text() for path in folder.glob("*"))
+            held.setdefault(name, set()).update(each for each, key in of.items() if key in said)
+    ours = {"answer", "widget", "worker", "beat", "migrations", "example"}
+    assert {name: found for name, found in held.items() if found and name not in ours} == {
+        "postgres": {"postgres"},
+        "postgres-exporter": {"postgres"},
+        "redis": {"redis"},
+        "redis-exporter": {"redis"},
+        "qdrant": {"qdrant"},
+        "prometheus": {"qdrant"},
+        "vllm-gpu": {"model"},
+    }
+
+
 def test_a_secret_of_the_operators_own_is_kept(tmp_path: Path) -> None:
     own = tmp_path / "postgres" / "password"
     own.parent.mkdir()
