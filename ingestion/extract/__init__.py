@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ingestion.extract.confined import Bounds, ask
+from ingestion.confined import Bounds, ask
 from ingestion.extract.document import Block, Extracted, Section
 from ingestion.extract.metadata import Metadata
 from twofold.index.contract import KINDS
@@ -10,6 +10,9 @@ from twofold.index.contract import KINDS
 if TYPE_CHECKING:
     # The confined process reads documents, and needs nothing of where they come from.
     from ingestion.sources.base import Fetched
+
+READER = "ingestion.extract.reading:answer"
+"""Loaded in the confined process alone."""
 
 __all__ = ["Block", "Bounds", "Extracted", "Metadata", "Section", "extract"]
 
@@ -28,7 +31,7 @@ def extract(
         "trusted": fetched.trusted,
         "zone": zone,
     }
-    said = ask(asked, fetched.raw, bounds)
+    said = ask(READER, asked, fetched.raw, bounds)
     sections = tuple(Section.of_record(each) for each in said["sections"])
     meta = _metadata(said["meta"])
     kept = {name: said[name] for name in ("skipped", "hidden", "named")}

@@ -44,6 +44,26 @@ _NO_LIMITS = frozenset(("title", "kind", "product", "url", "locale", "lang", "up
 _LANGUAGES = frozenset(("locale", "lang", "language"))
 
 
+def answer(asked: Mapping[str, Any], raw: bytes) -> dict[str, Any]:
+    """What `read` makes of a document, as JSON values."""
+    extracted = read(
+        asked["external_id"],
+        asked["media_type"],
+        raw,
+        asked["meta"],
+        zone=asked["zone"],
+        trusted=asked["trusted"],
+    )
+    return {
+        "title": extracted.title,
+        "named": extracted.named,
+        "skipped": extracted.skipped,
+        "hidden": extracted.hidden,
+        "meta": extracted.meta.__dict__,
+        "sections": extracted.records,
+    }
+
+
 def read(
     external_id: str,
     media_type: str,

@@ -1,23 +1,21 @@
 """An RSS or Atom feed, of release notes for instance."""
 
-import calendar
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import feedparser
 from pydantic import Field
 
+from ingestion.confined import ask
 from ingestion.sources.addresses import shown
 from ingestion.sources.cache import Cache
 from ingestion.sources.config import SourceConfig, read_config
 from ingestion.sources.fetcher import Fetcher, Page
-from ingestion.sources.records import Record, text
+from ingestion.sources.records import Record
 from ingestion.sources.web import Web
-from twofold.errors import UpstreamError
+from twofold.errors import InvalidInput, UpstreamError
 
 KIND = "feed"
-_HEAD = 4096
+_READ = "ingestion.sources.read.feed:answer"
 _FEEDS = (
     "application/rss+xml",
     "application/atom+xml",
@@ -68,47 +66,32 @@ class Feed:
         while url and url not in seen and len(seen) < self._config.max_pages:
             seen.add(url)
             page = fetcher.get(url, accept=_FEEDS)
-            parsed = _parse(page)
-            for entry in parsed.entries:
+            said = self._read(page)
+            for entry in said["entries"]:
                 if (record := self._record(entry)) is not None:
                     yield record
-            links = {link.get("rel"): link.get("href") for link in parsed.feed.get("links", [])}
-            url = links.get("next") or links.get("prev-archive")
+            url = said["next"]
 
-    def _record(self, entry: Any) -> Record | None:
-        key = text(entry.get("id")) or text(entry.get("link"))
-        contents = [text(each.get("value")) for each in entry.get("content", [])]
-        body = max([*contents, text(entry.get("summary"))], key=len)
+    def _read(self, page: Page) -> dict[str, Any]:
+        asked = {"content_type": page.headers.get("content-type", ""), "url": page.url}
+        try:
+            return ask(_READ, asked, page.body, self._web.bounds)
+        except InvalidInput as error:
+            raise UpstreamError(f"The feed {shown(page.url)}: {error.message}") from error
+
+    def _record(self, entry: Mapping[str, Any]) -> Record | None:
+        link, body = entry["link"], entry["body"]
+        key = entry["id"] or link
         if not key or not body:
             return None
-        # Asked for what is not there, feedparser gives the other one, with a warning.
-        named = "updated_parsed" if "updated_parsed" in entry else "published_parsed"
-        moment = entry.get(named)
-        link = text(entry.get("link"))
         meta = self._config.meta(
-            title=text(entry.get("title")),
+            title=entry["title"],
             url=link if link.startswith(("https://", "http://")) else "",
             locale=self._config.locale,
-            labels=[text(tag.get("term")) for tag in entry.get("tags", []) if tag.get("term")],
+            labels=entry["labels"],
         )
         meta.setdefault("kind", "release_note")
-        updated = float(calendar.timegm(moment)) if moment else None
-        return Record(key[:500], body, "text/html", updated, meta)
-
-
-def _parse(page: Page) -> Any:
-    if re.search(rb"<!(?:DOCTYPE[^>]*\[|ENTITY)", page.body[:_HEAD], re.IGNORECASE):
-        raise UpstreamError(f"The feed {shown(page.url)} declares entities. Take them out.")
-    content_type = page.headers.get("content-type", "")
-    headers = {"content-type": content_type, "content-location": page.url}
-    parsed = feedparser.parse(page.body, response_headers=headers)
-    # Broken XML is read as far as it goes; what comes behind would look deleted.
-    broken = parsed.bozo and not isinstance(
-        parsed.bozo_exception, feedparser.NonXMLContentType | feedparser.CharacterEncodingOverride
-    )
-    if broken or not parsed.get("version"):
-        raise UpstreamError(f"{shown(page.url)} is not a feed that can be read to its end.")
-    return parsed
+        return Record(key[:500], body, "text/html", entry["updated_at"], meta)
 
 
 def _older(cache: Cache, found: Mapping[str, Record]) -> Iterator[Record]:

@@ -143,7 +143,7 @@ class Fetcher:
         first = check_url(url, self._rules)
         current = first
         for _ in range(self.limits.redirects + 1):
-            own = _origin(current) == _origin(first)
+            own = origin(current) == origin(first)
             sent = {**headers, **(credentials if own else {})}
             answer = self._once(current, sent, accept)
             if isinstance(answer, Page):
@@ -251,7 +251,7 @@ def _retry_after(value: str) -> float | None:
         return None
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
@@ -287,4 +287,4 @@ def _page(url: str, kept: Kept, *, unchanged: bool = False) -> Page:
     return Page(url, media_type, kept.headers, kept.body, unchanged)
 
 
-__all__ = ["AGENT", "Fetcher", "Limits", "Page"]
+__all__ = ["AGENT", "Fetcher", "Limits", "Page", "origin"]

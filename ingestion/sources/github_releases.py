@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import httpx
 from pydantic import Field
 
 from ingestion.sources.addresses import shown
@@ -56,7 +55,7 @@ class GitHubReleases:
             self._web.cache(KIND, self.name, self.config) as cache,
             self._web.fetcher(cache) as fetcher,
         ):
-            for release in self._releases(Api(fetcher, credentials, _HEADERS)):
+            for release in self._releases(Api(fetcher, self._root, credentials, _HEADERS)):
                 if self._wanted(release):
                     yield self._record(release)
 
@@ -71,9 +70,6 @@ class GitHubReleases:
             following = _NEXT.search(page.headers.get("link", ""))
             if following is None:
                 return
-            # The token goes along only to the server that it is for.
-            if httpx.URL(following[1]).host != httpx.URL(url).host:
-                raise UpstreamError(f"{shown(url)} goes on at another server.")
             url = following[1]
 
     def _wanted(self, release: dict[str, Any]) -> bool:

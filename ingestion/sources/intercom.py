@@ -58,7 +58,8 @@ class Intercom:
         """Raises Forbidden on a refused token, UpstreamError where the listing breaks off."""
         token = read_secret(self._config.token_env, str(self._root))
         with self._web.fetcher() as fetcher:
-            api = Api(fetcher, {"Authorization": f"Bearer {token}"}, {"Intercom-Version": VERSION})
+            credentials = {"Authorization": f"Bearer {token}"}
+            api = Api(fetcher, str(self._root), credentials, {"Intercom-Version": VERSION})
             collections = {
                 str(each.get("id")): each for each in self._paged(api, "/help_center/collections")
             }

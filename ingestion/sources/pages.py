@@ -1,92 +1,50 @@
-"""A web page without what stands around its content: the same page then hashes the same."""
+"""Web pages: what each holds, and what most pages of a site begin or end with."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import urljoin
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from ingestion.confined import Bounds, ask
 
-from twofold.errors import InvalidInput
-
-_NO_TEXT = "script, style, noscript, template, iframe, object, svg, input, select"
-_AROUND = (
-    "nav, [role=navigation], [role=search], [role=banner], [role=contentinfo], [role=dialog],"
-    " [role=alertdialog], dialog"
-)
-_EDGES = "header, footer, aside, [role=complementary]"
-_LISTS = "ul, ol, div, section, p"
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_LEAVES = "p, li, h1, h2, h3, h4, h5, h6, td, th, dt, dd, label, button, figcaption, div, span, a"
-_NAMED = (
-    "main",
-    "[role=main]",
-    "[itemprop=articleBody]",
-    ".article-body",
-    ".markdown-body",
-    ".article__body",
-    ".entry-content",
-    ".post-content",
-    "article",
-)
-_SPACES = re.compile(r"\s+")
-_ENOUGH = 0.8
-"""Share of the page's prose that its main part must hold."""
-_HALF = 0.5
-"""Share that an element which a theme names as content must hold: less is a teaser."""
-_MENU = 0.7
-"""Share of a block's words that stand in links, above which it only leads on."""
-_MENU_LINKS = 4
+_READ = "ingestion.sources.read.page:answer"
+_TRIM = "ingestion.sources.read.page:trimmed"
 _NOT_INDEXED = re.compile(r"\b(?:noindex|none)\b", re.IGNORECASE)
-
-
-_CHARSET = re.compile(rb"""<meta[^<>]+charset\s*+=\s*+["']?\s*+([\w.:-]+)""", re.IGNORECASE)
 
 
 class WebText(NamedTuple):
     """What a page holds. Addresses are absolute; `canonical` is "" where it names none."""
 
     title: str
-    html: str
-    canonical: str
     locale: str
     links: Sequence[str]
-    indexed: bool = True
+    indexed: bool
     """Whether the page lets itself be found."""
+    html: str = ""
+    canonical: str = ""
     words: frozenset[str] = frozenset()
     """Of its main content."""
+    edges: Sequence[str] = ()
+    """Marks of the blocks that it begins and ends with."""
 
 
-def read_page(text: str, url: str, *, content: str = "", without: Sequence[str] = ()) -> WebText:
+def read_page(
+    body: bytes,
+    content_type: str,
+    url: str,
+    *,
+    content: str = "",
+    without: Sequence[str] = (),
+    bounds: Bounds | None = None,
+) -> WebText:
     """The page's main content, or that of the element that the selector `content` finds.
 
     Elements that a selector of `without` finds are taken out. Raises InvalidInput where `content`
-    finds nothing, or a selector is none.
+    finds nothing, a selector is none, or the page takes more than a page may.
     """
-    tree = LexborHTMLParser(text)
-    base = urljoin(url, _attribute(tree, "base[href]", "href"))
-    links = _links(tree, base)
-    title = _title(tree)
-    canonical = _attribute(tree, "link[rel=canonical]", "href")
-    locale = _attribute(tree, "html", "lang")
-    robots = tree.css("meta[name=robots i], meta[name=googlebot i]")
-    indexed = allows_index(" ".join(node.attributes.get("content") or "" for node in robots))
-    for selector in without:
-        for node in _css(tree, selector):
-            node.remove()
-    root = _chosen(tree, content, url) if content else _main(tree)
-    if root is None:
-        return WebText(title, "", "", locale, links, indexed)
-    heading = root.css_first("h1")
-    if heading is not None and (named := _squeezed(heading.text())):
-        title = named
-    for node in root.css("a[href]"):
-        node.attrs["href"] = urljoin(base, node.attributes.get("href") or "")
-    html = root.html or ""
-    canonical = urljoin(base, canonical) if canonical else ""
-    words = frozenset(_squeezed(root.text(separator=" ")).split())
-    return WebText(title, html, canonical, locale, links, indexed, words)
+    asked = {"content_type": content_type, "url": url, "content": content, "without": without}
+    said = ask(_READ, asked, body, bounds)
+    return WebText(**{**said, "words": frozenset(said.get("words", ()))})
 
 
 def allows_index(robots: str) -> bool:
@@ -108,157 +66,23 @@ class Repeats:
         self._pages = 0
         self._counts: Counter[str] = Counter()
         self._first = ""
+        self._repeated: tuple[int, list[str]] = (0, [])
+        """Of so many pages."""
 
-    def add(self, identity: str, html: str) -> None:
+    def add(self, identity: str, edges: Sequence[str]) -> None:
         self._pages += 1
         self._first = min(self._first or identity, identity)
-        self._counts.update({_squeezed(leaf.text()) for leaf in _leaves(LexborHTMLParser(html))})
+        self._counts.update(edges)
 
     def without(self, identity: str, html: str) -> str:
         """The page without what most pages begin or end with."""
         if self._pages < self.LEAST or identity == self._first:
             return html
-        tree = LexborHTMLParser(html)
-        leaves = _leaves(tree)
-        for run in (leaves, leaves[::-1]):
-            for leaf in run:
-                if self._counts[_squeezed(leaf.text())] < self._pages * self.SHARE:
-                    break
-                leaf.remove()
-        body = tree.body
-        left = [leaf for leaf in _leaves(tree) if leaf.tag not in _HEADINGS]
-        # A page of which nothing else is left says what others say, too.
-        return (body.inner_html or html) if body is not None and left else html
-
-
-def _leaves(tree: LexborHTMLParser) -> list[LexborNode]:
-    """Elements with text and no such elements in them, in reading order."""
-    if tree.body is None:
-        return []
-    found = tree.body.css(_LEAVES)
-    outer: set[int] = set()
-    for node in found:
-        up = node.parent
-        while up is not None and up.mem_id not in outer:
-            outer.add(up.mem_id)
-            up = up.parent
-    return [node for node in found if node.mem_id not in outer and _squeezed(node.text())]
-
-
-def decode_page(body: bytes, content_type: str) -> str:
-    """Text of a page, by the charset that its header names, or itself, or that most pages use."""
-    named = re.search(r"charset\s*+=\s*+[\"']?([\w.:-]+)", content_type, re.IGNORECASE)
-    within = _CHARSET.search(body[:2048])
-    charset = named[1] if named else within[1].decode("ascii", "replace") if within else "utf-8"
-    for name in (charset, "utf-8", "cp1252"):
-        try:
-            return body.decode(name)
-        except (UnicodeDecodeError, LookupError):
-            continue
-    return body.decode("utf-8", "replace")
-
-
-def _chosen(tree: LexborHTMLParser, selector: str, url: str) -> LexborNode:
-    found = _css(tree, selector)
-    if not found:
-        raise InvalidInput(f"Nothing on {url!r} matches the selector {selector!r} of `content`.")
-    return found[0]
-
-
-def _css(tree: LexborHTMLParser, selector: str) -> list[LexborNode]:
-    try:
-        return tree.css(selector)
-    except Exception as error:
-        raise InvalidInput(f"{selector!r} is not a CSS selector. Mend it.") from error
-
-
-def _main(tree: LexborHTMLParser) -> LexborNode | None:
-    """What the page is about: by what it says of itself, else by where its text is."""
-    body = tree.body
-    if body is None:
-        return None
-    for node in body.css(_NO_TEXT):
-        node.remove()
-    for node in body.css(_AROUND):
-        node.remove()
-    whole = _prose(body)
-    for node in body.css(_EDGES):
-        if _within_content(node) is None and _prose(node) * 2 < whole:
-            node.remove()
-    whole = _prose(body)
-    for selector in _NAMED:
-        found = [node for node in body.css(selector) if _prose(node) >= whole * _HALF]
-        if found and _prose(found[0]):
-            return found[0]
-    root = _densest(body)
-    for node in root.css(_LISTS):
-        if node.parent is not None and _is_menu(node) and _prose(node) * 2 < whole:
-            node.remove()
-    return root
-
-
-def _within_content(node: LexborNode) -> LexborNode | None:
-    up = node.parent
-    while up is not None and up.tag not in ("main", "article", "blockquote"):
-        up = up.parent
-    return up
-
-
-def _is_menu(node: LexborNode) -> bool:
-    links = node.css("a")
-    if len(links) < _MENU_LINKS:
-        return False
-    linked = sum(len(link.text().split()) for link in links)
-    return linked >= len(node.text().split()) * _MENU
-
-
-def _densest(body: LexborNode) -> LexborNode:
-    """The smallest element that holds nearly all text that is not a link."""
-    wanted = _prose(body) * _ENOUGH
-    node = body
-    while True:
-        inner = [
-            child
-            for child in node.iter()
-            if child.tag in ("div", "section", "article", "td", "table", "tbody", "tr", "center")
-            and _prose(child) >= wanted
-        ]
-        if not inner:
-            return node
-        node = inner[0]
-
-
-def _prose(node: LexborNode) -> int:
-    linked = sum(len(link.text()) for link in node.css("a"))
-    return len(_squeezed(node.text())) - linked
-
-
-def _title(tree: LexborHTMLParser) -> str:
-    site = _attribute(tree, "meta[property='og:site_name']", "content")
-    named = _attribute(tree, "meta[property='og:title']", "content")
-    head = tree.css_first("head > title")
-    title = named or (_squeezed(head.text()) if head is not None else "")
-    for mark in (" | ", " - ", " – ", " — ", " · ", " :: "):
-        if site and title.endswith(mark + site):
-            title = title[: -len(mark + site)]
-    return _squeezed(title)
-
-
-def _links(tree: LexborHTMLParser, base: str) -> list[str]:
-    links: list[str] = []
-    for node in tree.css("a[href]"):
-        if "nofollow" not in (node.attributes.get("rel") or ""):
-            try:
-                links.append(urljoin(base, node.attributes.get("href") or ""))
-            except ValueError:
-                continue
-    return links
-
-
-def _attribute(tree: LexborHTMLParser, selector: str, name: str) -> str:
-    node = tree.css_first(selector)
-    return (node.attributes.get(name) or "").strip() if node is not None else ""
-
-
-def _squeezed(text: str) -> str:
-    return _SPACES.sub(" ", text).strip()
+        if self._repeated[0] != self._pages:
+            most = self._pages * self.SHARE
+            self._repeated = self._pages, [mark for mark, n in self._counts.items() if n >= most]
+        repeated = self._repeated[1]
+        if not repeated:
+            return html
+        trimmed: str = ask(_TRIM, {"repeated": repeated}, html.encode())["html"]
+        return trimmed

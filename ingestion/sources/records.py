@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import httpx
 import orjson
 
 from ingestion.sources.addresses import shown
 from ingestion.sources.base import Fetched
-from ingestion.sources.fetcher import NO_HEADERS, Fetcher, Page
+from ingestion.sources.fetcher import NO_HEADERS, Fetcher, Page, origin
 from twofold.errors import UpstreamError
 
 JSON = ("application/json", "text/json")
@@ -34,10 +35,15 @@ class Api(NamedTuple):
     """An API behind one address, with the headers that every request carries."""
 
     fetcher: Fetcher
+    root: str
     credentials: Mapping[str, str] = NO_HEADERS
     headers: Mapping[str, str] = NO_HEADERS
 
     def page(self, url: str) -> Page:
+        """Raises UpstreamError for one of another server: where a listing goes on, its answer says,
+        and credentials go along."""
+        if not _same_origin(url, self.root):
+            raise UpstreamError(f"{shown(self.root)} goes on at another server, {shown(url)}.")
         return self.fetcher.get(
             url,
             accept=JSON,
@@ -51,6 +57,13 @@ class Api(NamedTuple):
         if not isinstance(found, dict):
             raise UpstreamError(f"{shown(url)} did not answer with a JSON object.")
         return found
+
+
+def _same_origin(one: str, two: str) -> bool:
+    try:
+        return origin(httpx.URL(one)) == origin(httpx.URL(two))
+    except (httpx.InvalidURL, ValueError):
+        return False
 
 
 def parse(page: Page) -> Any:

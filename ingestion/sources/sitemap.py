@@ -1,23 +1,21 @@
 """Sitemaps (sitemaps.org): which pages a site says it has, and when each changed."""
 
-import re
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
-from xml.etree import ElementTree
 
+from ingestion.confined import ask
 from ingestion.sources.addresses import shown
 from ingestion.sources.fetcher import Fetcher
-from twofold.errors import Overloaded, TooLarge, TwofoldError, UpstreamError
+from twofold.errors import InvalidInput, Overloaded, TooLarge, TwofoldError, UpstreamError
 
 MAX_SITEMAPS = 500
 MAX_BYTES = 50_000_000
 """Of one sitemap, unpacked: the protocol's own limit."""
 _DEPTH = 3
-_PAGE = re.compile(
-    rb"\A\s*+(?:<!--[^>]{0,500}-->\s*+)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE
-)
+_READ = "ingestion.sources.read.sitemap:answer"
 
 
 class Entry(NamedTuple):
@@ -31,27 +29,34 @@ class NoSitemap(UpstreamError):
     """A page for people stands where a sitemap was looked for."""
 
 
-def read_sitemap(fetcher: Fetcher, url: str, problems: list[str]) -> Iterator[Entry]:
-    """Its pages, those of the sitemaps it lists included.
+def read_sitemap(
+    fetcher: Fetcher, url: str, problems: list[str], seen: set[str] | None = None
+) -> Iterator[Entry]:
+    """Its pages, those of the sitemaps it lists included, but for those of `seen`, which it joins.
 
     Raises NotFound where there is none, NoSitemap where it is a page, UpstreamError where it cannot
-    be read. What is wrong with one that it lists is put into `problems`: its pages are not known,
-    and not gone.
+    be read, or where it is one sitemap too many. What is wrong with one that it lists is put into
+    `problems`: its pages are not known, and not gone.
     """
-    seen: set[str] = set()
-    pending = [(url, 1)]
-    while pending:
-        address, depth = pending.pop(0)
+    seen = set() if seen is None else seen
+    pending: deque[tuple[str, int]] = deque()
+
+    def expect(address: str, depth: int) -> None:
         if address in seen:
-            continue
+            return
         seen.add(address)
         if len(seen) > MAX_SITEMAPS or depth > _DEPTH:
             raise UpstreamError(
                 f"The sitemap {shown(url)} lists over {MAX_SITEMAPS} sitemaps, or nests them over"
                 f" {_DEPTH} deep. Name those that matter in `sitemaps`."
             )
+        pending.append((address, depth))
+
+    expect(url, 1)
+    while pending:
+        address, depth = pending.popleft()
         try:
-            root = _parse(address, fetcher.get(address).body)
+            rows = _rows(address, fetcher.get(address).body)
         except Overloaded:
             raise
         except TwofoldError as error:
@@ -59,38 +64,24 @@ def read_sitemap(fetcher: Fetcher, url: str, problems: list[str]) -> Iterator[En
                 raise
             problems.append(error.message)
             continue
-        for element in root:
-            name = _local(element)
-            where = _text(element, "loc")
-            if name == "sitemap" and where:
-                pending.append((where, depth + 1))
-            elif name == "url" and where:
-                yield Entry(where, _moment(_text(element, "lastmod")))
+        for kind, where, changed in rows:
+            if kind == "sitemap":
+                expect(where, depth + 1)
+            else:
+                yield Entry(where, _moment(changed))
 
 
-def _parse(url: str, body: bytes) -> ElementTree.Element:
+def _rows(url: str, body: bytes) -> Sequence[tuple[str, str, str]]:
     if body[:2] == b"\x1f\x8b":
         body = _unpack(url, body)
-    if body.lstrip()[:1] != b"<":
-        # The protocol's plain form: one address a line.
-        root = ElementTree.Element("urlset")
-        for line in body.decode("utf-8", "replace").splitlines():
-            if line.strip().startswith("http"):
-                entry = ElementTree.SubElement(root, "url")
-                ElementTree.SubElement(entry, "loc").text = line.strip()
-        return root
-    if _PAGE.match(body[:1000]):
-        raise NoSitemap(f"{shown(url)} is a page, and not a sitemap.")
-    # A sitemap needs no document type; one that declares entities wants to blow up.
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-        raise UpstreamError(f"The sitemap {shown(url)} declares a document type. Take it out.")
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314  no entities left to expand
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise UpstreamError(f"The sitemap {shown(url)} is not valid XML: {error}.") from error
-    if _local(root) not in ("urlset", "sitemapindex"):
-        raise UpstreamError(f"{shown(url)} is not a sitemap. Name the right one in `sitemaps`.")
-    return root
+        said = ask(_READ, {}, body)
+    except InvalidInput as error:
+        raise UpstreamError(f"The sitemap {shown(url)}: {error.message}") from error
+    if said.get("is_page"):
+        raise NoSitemap(f"{shown(url)} is a page, and not a sitemap.")
+    rows: Sequence[tuple[str, str, str]] = said["rows"]
+    return rows
 
 
 def _unpack(url: str, body: bytes) -> bytes:
@@ -104,17 +95,9 @@ def _unpack(url: str, body: bytes) -> bytes:
     return plain
 
 
-def _local(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
-def _text(element: ElementTree.Element, name: str) -> str:
-    return next(((child.text or "").strip() for child in element if _local(child) == name), "")
-
-
 def _moment(text: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 import orjson
 
+from ingestion.confined import Bounds
 from ingestion.sources.addresses import Rules, check_url
 from ingestion.sources.cache import Cache
 from ingestion.sources.fetcher import Fetcher, Limits
@@ -22,6 +23,8 @@ class Web(NamedTuple):
     state: Path | None = None
     """A folder to remember things in between syncs."""
     transport: httpx.BaseTransport | None = None
+    bounds: Bounds = Bounds()
+    """What reading one answer may take."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Web":

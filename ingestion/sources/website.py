@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from fnmatch import translate
 from typing import Any, NamedTuple
@@ -12,11 +12,12 @@ import httpx
 from protego import Protego
 from pydantic import Field
 
+from ingestion.sources.addresses import shown
 from ingestion.sources.base import Fetched, Incomplete, NotRead
 from ingestion.sources.cache import Cache
 from ingestion.sources.config import SourceConfig, Texts, read_config
 from ingestion.sources.fetcher import AGENT, Fetcher, Page
-from ingestion.sources.pages import Repeats, WebText, allows_index, decode_page, read_page
+from ingestion.sources.pages import Repeats, WebText, allows_index, read_page
 from ingestion.sources.sitemap import Entry, NoSitemap, read_sitemap
 from ingestion.sources.web import Web
 from twofold.errors import (
@@ -32,6 +33,9 @@ KIND = "website"
 MAX_CRAWL_DELAY = 10.0
 FAILURES_IN_A_ROW = 10
 SHOWN_PROBLEMS = 3
+ROBOTS_CHARS = 512_000
+"""More of a robots.txt is not read (RFC 9309, 2.5)."""
+MOST_RULES = 2_000_000
 MAX_ORIGINALS = 3
 """Pages that name an original that names an original, and so on."""
 ALIKE = 0.9
@@ -156,10 +160,11 @@ class _Visit:
         named = self._config.sitemaps or list(self._rules_of(start).sitemaps)
         addresses = named or [str(start.join("/sitemap.xml"))]
         found = False
+        seen: set[str] = set()
         for address in addresses:
             self.requested.add(address)
             try:
-                for entry in read_sitemap(self._fetcher, address, self.problems):
+                for entry in read_sitemap(self._fetcher, address, self.problems, seen):
                     self._add(entry)
                     found = True
             except (NotFound, NoSitemap) as error:
@@ -236,6 +241,7 @@ class _Visit:
             return
         identity, record = normal(final), self._record(entry, page)
         indexed = allows_index(page.headers.get("x-robots-tag", ""))
+        edges: Sequence[str] = ()
         if page.media_type in _HTML:
             read = self._read(page)
             indexed = indexed and read.indexed
@@ -251,6 +257,7 @@ class _Visit:
             locale = read.locale if _LOCALE.fullmatch(read.locale) else ""
             meta = self._config.meta(title=read.title, url=identity, locale=locale)
             record |= {"text": read.html, "media_type": "text/html", "meta": meta}
+            edges = read.edges
             self._words.setdefault(identity, read.words)
         if not self._site.wanted(httpx.URL(identity)):
             return
@@ -262,13 +269,19 @@ class _Visit:
         if identity not in self.emitted:
             self._cache.keep("page", identity, record)
             if "text" in record:
-                self._repeats.add(identity, record["text"])
+                self._repeats.add(identity, edges)
         yield from self._emit(identity)
 
     def _read(self, page: Page) -> WebText:
         config = self._config
-        text = decode_page(page.body, page.headers.get("content-type", ""))
-        read = read_page(text, page.url, content=config.content, without=config.without)
+        read = read_page(
+            page.body,
+            page.headers.get("content-type", ""),
+            page.url,
+            content=config.content,
+            without=config.without,
+            bounds=self._site._web.bounds,
+        )
         if self._crawling:
             for link in read.links:
                 self._add(Entry(link, None))
@@ -305,11 +318,21 @@ class _Visit:
             except (NotFound, Forbidden):
                 # RFC 9309, 2.3.1.3: what may not be read forbids nothing.
                 text = ""
-            rules = Protego.parse(text)
+            rules = _robots(text, origin)
             if delay := rules.crawl_delay(AGENT):
                 self._fetcher.slow_down(url.host, min(float(delay), MAX_CRAWL_DELAY))
             self._robots[origin] = rules
         return self._robots[origin]
+
+
+def _robots(text: str, url: str) -> Protego:
+    """Raises UpstreamError where it names so many robots that nobody means it."""
+    text = text[:ROBOTS_CHARS]
+    lines = text.lower().splitlines()
+    # Each robot of a group is given a rule of its own for each line.
+    if sum("agent" in line for line in lines) * len(lines) > MOST_RULES:
+        raise UpstreamError(f"{shown(url)} names too many robots to be read.")
+    return Protego.parse(text)
 
 
 def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
@@ -334,5 +357,5 @@ def normal(url: httpx.URL) -> str:
 def _date(header: str) -> float | None:
     try:
         return parsedate_to_datetime(header).timestamp()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

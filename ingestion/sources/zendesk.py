@@ -85,7 +85,7 @@ class Zendesk:
             credentials["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
         cache = self._web.cache(KIND, self.name, self.config)
         with self._web.fetcher() as fetcher:
-            yield from self._articles(_Center(Api(fetcher, credentials), self._root), cache)
+            yield from self._articles(_Center(Api(fetcher, self._root, credentials)), cache)
 
     def _articles(self, center: "_Center", cache: Cache) -> Iterator[Article]:
         locales = list(self._config.locales) or center.locales()
@@ -163,7 +163,10 @@ class _Center(NamedTuple):
     """The endpoints."""
 
     api: Api
-    root: str
+
+    @property
+    def root(self) -> str:
+        return self.api.root
 
     def locales(self) -> list[str]:
         answer = self.api.get(f"{self.root}/locales.json")

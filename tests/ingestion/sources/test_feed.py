@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ingestion.confined import Bounds
 from ingestion.sources.feed import Feed
 from ingestion.sync.pipeline import sync
 from tests.ingestion.helpers import WORKSPACE
@@ -89,6 +90,28 @@ def test_entries_that_leave_the_feed_stay_unless_told_otherwise(
 def test_what_is_no_whole_feed_is_an_error(answer: Any) -> None:
     with pytest.raises(UpstreamError):
         texts(feed(Net({FEED: answer})))
+
+
+@pytest.mark.heavy
+def test_a_feed_made_to_hold_its_reader_is_given_up() -> None:
+    """Its reader's patterns take time to the square of blank lines, and hold the whole process."""
+    head = '<?xml version="1.0"?>' + "\n" * 400_000
+    lines = reply(head + '<rss version="2.0"/>', content_type="text/xml")
+    web = Net({FEED: lines}).web()._replace(bounds=Bounds(cpu=1, wall=10.0))
+    with pytest.raises(UpstreamError, match=r"releases\.xml.*takes over 1 s"):
+        list(Feed("news", {"url": FEED}, web).discover())
+
+
+def test_a_date_that_is_none_leaves_the_entry_as_it_is() -> None:
+    def at(moment: str) -> Any:
+        entry = (
+            f"<entry><id>urn:a</id><title>a</title><updated>{moment}</updated><summary>s</summary>"
+        )
+        whole = f'<feed xmlns="http://www.w3.org/2005/Atom"><title>R</title>{entry}</entry></feed>'
+        return reply(whole, content_type="application/atom+xml")
+
+    for moment in ("0000-01-01T00:00:00Z", "99999-99-99T99:99:99Z", "0001-01-01T00:00:00+23:59"):
+        assert texts(feed(Net({FEED: at(moment)}))) == {"urn:a": "s"}, moment
 
 
 def test_scripts_of_a_feed_do_not_come_through() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ingestion.confined import Bounds
 from ingestion.extract import extract
 from ingestion.sources.web import Web
 from ingestion.sources.website import Website
@@ -346,6 +347,65 @@ def test_main_content_keeps_headings_tables_lists_and_code() -> None:
 def test_a_wrong_config_is_explained(config: dict[str, Any], says: str) -> None:
     with pytest.raises((InvalidInput, Forbidden), match=says):
         Website("docs", config, Web())
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "made", ["<aside>" * 60_000 + WORDS, "<div>" * 60_000 + WORDS], ids=["asides", "boxes"]
+)
+def test_a_page_made_to_hold_its_reader_fails_alone(made: str) -> None:
+    web = net({"/a": html(page("A")), "/b": html(f"<body>{made}")}).web()
+    quick = web._replace(bounds=Bounds(cpu=1, wall=10.0, memory=400, output=8))
+    first, second = site(quick, requests_per_second=50).discover()
+    assert WORDS.strip() in first.fetch().raw.decode()
+    with pytest.raises(InvalidInput):
+        second.fetch()
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "utf-7", "zlib", "none/such"])
+def test_a_page_that_names_no_coding_of_the_web_is_read_all_the_same(charset: str) -> None:
+    body = page("A", "Zwölf. " * 2000)
+    web = net({"/a": reply(body, content_type=f"text/html; charset={charset}")})
+    (text,) = texts(site(web.web())).values()
+    assert "Zwölf" in text
+
+
+def test_a_day_that_is_none_is_no_day() -> None:
+    day = "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"
+    web = net({"/a": html(page("A"), last_modified=day)})
+    assert found(web) == ["/a"]
+
+
+@pytest.mark.heavy
+def test_a_sitemap_made_to_fill_its_reader_is_given_up() -> None:
+    """In another coding than the one that is looked through for entities."""
+    entities = f'<!DOCTYPE u [<!ENTITY a "{"x" * 100_000}">]>'
+    bomb = f"<?xml version='1.0'?>{entities}<urlset><url><loc>{'&a;' * 20_000}</loc></url></urlset>"
+    web = net({"/a": html(page("A"))})
+    web.pages[f"{SITE}/sitemap.xml"] = reply(bomb.encode("utf-16-le"))
+    with pytest.raises(UpstreamError):
+        found(web)
+
+
+def test_robots_that_name_more_sitemaps_than_a_site_has_are_not_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ingestion.sources.sitemap.MAX_SITEMAPS", 20)
+    web = net({"/a": html(page("A"))})
+    named = "\n".join(f"Sitemap: {SITE}/{n}.xml" for n in range(300))
+    web.pages[f"{SITE}/robots.txt"] = reply(named)
+    with pytest.raises(UpstreamError, match="over 20 sitemaps"):
+        found(web)
+    assert len(web.asked) < 25
+
+
+def test_robots_that_name_more_robots_than_there_are_are_not_read() -> None:
+    web = net({"/a": html(page("A"))})
+    names = "\n".join(f"User-agent: r{n}" for n in range(10_000))
+    rules = "\n".join(f"Disallow: /{n}" for n in range(10_000))
+    web.pages[f"{SITE}/robots.txt"] = reply(f"{names}\n{rules}")
+    with pytest.raises(UpstreamError, match="too many robots"):
+        found(web)
 
 
 def test_a_site_over_its_bound_is_told_not_cut() -> None:

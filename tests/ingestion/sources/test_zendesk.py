@@ -258,6 +258,20 @@ def test_429_is_waited_out_and_a_refused_token_is_told() -> None:
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("server", ["https://evil.example", "http://brack.zendesk.com", "//["])
+def test_the_token_goes_along_to_no_other_server(server: str) -> None:
+    net = Center(article(1))
+    following = f"{server}/api/v2/help_center/more.json"
+    said = {"articles": [article(1)], "meta": {"has_more": True}, "links": {"next": following}}
+    net.pages[f"{ROOT}/en-us/articles.json?page[size]=100"] = reply(said)
+    net.pages[f"{ROOT}/en-us/articles.json?page%5Bsize%5D=100"] = reply(said)
+    with pytest.raises(UpstreamError, match="another server"):
+        texts(source(net))
+    assert {str(asked.url.copy_with(raw_path=b"/")) for asked in net.asked} == {
+        "https://brack.zendesk.com/"
+    }
+
+
 def test_secrets_come_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="TWOFOLD_SECRET_") as caught:
         source(Center(), token_env="AWS_SECRET_ACCESS_KEY")

@@ -1,4 +1,4 @@
-"""Documents, read in processes of their own that can hurt nobody.
+"""What strangers wrote, read in processes of their own that can hurt nobody.
 
 Their time, memory, output and open files are bounded by the kernel, and they see none of our
 environment. Whatever a file does to its reader, the sync goes on and the file is recorded as
@@ -51,7 +51,7 @@ class _Reader:
         self.memory = memory
         self.read = 0
         self._process = subprocess.Popen(  # noqa: S603  our own module, no shell
-            [sys.executable, "-m", "ingestion.extract.confinement", str(memory)],
+            [sys.executable, "-m", "ingestion.confined.process", str(memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -120,26 +120,30 @@ _of_the_parent: list[_Reader] = []
 """After a fork they are not ours; held, so that nobody ends them here."""
 
 
-def ask(asked: Mapping[str, Any], raw: bytes, bounds: Bounds | None = None) -> dict[str, Any]:
-    """What `confinement` answers. Raises InvalidInput where it cannot be read, or not within the
-    bounds."""
+def ask(
+    reader: str, asked: Mapping[str, Any], raw: bytes, bounds: Bounds | None = None
+) -> dict[str, Any]:
+    """What the function `reader` ("module:name") makes of `asked` and the bytes, there. Raises
+    InvalidInput where it cannot read them, or not within the bounds."""
     bounds = bounds or Bounds()
-    written = orjson.dumps({**asked, "cpu": bounds.cpu, "output": bounds.output})
-    reader = _taken(bounds.memory)
+    limits = {"reader": reader, "cpu": bounds.cpu, "output": bounds.output}
+    written = orjson.dumps({**limits, "asked": asked})
+    process = _taken(bounds.memory)
     try:
-        said: dict[str, Any] = orjson.loads(reader.ask(written, raw, bounds))
+        said: dict[str, Any] = orjson.loads(process.ask(written, raw, bounds))
     except (_Gone, orjson.JSONDecodeError) as error:
-        reader.end()
+        process.end()
         raise _too_much(bounds) from error
     except BaseException:
-        reader.end()
+        process.end()
         raise
-    _given_back(reader, said.get("grown", 0))
+    _given_back(process, said.get("grown", 0))
     if said.get("too_much"):
         raise _too_much(bounds)
     if "problem" in said:
         raise InvalidInput(said["problem"])
-    return said
+    found: dict[str, Any] = said["read"]
+    return found
 
 
 def _taken(memory: int) -> _Reader:
