@@ -300,9 +300,10 @@ class Topology:
         listen = f"--web.listen-address={LOOPBACK}:{self.ports[name]}"
         redis = f"redis://{LOOPBACK}:{self.ports['redis']}"
         database = f"{LOOPBACK}:{self.ports['postgres']}/twofold?sslmode=disable"
+        password = self.secrets / "postgres-exporter/password"
         env = {"REDIS_ADDR": redis, "REDIS_PASSWORD": self._secret("redis/password"),
                "DATA_SOURCE_URI": database, "DATA_SOURCE_USER": "twofold",
-               "DATA_SOURCE_PASS_FILE": str(self.secrets / "postgres-exporter/password")}  # fmt: skip
+               "DATA_SOURCE_PASS_FILE": str(password)}  # fmt: skip
         return Service([program, listen], env, lambda: _answers(f"{self.url(name)}/metrics"))
 
     def _prometheus(self, program: str, found: Set[str]) -> Service:
