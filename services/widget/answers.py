@@ -26,6 +26,8 @@ SILENT_S: Final = 30.0
 CONNECT_S: Final = 5.0
 MOST_CONNECTIONS: Final = 2000
 LARGEST_FRAME: Final = 1_000_000
+MOST_DIGITS: Final = 10
+"""A longer number is no event's."""
 DOWN: Final = "The answer service does not answer. Try again in a moment."
 
 _log = structlog.get_logger("twofold.widget")
@@ -42,7 +44,8 @@ class Frame(NamedTuple):
     def number(self) -> int:
         """Its place among the events of its answer, -1 where it has none."""
         number = self.id.rpartition(":")[2]
-        return int(number) if number.isascii() and number.isdigit() else -1
+        known = number.isascii() and number.isdigit() and len(number) < MOST_DIGITS
+        return int(number) if known else -1
 
     def json(self) -> Any:
         return orjson.loads(self.data)

@@ -64,6 +64,7 @@ def give_back(session: Session, quota: Quota) -> None:
         session.execute(
             update(SiteDay)
             .where(SiteDay.site_id == quota.site, SiteDay.day == quota.day)
+            .where(SiteDay.questions > 0)
             .values(questions=SiteDay.questions - 1)
         )
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.widget.hours import Office
 from services.widget.threads import State
+from twofold.characters import tidy
 from twofold.ledger.widget import Item, Thread
 
 MAX_TEXT = 20_000
@@ -25,8 +26,10 @@ def _email(value: str) -> str:
 
 
 Email = Annotated[str, Field(max_length=MAX_EMAIL), AfterValidator(_email)]
-Name = Annotated[str, Field(max_length=80)]
-Words = Annotated[str, Field(max_length=MAX_TEXT)]
+Written = Annotated[str, AfterValidator(tidy)]
+"""What a person wrote: characters that nobody sees are left out."""
+Name = Annotated[Written, Field(max_length=80)]
+Words = Annotated[Written, Field(max_length=MAX_TEXT)]
 MessageId = Annotated[UUID, Field(description="Made by the client; the same one twice is once.")]
 Locale = Annotated[str, Field(pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$", max_length=35)]
 
@@ -103,7 +106,7 @@ class ConsentRequest(Request):
 class FeedbackRequest(Request):
     answer_id: Annotated[str, Field(max_length=64)]
     rating: Literal["up", "down"]
-    comment: Annotated[str, Field(max_length=2000)] = ""
+    comment: Annotated[Written, Field(max_length=2000)] = ""
 
 
 class FeedbackOut(BaseModel):
@@ -113,7 +116,7 @@ class FeedbackOut(BaseModel):
 
 class PersonRequest(Request):
     consent: Literal[True] = Field(description="The conversation is shown to a person.")
-    message: Annotated[str, Field(max_length=4000)] = ""
+    message: Annotated[Written, Field(max_length=4000)] = ""
     email: Email | None = None
     name: Name = ""
 
@@ -123,7 +126,7 @@ class ContactRequest(Request):
 
 
 class ReopenRequest(Request):
-    message: Annotated[str, Field(max_length=4000)] = ""
+    message: Annotated[Written, Field(max_length=4000)] = ""
 
 
 class TypingRequest(Request):

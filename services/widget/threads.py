@@ -108,7 +108,7 @@ class Threads:
             session.scalar(select(Visitor.id).where(Visitor.id == visitor_id).with_for_update())
             before = _posted(session, visitor_id, message_id)
             if before is not None:
-                return _again(session, *before, text, now)
+                return _again(session, *before, text, quota, now)
             thread = _current(session, visitor_id) or _new(session, site_id, visitor_id)
             if thread.state in TO_PEOPLE:
                 item = _append(
@@ -258,6 +258,12 @@ class Threads:
             raise NotFound("There is no such answer in your conversations.")
         return found
 
+    def stands(self, visitor_id: str, message_id: str) -> bool:
+        """Whether a visitor said that already, and it did not come to nothing."""
+        with self._ledger.session() as session:
+            found = _posted(session, visitor_id, message_id)
+        return found is not None and found[1].status != "failed"
+
     def of_message(self, visitor_id: str, message_id: str) -> Thread:
         """The visitor's thread that a message stands in. Raises NotFound."""
         with self._ledger.session() as session:
@@ -345,11 +351,14 @@ def _posted(session: Session, visitor_id: str, message_id: str) -> tuple[Thread,
     return None if row is None else (row.Thread, row.Item)
 
 
-def _again(session: Session, thread: Thread, item: Item, text: str, now: float) -> Posted:
+def _again(
+    session: Session, thread: Thread, item: Item, text: str, quota: Quota, now: float
+) -> Posted:
     if item.text != text:
         raise InvalidInput("This message id was used for another text. Make a new one for each.")
     if item.kind == "question" and item.status == "failed":
         _claim(session, thread, item.message_id or "", now)
+        count(session, quota)
         item.status = "answering"
         _bump(session, thread)
         item.changed = thread.seq

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -104,19 +104,24 @@ class Widget:
     async def forget_old(self) -> None:
         """Threads beyond their site's retention, and what the answer service keeps of them."""
         for site in await asyncio.to_thread(self.sites.all):
-            if not site.config.retention_days:
-                continue
-            before = time.time() - site.config.retention_days * 86_400
-            for thread in await asyncio.to_thread(self.threads.older, site.id, before):
-                if thread.conversation_id is not None:
-                    with suppress(NotFound):
-                        await self.service.forget(thread.conversation_id)
-                await asyncio.to_thread(self.threads.remove, thread.id)
+            if site.config.retention_days:
+                before = time.time() - site.config.retention_days * 86_400
+                while old := await asyncio.to_thread(self.threads.older, site.id, before):
+                    for thread in old:
+                        await self._forget(thread)
+
+    async def _forget(self, thread: Thread) -> None:
+        if thread.conversation_id is not None:
+            with suppress(NotFound):
+                await self.service.forget(thread.conversation_id)
+        await asyncio.to_thread(self.threads.remove, thread.id)
 
 
-def ask_body(visitor: Visitor, thread: Thread, text: str) -> dict[str, Any]:
+def ask_body(
+    visitor: Visitor, audience: Sequence[str], thread: Thread, text: str
+) -> dict[str, Any]:
     """A question as the answer service takes it."""
-    body: dict[str, Any] = {"message": text, "audience": list(visitor.audience)}
+    body: dict[str, Any] = {"message": text, "audience": list(audience)}
     if thread.conversation_id is not None:
         body["conversation_id"] = thread.conversation_id
     if visitor.customer is not None:

@@ -48,10 +48,10 @@ async def post(
     consent = here.site.config.consent
     if consent is not None and consent.required and here.visitor.consented_at is None:
         raise ConsentNeeded("Agree to the terms of this chat first.")
-    if last_event_id is None:
-        await widget.rates.check("message", here.visitor.id)
-    else:
+    if last_event_id is not None and await _goes_on(here, str(body.id)):
         metrics.WIDGET_RESUMED.inc()
+    else:
+        await widget.rates.check("message", here.visitor.id)
     posted = await _post(here, str(body.id), text)
     widget.feed.touch(posted.thread.id)
     widget.feed.wake(here.visitor.id)
@@ -77,6 +77,11 @@ async def stop(message_id: str, body: StopRequest, here: VisitDep) -> None:
     await asyncio.to_thread(threads.stop, thread.id, message_id, body.chars)
     await here.widget.answerings.stop(thread.id, message_id)
     here.widget.feed.touch(thread.id)
+
+
+async def _goes_on(here: Visit, message_id: str) -> bool:
+    """Whether nothing is asked anew: any client may say that it has heard of a message."""
+    return await asyncio.to_thread(here.widget.threads.stands, here.visitor.id, message_id)
 
 
 async def _post(here: Visit, message_id: str, text: str) -> Posted:
@@ -112,7 +117,7 @@ async def _stopped(here: Visit) -> Answering | None:
 
 def _answering(here: Visit, posted: Posted) -> Answering:
     thread, item = posted.thread, posted.item
-    body = ask_body(here.visitor, thread, item.text)
+    body = ask_body(here.visitor, here.audience, thread, item.text)
     question = Question(thread.id, item.message_id or "", body, item.answer_id)
     return here.widget.answerings.join(question)
 

@@ -26,6 +26,13 @@ class Visit(NamedTuple):
     claims: Claims
     visitor: Visitor
 
+    @property
+    def audience(self) -> list[str]:
+        """What the visitor was signed in as, as far as the site still hands it out."""
+        identity = self.site.config.identity
+        handed_out = () if identity.mode == "none" else identity.audiences
+        return [each for each in self.visitor.audience if each in handed_out]
+
     async def thread(self) -> Thread:
         """The visitor's thread. Raises NotFound where there is none yet."""
         found = await asyncio.to_thread(self.widget.threads.current, self.visitor.id)

@@ -45,7 +45,7 @@ router = APIRouter(prefix="/widget/v1/{site}", tags=["widget"])
 async def follow(
     here: VisitDep,
     request: Request,
-    after: Annotated[int, Query(ge=0, description="As `seq` of the thread.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53, description="As `seq` of the thread.")] = 0,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Events `item` (new or changed), `state`, `typing`; `renew` where the token ends."""

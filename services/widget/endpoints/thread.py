@@ -72,9 +72,7 @@ async def source(answer_id: str, n: int, here: VisitDep) -> SourceOut:
     cited = next((c for c in (answer or {}).get("citations", ()) if c["n"] == n), None)
     if cited is None:
         raise NotFound(f"This answer has no source {n}.")
-    version = await widget.service.version(
-        cited["document"], cited["version"], list(here.visitor.audience)
-    )
+    version = await widget.service.version(cited["document"], cited["version"], here.audience)
     return preview(cited, version)
 
 

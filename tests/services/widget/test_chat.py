@@ -1,6 +1,7 @@
 """Asking through the widget: the stream, what is kept of it, and what is refused."""
 
 import asyncio
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from services.standalone.app import create_app
+from services.widget.quota import quota_of
 from services.widget.sources import preview
 from tests.model_server import FIRST_SENTENCE, ModelServer, hangs, says_then
 from tests.services.answer.asking import QUESTION, knowing, with_model, with_settings
@@ -173,6 +175,28 @@ def test_what_was_refused_or_asked_twice_does_not_count(here: World) -> None:
     visitor.ask(QUESTION)
 
 
+def test_a_question_that_fails_gives_back_no_more_than_it_took(here: World) -> None:
+    site = here.site(daily_quota=2)
+    visitor, id = here.visitor(site), str(uuid4())
+    threads, quota = here.widget.threads, quota_of(site, time.time())
+    for _ in range(4):
+        posted = threads.post(site.id, visitor.session["visitor"]["id"], id, QUESTION, quota)
+        threads.failed(posted.thread.id, id, quota)
+    assert here.visitor(site).session["quota_left"] == 2
+    visitor.ask(QUESTION, id)
+    assert here.visitor(site).session["quota_left"] == 1
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-1", "x", ""])
+def test_an_event_that_there_is_not_is_behind_none(here: World, number: str) -> None:
+    visitor, id = here.visitor(here.site()), str(uuid4())
+    answer_id = visitor.ask(QUESTION, id)["meta"]["answer_id"]
+    body = {"id": id, "text": QUESTION}
+    again = visitor("POST", "/messages", body, Last_Event_ID=f"{answer_id}:{number}")
+    assert (again.status_code, again.text.count("event: done")) == (200, 1)
+    assert visitor("GET", "/events?after=99999999999999999999").status_code == 422
+
+
 def test_unread_is_what_came_since_the_visitor_looked(here: World) -> None:
     visitor = here.visitor(here.site())
     visitor.ask(QUESTION)
@@ -195,6 +219,12 @@ def test_rates_are_counted_for_visitor_and_address(
             for _ in range(6)
         ]
         assert statuses == [200, 200, 200, 429, 429, 429]
+        sly, heard = found.visitor(site), {"Last_Event_ID": "heard:7"}
+        statuses = [
+            sly("POST", "/messages", {"id": str(uuid4()), "text": "Fees?"}, **heard).status_code
+            for _ in range(4)
+        ]
+        assert statuses == [200, 200, 200, 429]
         assert calm.ask(QUESTION).text
         refused = [calm("GET", "/thread") for _ in range(60)][-1]
         assert refused.status_code == 429

@@ -236,6 +236,29 @@ def test_a_site_may_have_nobody(here: World, enabled: bool) -> None:
     assert visitor("POST", "/handoff", {"consent": True}).status_code == (201 if enabled else 409)
 
 
+def test_a_site_s_retention_takes_all_that_is_due(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = here.site(retention_days=1)
+    visitors = [here.visitor(site) for _ in range(3)]
+    for visitor in visitors:
+        visitor("POST", "/handoff", {"consent": True})
+    with here.widget.ledger.session() as session:
+        due = update(Thread).where(Thread.site_id == site.id)
+        session.execute(due.values(changed_at=time.time() - 2 * 86_400))
+    monkeypatch.setattr("services.widget.threads.MOST_ITEMS", 2)
+    asyncio.run(here.widget.forget_old())
+    assert [visitor.thread()["items"] for visitor in visitors] == [[], [], []]
+
+
+def test_a_name_is_shown_as_it_is_read(here: World) -> None:
+    visitor = here.visitor(here.site())
+    asked = visitor("POST", "/handoff", {"consent": True, "name": "Eve\u202e\0 lived"})
+    assert asked.status_code == 201
+    id = visitor.thread()["thread_id"]
+    assert here.desk("GET", f"/handoffs/{id}").json()["visitor"] == "Eve lived"
+
+
 def test_a_site_s_retention_takes_threads_and_answers_away(here: World) -> None:
     visitor = here.visitor(here.site(retention_days=1))
     path = f"{here.url}/v1/conversations/{visitor.ask(QUESTION)['meta']['conversation_id']}"

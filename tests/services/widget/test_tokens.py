@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import jwt
 import pytest
 
@@ -271,6 +272,19 @@ def test_an_audience_must_be_one_that_the_site_hands_out(here: World) -> None:
     refused = Visitor(here, site).begin(identity=here.identity(site, audience=["internal"]))
     assert refused.status_code == 403
     assert "internal" in refused.json()["detail"]
+
+
+def test_an_audience_that_a_site_hands_out_no_more_is_nobody_s(here: World) -> None:
+    site = here.site(identity={"audiences": ["customer"]})
+    visitor = here.visitor(site, identity=here.identity(site, audience=["customer"]))
+
+    def asked_for() -> Any:
+        id = visitor.ask("When are invoices issued?")["meta"]["answer_id"]
+        return httpx.get(f"{here.url}/v1/answers/{id}").json()["audience"]
+
+    assert asked_for() == ["customer"]
+    here.widget.sites.edit(site.id, {"identity": {"audiences": []}})
+    assert asked_for() == []
 
 
 def test_a_rotated_secret_leaves_time_to_change_over(here: World) -> None:
