@@ -1,6 +1,7 @@
 """Vectors of texts that questions find again, remembered."""
 
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from threading import Lock
 
 import numpy as np
@@ -10,20 +11,26 @@ Half = npt.NDArray[np.float16]
 
 
 class KeptVectors:
-    """In 16 bits; of more than `most` texts the oldest are forgotten. Safe to call from many
-    threads."""
+    """In 16 bits, each by its text's digest, for texts may be long; of more than `most` the oldest
+    are forgotten. Safe to call from many threads."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: dict[str, Half] = {}
+        self._kept: dict[bytes, Half] = {}
         self._lock = Lock()
 
     def known(self, texts: Iterable[str]) -> dict[str, Half]:
         """Those of the texts that are remembered."""
-        return {text: kept for text in texts if (kept := self._kept.get(text)) is not None}
+        found = ((text, self._kept.get(_digest(text))) for text in texts)
+        return {text: kept for text, kept in found if kept is not None}
 
     def keep(self, found: Mapping[str, Half]) -> None:
+        named = {_digest(text): kept for text, kept in found.items()}
         with self._lock:
-            self._kept |= found
+            self._kept |= named
             while len(self._kept) > self._most:
                 del self._kept[next(iter(self._kept))]
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -7,11 +7,11 @@ gives it nothing to go by.
 
 import re
 import unicodedata
-from functools import lru_cache
 
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet, TokenizerType
 
 from twofold.index.contract import SparseVector
+from twofold.remembered import remembered
 from twofold.text.languages import UNSPACED
 
 _LANGUAGES = {
@@ -40,6 +40,8 @@ TOPIC_WORDS = 6
 TOPIC_CHARACTERS = 24
 REMEMBERED = 4096
 """Texts whose terms are kept: some 10 MB."""
+LONGEST = 2000
+"""Characters of such a text: chunks have fewer, questions may have more."""
 _WORD = re.compile(r"[^\W_][\w'-]*")
 _PAIRS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 """Chinese characters, kana, and Hangul, whose words come with their endings: two at a time."""
@@ -64,7 +66,7 @@ class Bm25Encoder:
         self.name = f"bm25-2:k{k:g}:b{b:g}:n{average_length:g}"
         self._numbers = (k, b, average_length)
         self._models: dict[str, Bm25] = {}
-        self.terms = lru_cache(REMEMBERED)(self._terms)
+        self.terms = remembered(REMEMBERED, LONGEST)(self._terms)
         """Distinct terms of a text (and locale "en"): what questions find, they find again."""
 
     def document(self, text: str, locale: str = "en") -> SparseVector:

@@ -15,10 +15,13 @@ import yaml
 
 from services.answer.search.expand import Group
 from twofold.index.sparse import Bm25Encoder
+from twofold.remembered import remembered
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W_]+(?:-[^\W_]+)*")
 _GENITIVE = re.compile(r"['’]s\b")
 _STEMS: Final = Bm25Encoder()
+LONGEST: Final = 600
+"""Characters of a question that is remembered as it was read."""
 
 
 class Asking(NamedTuple):
@@ -53,11 +56,14 @@ class Reader:
             key=lambda each: -len(each[0]),
         )
         self._phrases = [each for each in phrases if each[0]]
-        self.read = lru_cache(4096)(self._read)
+        self.read = remembered(4096, LONGEST)(self._read)
 
     def same(self, one: str, two: str, locale: str) -> bool:
         """Whether they ask the same; False in any doubt."""
-        first, second = self.read(one, locale), self.read(two, locale)
+        return self.alike(self.read(one, locale), self.read(two, locale))
+
+    def alike(self, first: Asking, second: Asking) -> bool:
+        """The same of questions that were read."""
         kinds = {self._alike.get(each.kind, each.kind) for each in (first, second)} - {""}
         if first.words < second.words:
             first, second = second, first

@@ -31,8 +31,10 @@ class ApprovedAnswers:
         its sources say what they said. Raises what ledger and index raise."""
         if question.as_of is not None or question.leans or len(asks(question.asked)) > 1:
             return None
+        read, locale = self.reader.read, question.locale
+        own = read(question.asked, locale)
         for id, text in self._open_to(question):
-            if self.reader.same(text, question.asked, question.locale):
+            if self.reader.alike(read(text, locale), own):
                 return self._said(id, question)
         return None
 

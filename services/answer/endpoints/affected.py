@@ -54,7 +54,7 @@ async def read_affected(
     caller: CallerDep,
     document: Annotated[str, Query(description="`source/path`, the path alone, or the id.")],
     before_version: Annotated[
-        int | None, Query(ge=1, description="The live version when left out.")
+        int | None, Query(ge=1, le=2**31, description="The live version when left out.")
     ] = None,
     replay: Annotated[
         bool, Query(description="Ask again, and give only those whose meaning changed.")
@@ -64,15 +64,19 @@ async def read_affected(
     """Asking again records nothing; it takes the newest 50 at most."""
     if caller.workspace != parts.stack.settings.workspace and replay:
         raise NotFound(f"The knowledge of workspace {caller.workspace!r} is not kept here.")
-    found = affected.find(parts.stack.ledger, caller.workspace, document, before_version, limit)
-    seen = await asyncio.to_thread(_visible, parts, caller, found.answers)
+    found, seen = await asyncio.to_thread(_found, parts, caller, document, before_version, limit)
     changed = await affected.replay(parts, seen[:MOST_REPLAYED]) if replay else None
     return out(found, seen[:MOST_REPLAYED] if replay else seen, changed)
 
 
-def _visible(parts: Parts, caller: Caller, answers: Sequence[Answer]) -> list[Answer]:
-    with parts.stack.ledger.session() as session:
-        return visible(session, caller, answers)
+def _found(
+    parts: Parts, caller: Caller, document: str, before: int | None, limit: int
+) -> tuple[affected.Affected, list[Answer]]:
+    """What is affected, and which answers of it the caller may see."""
+    ledger = parts.stack.ledger
+    found = affected.find(ledger, caller.workspace, document, before, limit)
+    with ledger.session() as session:
+        return found, visible(session, caller, found.answers)
 
 
 def out(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
@@ -24,7 +24,7 @@ router = APIRouter(tags=["documents"])
 def read_version(
     source: str,
     external_id: str,
-    number: int,
+    number: Annotated[int, Path(ge=0, le=2**31)],
     parts: PartsDep,
     caller: CallerDep,
     audience: Annotated[

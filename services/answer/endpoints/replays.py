@@ -37,7 +37,9 @@ class ReplayPage(Request):
     """A page given to the reply, whatever its state: of another version, hidden, or your text."""
 
     document: Plain = Field(max_length=1000, description="`source/external_id`.")
-    version: int | None = Field(default=None, description="Live, or the latest, when left out.")
+    version: int | None = Field(
+        default=None, le=2**31, description="Live, or the latest, when left out."
+    )
     text: str | None = Field(
         default=None, max_length=MAX_PAGE_CHARS, description="In place of what was read of it."
     )

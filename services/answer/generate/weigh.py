@@ -8,7 +8,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -23,6 +22,7 @@ from services.answer.search.match import Match
 from services.answer.search.pack import Terms
 from services.answer.search.units import READ, Page, Piece, pieces_of
 from twofold.index.contract import Chunk
+from twofold.remembered import remembered
 from twofold.text.blocks import STOPS
 
 CLUES: Final = (
@@ -51,6 +51,11 @@ WEIGHTS: Final[dict[str, dict[str, float]]] = json.loads(
 ALIKE: Final = (0.35, 0.5)
 """Cosines of two words: below the first they have nothing to do with each other; from their sum on
 they mean the same."""
+MOST_ASKED: Final = 80
+"""Words of a question whose meaning is looked up: each costs a run of the embedder, and takes the
+place of a word of the sources among those that are kept."""
+LONGEST: Final = 600
+"""Characters of a text whose words are remembered: most pieces have fewer."""
 HEADING: Final = 0.8
 """What a word of the headings counts, against one of the piece."""
 
@@ -203,15 +208,16 @@ class Meaning:
         """Of the words, and of whole `pieces` where they are wanted. None where the embedder has
         not answered by `until` (time.monotonic)."""
         texts = [text for page in pages for text in page.headed] if pieces else []
-        known = [*questions, *(page.candidate.chunk.heading for page in pages)]
+        known = [page.candidate.chunk.heading for page in pages]
         known += [piece.read for page in pages for piece in page.pieces]
         words = [word for text in known for word in words_of(text)]
+        words += [word for text in questions for word in words_asked(text)]
         vectors = sentences.vectors([*questions, *texts, *words], until)
         return cls(vectors) if vectors is not None else None
 
     def soft(self, question: str, text: str, heading: str, rarity: dict[str, float]) -> float:
         """Share (0..1) of the question's words, by rarity, that the text or its heading mean."""
-        wanted = list(dict.fromkeys(words_of(question)))
+        wanted = words_asked(question)
         if not wanted:
             return 0.0
         weight = np.array([rarity.get(word, rarity[""]) for word in wanted])
@@ -222,7 +228,7 @@ class Meaning:
         """A page's is compared once, however many pieces it has."""
         known = self._known.get((question, heading))
         if known is None:
-            wanted = list(dict.fromkeys(words_of(question)))
+            wanted = words_asked(question)
             known = self._known[question, heading] = self._alike(wanted, heading)
         return known
 
@@ -241,7 +247,12 @@ def leads(piece: Piece) -> bool:
     return piece.kind == "sentence" and not _ENDS.search(piece.shown)
 
 
-@lru_cache(maxsize=8 * READ)
+def words_asked(question: str) -> list[str]:
+    """Those of its words whose meaning is asked for, each once: of a long one the last."""
+    return list(dict.fromkeys(words_of(question)))[-MOST_ASKED:]
+
+
+@remembered(8 * READ, LONGEST)
 def words_of(text: str) -> tuple[str, ...]:
     """Its words in lower case, but those that carry nothing."""
     words = (word.lower().strip(".'-’") for word in _WORD.findall(text))

@@ -138,6 +138,8 @@ def test_a_cited_quote_stands_in_the_version_that_is_named(call: Client) -> None
     version = call("GET", f"/v1/documents/{cited['document']}/versions/{cited['version']}").json()
     assert version["live"]
     assert any(cited["quote"] in section["text"] for section in version["sections"])
+    many = call("GET", f"/v1/documents/{cited['document']}/versions/{10**20}")
+    assert many.status_code == 422
     gone = call("GET", f"/v1/documents/{cited['document']}/versions/99")
     assert gone.status_code == 404
 

@@ -1,0 +1,26 @@
+"""Work on texts that come again, remembered: so much of it that its bytes have a bound, too."""
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Work = Callable[Concatenate[str, P], T]
+
+
+def remembered(most: int, longest: int) -> Callable[[Work[P, T]], Work[P, T]]:
+    """`lru_cache` for what is done to texts: one of over `longest` characters, which whoever asks
+    may make as long and as often as they like, is worked on anew."""
+
+    def remembering(work: Work[P, T]) -> Work[P, T]:
+        kept = lru_cache(most)(work)
+
+        @wraps(work)
+        def call(text: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            do = kept if len(text) <= longest else work
+            return do(text, *args, **kwargs)
+
+        return call
+
+    return remembering
