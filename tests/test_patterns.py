@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -57,6 +58,23 @@ def of_the_house() -> Iterator[tuple[str, re.Pattern[Any]]]:
             yield f"{path.name}: promises", re.compile(pattern, re.IGNORECASE)
 
 
+def of_the_widget() -> Iterator[tuple[str, re.Pattern[Any]]]:
+    """What reads Markdown in browsers, in Python's way of writing: a page may be made to hold the
+    tab of whoever looks at it."""
+    path = ROOT / "services/widget/frontend/src/shared/markdown.tsx"
+    text = path.read_text()
+    literal = r"/((?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/([a-z]*)"
+    for start in (r"^const [A-Z_]+ = ", r"\.replace\("):
+        for written, flags in re.findall(start + literal, text, re.MULTILINE):
+            multiline = re.MULTILINE if "m" in flags else 0
+            yield f"{path.name}: {written}", re.compile(written, multiline)
+    parts = re.search(r"const INLINE = new RegExp\(\s*\[(.*?)\n  \]", text, re.DOTALL)
+    assert parts is not None
+    for part in json.loads(f"[{parts[1].strip().rstrip(',')}]"):
+        named = re.sub(r"\(\?<(?=[a-z])", "(?P<", part)
+        yield f"{path.name}: {part}", re.compile(re.sub(r"\\k<(\w+)>", r"(?P=\1)", named))
+
+
 def _within(value: Any, depth: int = 0) -> Iterator[re.Pattern[Any]]:
     if isinstance(value, re.Pattern):
         yield value
@@ -79,7 +97,7 @@ def _calls_re(node: ast.AST) -> bool:
 
 ALL = {
     (pattern.pattern, pattern.flags): (where, pattern)
-    for found in (compiled(), written_in_calls(), of_the_house())
+    for found in (compiled(), written_in_calls(), of_the_house(), of_the_widget())
     for where, pattern in found
 }
 

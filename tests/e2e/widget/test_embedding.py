@@ -238,6 +238,17 @@ def test_an_app_opens_it_by_itself(visit: Visit, place: Place, site: Placed) -> 
     assert refused.status == 403
 
 
+def test_a_page_of_its_own_origin_keeps_the_conversation(visit: Visit, place: Place) -> None:
+    """Page and frame have one storage there, and each its own entry in it."""
+    visit.page.goto(place.alone)
+    visit.page.get_by_role("button", name="Ask a question").click()
+    visit.ask(ROLL)
+    for _ in range(2):
+        visit.page.reload()
+        visit.page.get_by_role("button", name="Ask a question").click()
+        expect(visit.app.locator(".bubble").first).to_have_text(ROLL)
+
+
 def test_the_demo_page_embeds_the_real_one(visit: Visit, place: Place) -> None:
     page: Page = visit.page
     visit.refused_on_purpose = True  # What is still asked for by who was just signed out.

@@ -195,12 +195,14 @@ const GRACE_MS = 15_000;
   addEventListener("popstate", place, heard);
   place();
 
-  // Whether this visitor ever opened the chat; storage that throws means no.
+  // Whether this visitor ever opened the chat; storage that throws means no. Not the frame's own
+  // entry: a page of the widget's origin has its storage in common with it.
+  const entry = `twofold-opened:${key}`;
   function known(value?: string | null): string | null | undefined {
     try {
-      if (value === null) localStorage.removeItem(`twofold:${key}`);
-      else if (value) localStorage.setItem(`twofold:${key}`, value);
-      else return localStorage.getItem(`twofold:${key}`);
+      if (value === null) localStorage.removeItem(entry);
+      else if (value) localStorage.setItem(entry, value);
+      else return localStorage.getItem(entry);
     } catch {}
     return;
   }

@@ -5,22 +5,23 @@ import type { ComponentChildren, VNode } from "preact";
 import { clean, webAddress } from "./text";
 
 const FENCE = /^\s*(`{3,}|~{3,})(.*)$/;
-const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
+// Each takes time in proportion to its line: a page that is quoted may be made to hold the tab.
+const HEADING = /^ {0,3}(#{1,6})\s+(.*)$/;
 const ITEM = /^(\s*)([-*+]|\d{1,4}[.)])\s+(.*)$/;
 const RULE = /^\s*([-*_])(\s*\1){2,}\s*$/;
 const QUOTE = /^\s*>\s?(.*)$/;
-const DELIMITERS = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
+const DELIMITERS = /^\|?:?-+:?(\|:?-+:?)*\|?$/;
 const ONLY_MARKS = /^(\[\d{1,2}\]\s*)+$/;
 const DEPTH = 6;
 
 const INLINE = new RegExp(
   [
     "(?<escape>\\\\[\\\\`*_{}\\[\\]()#+.!|<>~-])",
-    "(?<ticks>`+)(?<code>[^`]|[^`][\\s\\S]*?[^`])\\k<ticks>(?!`)",
-    "!\\[(?<alt>[^\\]]*)\\]\\([^)]*\\)",
+    "(?<!`)(?<ticks>`+)(?!`)(?<code>[^`]|[^`][\\s\\S]*?[^`])\\k<ticks>(?!`)",
+    "!\\[(?<alt>[^\\[\\]]*)\\]\\([^()]*\\)",
     "\\[(?<mark>\\d{1,2})\\](?!\\()",
     "\\[(?<label>(?:[^\\[\\]\\\\]|\\\\.)+)\\]\\((?<href>[^()\\s]*(?:\\([^()\\s]*\\)[^()\\s]*)*)(?:\\s+\"[^\"]*\")?\\)",
-    "\\*\\*(?<strong>\\S(?:[\\s\\S]*?\\S)?)\\*\\*",
+    "\\*\\*(?!\\s)(?<strong>(?:(?!\\*\\*)[\\s\\S])+)(?<!\\s)\\*\\*",
     "(?<![\\w*])\\*(?<em>[^\\s*](?:[^*]*[^\\s*])?)\\*(?![\\w*])",
     "(?<![\\w_])_(?<em2>[^\\s_](?:[^_]*[^\\s_])?)_(?![\\w_])",
     "(?<url>https?://[^\\s<>\"'`\\])]*[^\\s<>\"'`\\]).,;:!?*_])",
@@ -41,8 +42,8 @@ export function markdown(text: string, mark: Mark = () => undefined): ComponentC
 export function spokenText(text: string): string {
   return clean(text)
     .replace(/\[\d{1,2}\](?!\()/g, "")
-    .replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1")
-    .replace(/^\s*(?:[-*+>]|#{1,6})\s+/gm, "")
+    .replace(/!?\[([^[\]]*)\]\([^()]*\)/g, "$1")
+    .replace(/^[ \t]*(?:[-*+>]|#{1,6})[ \t]+/gm, "")
     .replace(/[*`|]+/g, " ")
     .replace(/\s+/g, " ")
     .trim();
@@ -86,6 +87,13 @@ function leaf(text: string): ComponentChildren {
   });
 }
 
+// A heading without the # that may close it, as they opened it.
+function unclosed(heading: string): string {
+  let end = heading.trimEnd().length;
+  while (heading[end - 1] === "#") end -= 1;
+  return heading.slice(0, end).trimEnd();
+}
+
 type Found = [node: VNode | undefined, next: number];
 
 function blocks(lines: string[], mark: Mark, depth: number): VNode[] {
@@ -103,7 +111,7 @@ function block(lines: string[], at: number, mark: Mark, depth: number): Found {
   if (!line.trim()) return [undefined, at + 1];
   if (FENCE.test(line)) return fence(lines, at);
   const heading = HEADING.exec(line);
-  if (heading) return [<h3>{inline(heading[2]!, mark, 0)}</h3>, at + 1];
+  if (heading) return [<h3>{inline(unclosed(heading[2]!), mark, 0)}</h3>, at + 1];
   if (RULE.test(line)) return [<hr />, at + 1];
   if (ITEM.test(line) && depth < DEPTH) return list(lines, at, mark, depth);
   if (QUOTE.test(line) && depth < DEPTH) return quote(lines, at, mark, depth);
@@ -179,7 +187,7 @@ function table(lines: string[], at: number, mark: Mark): Found {
 
 function isTable(lines: string[], at: number): boolean {
   const below = lines[at + 1];
-  return lines[at]!.includes("|") && !!below?.includes("-") && DELIMITERS.test(below);
+  return lines[at]!.includes("|") && !!below?.includes("-") && DELIMITERS.test(below.replace(/\s/g, ""));
 }
 
 function cells(line: string): string[] {
