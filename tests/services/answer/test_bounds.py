@@ -14,9 +14,12 @@ import pytest
 from sqlalchemy import event
 
 from ingestion.hooks import screen
+from services.answer.access.keys import Caller
 from services.answer.access.limits import Attempts
+from services.answer.affected import Affected
 from services.answer.app import create_app
 from services.answer.endpoints.admission import UNNAMED
+from services.answer.endpoints.affected import read_affected
 from services.answer.handoffs import delivery
 from services.answer.pipeline import Parts
 from services.http import boundary, server
@@ -444,6 +447,28 @@ def test_readiness_is_red_where_answers_cannot_be_recorded(
         event.remove(parts.stack.ledger.engine, "checkout", read_only)
         parts.stack.ledger.engine.dispose()
     assert Client(create_app(parts))("GET", "/readyz").status_code == 200
+
+
+def test_others_are_answered_while_a_change_is_looked_into(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = Caller(parts.stack.settings.workspace)
+
+    def find(*_: Any) -> Affected:
+        time.sleep(0.3)
+        return Affected("help/a.md", 1, ())
+
+    async def ticks() -> int:
+        looking = asyncio.ensure_future(read_affected(parts, caller, "help/a.md"))
+        counted = 0
+        while not looking.done():
+            await asyncio.sleep(0.01)
+            counted += 1
+        assert looking.result().answers == []
+        return counted
+
+    monkeypatch.setattr("services.answer.affected.find", find)
+    assert asyncio.run(ticks()) > 5
 
 
 # --- deliveries ---------------------------------------------------------------------------------
