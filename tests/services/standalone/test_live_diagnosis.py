@@ -2,15 +2,17 @@
 and who may see the console."""
 
 import re
+import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from celery import signals
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 from selectolax.lexbor import LexborHTMLParser
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, select, update
 
 from services.answer import diagnoses
 from services.answer.pipeline import Parts
@@ -114,6 +116,26 @@ def _fill(call: Client, *questions: str) -> list[str]:
         call("POST", "/v1/chat", {"message": question}).json()["answer_id"]
         for question in questions
     ]
+
+
+def test_a_day_of_more_answers_than_a_statement_takes_is_swept(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(_quiet(parts), *(f"Is there a plan number {n}?" for n in range(24)))
+
+    def few(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 20)
+
+    monkeypatch.setattr(diagnoses, "BATCH", 10)
+    engine = parts.stack.ledger.engine
+    engine.dispose()
+    event.listen(engine, "checkout", few)
+    try:
+        assert diagnoses.sweep(parts.stack.ledger, 1.0, 0.0) == 24
+        assert diagnoses.sweep(parts.stack.ledger, 1.0, 0.0) == 0
+    finally:
+        event.remove(engine, "checkout", few)
+        engine.dispose()
 
 
 def test_each_signal_is_queued_once_and_the_stronger_one_wins(parts: Parts) -> None:
