@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 ProgressCallback = Callable[[int, int], None]
 """(documents done, documents in all)."""
+StepCallback = Callable[[str, int, int], None]
+"""(the step of the work, done so far, of how many)."""
 
 
 def print_json(value: Any) -> None:
@@ -58,6 +60,20 @@ def bar(
         with bars() as shown_bar:
             task = shown_bar.add_task(verb, total=None)
             yield lambda done, total: shown_bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def steps() -> Iterator[StepCallback]:
+    """A bar for each step of long work, where a person watches."""
+    with bars() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=total)
+            progress.update(tasks[step], completed=done, total=total)
+
+        yield report
 
 
 def _lines(say: Callable[[str], None]) -> ProgressCallback:

@@ -1,15 +1,16 @@
-"""Commands of this plane: `twofold eval` and `diagnose`; others register themselves."""
+"""Commands of this plane: `twofold eval` and `diagnose`; others register themselves.
+
+Like every plane's: what is heavy (the ledger, numpy, HTTP, the suites) is imported by the command
+that needs it, for all of them are built before any runs, and `--help` shall not wait.
+"""
 
 import asyncio
 import json
-from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
-from rich.console import Console
 
 from models.cli import base, decide, economics, evidence, gate, regression, release, serve, train
 from models.cli import dataset as data
@@ -18,18 +19,19 @@ from models.cli.diagnose import answer_arms, diagnose_suite
 from models.cli.inject import eval_inject
 from models.cli.live_suite import suites
 from models.cli.service import service
-from models.diagnosis.arms import ARMS, Prices
-from models.evaluate import answers, grounding, retrieval, scope, show
-from models.evaluate.answers import Outcome
-from models.evaluate.attribute import Attribution, attribute, record
-from models.evaluate.labelled import load_labelled
-from models.evaluate.local import Progress as Report
-from models.evaluate.local import open_local
+from models.diagnosis.compared import ARMS, Prices
 from models.jsonl import read_jsonl
-from models.suite.client import AnswerClient
-from models.suite.suite import Case, load_suite
 from twofold.errors import InvalidInput, NotFound
-from twofold.settings import Settings, company_settings
+from twofold.terminal import StepCallback, steps
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
+
+    from models.evaluate.answers import Outcome
+    from models.evaluate.attribute import Attribution
+    from models.suite.suite import Case
 
 evals = typer.Typer(no_args_is_help=True, help="Measure the assistant on labelled questions.")
 
@@ -98,6 +100,13 @@ def eval_answers(
     price_out: Annotated[float, typer.Option(min=0, help="The same of completion.")] = 0.0,
 ) -> None:
     """Ask every question of a suite, and score what comes back."""
+    from rich.console import Console
+
+    from models.evaluate import answers, show
+    from models.evaluate.attribute import record
+    from models.suite.suite import load_suite
+    from twofold.settings import company_settings
+
     cases = load_suite(path, split.value)
     cases = cases[:limit] if limit else cases
     if arms:
@@ -107,7 +116,7 @@ def eval_answers(
         return
     console = Console()
     settings = company_settings(path)
-    with show.bar() as progress:
+    with steps() as progress:
         at = service(context, settings, url, key)
         asked = _ask(cases, at, pass_as_of, concurrency, progress)
         outcomes, findings = asyncio.run(asked)
@@ -151,9 +160,16 @@ def eval_retrieval(
     as_json: AsJson = False,
 ) -> None:
     """Measure BM25, dense, fusion and the full pipeline on labelled queries, side by side."""
+    from rich.console import Console
+
+    from models.evaluate import retrieval, show
+    from models.evaluate.labelled import load_labelled
+    from models.evaluate.local import open_local
+    from twofold.settings import Settings
+
     chosen = None if split == Split.ALL else split
     labelled = load_labelled(folder, corpus, queries, qrels, chosen)
-    with show.bar() as progress:
+    with steps() as progress:
         rankings = open_local(context.obj, Settings()).rankings(
             labelled, rewrite.value, locale, progress
         )
@@ -171,9 +187,15 @@ def eval_scope(
     as_json: AsJson = False,
 ) -> None:
     """Measure whether the intent classifier knows what is out of scope."""
+    from rich.console import Console
+
+    from models.evaluate import scope, show
+    from models.evaluate.local import open_local
+    from twofold.settings import Settings
+
     data = scope.load_scope(folder)
     judged = [*data["val"], *data["test"]]
-    with show.bar() as progress:
+    with steps() as progress:
         found = open_local(context.obj, Settings()).scoped(
             data["train"], scope.OUTSIDE, [row.text for row in judged], progress
         )
@@ -199,8 +221,12 @@ def eval_grounding(
     A row's label is 1 where its contexts wholly support the answer. Marks such as [1] may be
     absent; where they stand, they count the contexts from 1.
     """
+    from rich.console import Console
+
+    from models.evaluate import grounding, show
+
     rows = grounding.load_grounding(path)
-    with show.bar() as progress:
+    with steps() as progress:
         verdicts = []
         for done, row in enumerate(rows, start=1):
             verdicts.append(grounding.judge_answer(row, locale))
@@ -229,6 +255,10 @@ def eval_failures(
     as_json: AsJson = False,
 ) -> None:
     """Say of every failed answer which layer failed it, on what evidence, and the smallest fix."""
+    from rich.console import Console
+
+    from models.evaluate import show
+
     rows = _failures(run)
     if as_json:
         typer.echo(json.dumps({"failed": len(rows), "findings": [row["finding"] for row in rows]}))
@@ -237,12 +267,16 @@ def eval_failures(
 
 
 async def _ask(
-    cases: list[Case],
-    service: AbstractAsyncContextManager[httpx.AsyncClient],
+    cases: "list[Case]",
+    service: "AbstractAsyncContextManager[httpx.AsyncClient]",
     pass_as_of: bool,
     concurrency: int,
-    progress: Report,
-) -> tuple[list[Outcome], list[Attribution | None]]:
+    progress: StepCallback,
+) -> "tuple[list[Outcome], list[Attribution | None]]":
+    from models.evaluate import answers
+    from models.evaluate.attribute import attribute
+    from models.suite.client import AnswerClient
+
     async with service as http:
         client = AnswerClient(http)
         outcomes = await answers.ask_all(
@@ -259,6 +293,8 @@ async def _ask(
 
 
 def _failures(path: Path) -> list[dict[str, Any]]:
+    from models.evaluate.attribute import Attribution
+
     if not path.is_file():
         raise NotFound(
             f"There is no {path}. Write it with: twofold eval answers SUITE --failures {path}"

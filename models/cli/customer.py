@@ -2,21 +2,17 @@
 
 import asyncio
 import json
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import httpx
 import typer
-from rich.console import Console
 
-from models.evaluate import customer, show
-from models.evaluate.customer import Replied
-from models.evaluate.local import Local, Progress, open_local
-from models.suite.client import AnswerClient
-from models.suite.customer import OUTCOMES, load_customer
 from twofold.errors import InvalidInput, NotFound
-from twofold.settings import company_settings
+from twofold.terminal import StepCallback, steps
+
+if TYPE_CHECKING:
+    from models.evaluate.customer import Replied
+    from models.evaluate.local import Local
 
 TREES = {"magento": "helpcenter_magento/current", "policies": "policies_github/current"}
 """Where the pages of a file's help center lie below --data; those of any other beside the file."""
@@ -42,13 +38,20 @@ def eval_customer(
     ] = False,
 ) -> None:
     """Hold conversations as customers do; say which answers are right and good."""
+    from rich.console import Console
+
+    from models.evaluate import customer, show
+    from models.evaluate.local import open_local
+    from models.suite.customer import OUTCOMES
+    from twofold.settings import company_settings
+
     if split not in SPLITS:
         raise InvalidInput(f"There is no split {split!r}. Take one of {', '.join(SPLITS)}.")
     if shown and shown not in OUTCOMES:
         raise InvalidInput(f"There is no outcome {shown!r}. Take one of {', '.join(OUTCOMES)}.")
     local = open_local(context.obj, company_settings(path))
     found: dict[str, list[Replied]] = {}
-    with show.bar() as progress:
+    with steps() as progress:
         for file in _files(path):
             pages = _pages(file, data)
             if pages is None:
@@ -74,15 +77,17 @@ def eval_customer(
 
 
 async def _talk(
-    local: Local, file: Path, pages: Path, split: str, progress: Progress
-) -> list[Replied]:
+    local: "Local", file: Path, pages: Path, split: str, progress: StepCallback
+) -> "list[Replied]":
+    from models.evaluate import customer
+    from models.suite.client import AnswerClient
+    from models.suite.customer import load_customer
+
     conversations = load_customer(file, split)
     turns = sum(map(len, conversations))
     house = file.parent.parent / "house.yaml" if file.stem not in TREES else None
-    service: AbstractAsyncContextManager[httpx.AsyncClient] = local.help_center(
-        f"customer-{file.stem}", pages, house, progress
-    )
-    async with service as http:
+    name = f"customer-{file.stem}"
+    async with local.help_center(name, pages, house, progress) as http:
         return await customer.talk(
             AnswerClient(http), conversations, lambda done: progress("Asking", done, turns)
         )

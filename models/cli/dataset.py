@@ -6,33 +6,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from models.data import build, seeds
-from models.data.collect import Built, collect
-from models.data.forget import erased, forget
-from models.data.lint import RowFinding, lint
-from models.data.lint.findings import places
-from models.data.lint.gone import Live, ask_live
-from models.data.lint.length import by_tokenizer, estimated
-from models.data.plan import Plan
-from models.data.refresh import Refreshed, Stale, refreshed, stale
-from models.data.rows import Manifest, Row, read_dataset
-from models.data.seeds import Seed
-from models.data.target import GOLD_NOT_PACKED, NOT_HELD
-from models.data.vary import rendered
-from models.evaluate.local import open_local
-from models.evaluate.show import bar
-from models.suite.client import AnswerClient
-from models.suite.suite import load_suite
 from twofold.errors import InvalidInput
-from twofold.house_file import load_house
-from twofold.prompt import Profile
-from twofold.settings import Settings
+from twofold.terminal import steps
+
+if TYPE_CHECKING:
+    from models.data.collect import Built
+    from models.data.lint import RowFinding
+    from models.data.lint.gone import Live
+    from models.data.refresh import Refreshed, Stale
+    from models.data.rows import Manifest, Row
+    from models.data.seeds import Seed
+    from twofold.prompt import Profile
 
 dataset = typer.Typer(no_args_is_help=True, help="Make and check what a model is trained on.")
 OUT = Path("dataset")
@@ -78,6 +66,16 @@ def build_command(
 ) -> None:
     """Build a dataset: each question asked of the service in this process, its packed passages,
     and the reply that it should get."""
+    from models.data import build, seeds
+    from models.data.collect import collect
+    from models.data.plan import Plan
+    from models.data.vary import rendered
+    from models.evaluate.local import open_local
+    from models.suite.client import AnswerClient
+    from models.suite.suite import load_suite
+    from twofold.house_file import load_house
+    from twofold.settings import Settings
+
     if suite is None and not (dialogues or feedback or approved or agents or examples):
         raise InvalidInput(
             "Say what to build from: --suite, --dialogues, --feedback, --approved, --agents,"
@@ -90,7 +88,7 @@ def build_command(
     plan = Plan(load_house(settings.house_file), _profile(profile), perturb, seed)
     started = time.monotonic()
 
-    async def run() -> tuple[Built, list[Row]]:
+    async def run() -> "tuple[Built, list[Row]]":
         async with open_local(context.obj, settings).service() as http:
             client = AnswerClient(http)
             found: list[Seed | str] = []
@@ -109,7 +107,7 @@ def build_command(
             held: list[Seed] = []
             if heldout and suite is not None:
                 held += seeds.of_suite(load_suite(suite, "report"))
-            with bar() as progress:
+            with steps() as progress:
                 whole = len(found) + len(held)
 
                 def report(before: int) -> Callable[[int], None]:
@@ -144,15 +142,25 @@ def lint_command(
 ) -> None:
     """Find what is wrong with a dataset: leaked facts, drift, duplicates, broken replies, and more.
     Ends with 1 where something is."""
+    from models.data.lint import lint
+    from models.data.lint.findings import places
+    from models.data.lint.gone import ask_live
+    from models.data.lint.length import by_tokenizer, estimated
+    from models.data.rows import read_dataset
+    from models.evaluate.local import open_local
+    from models.suite.client import AnswerClient
+    from twofold.house_file import load_house
+    from twofold.settings import Settings
+
     found = read_dataset(folder)
     settings = Settings()
     house = load_house(settings.house_file)
 
-    async def versions() -> Live:
+    async def versions() -> "Live":
         async with open_local(context.obj, settings).service() as http:
             return await ask_live(AnswerClient(http), places(found))
 
-    with bar() as progress:
+    with steps() as progress:
         findings = lint(
             found,
             house,
@@ -186,6 +194,18 @@ def refresh_command(
     """List the rows that rest on a document which has changed; with --out, ask them of today's
     service again: those whose reply today's passages hold stay, the others are dropped and named.
     """
+    from models.data import build
+    from models.data.collect import Built
+    from models.data.lint.findings import places
+    from models.data.lint.gone import ask_live
+    from models.data.plan import Plan
+    from models.data.refresh import refreshed, stale
+    from models.data.rows import read_dataset
+    from models.evaluate.local import open_local
+    from models.suite.client import AnswerClient
+    from twofold.house_file import load_house
+    from twofold.settings import Settings
+
     found = read_dataset(folder)
     if out is not None and out.resolve() == folder.resolve():
         raise InvalidInput("The old dataset is what a release was trained on: write to another.")
@@ -193,14 +213,14 @@ def refresh_command(
     plan = Plan(load_house(settings.house_file), found.manifest.profile, perturb,
                 found.manifest.seed)  # fmt: skip
 
-    async def run() -> tuple[list[Stale], Refreshed | None]:
+    async def run() -> "tuple[list[Stale], Refreshed | None]":
         async with open_local(context.obj, settings).service() as http:
             client = AnswerClient(http)
             live = await ask_live(client, places(found))
             old = list(stale(found, live))
             if out is None:
                 return old, None
-            with bar() as progress:
+            with steps() as progress:
                 made = await refreshed(
                     client, found, live, plan, lambda n, of: progress("Asking", n, of)
                 )
@@ -217,7 +237,7 @@ def refresh_command(
         build.write(out, splits, built, plan)
 
 
-def _refreshed(old: Sequence[Stale], made: Refreshed | None) -> dict[str, Any]:
+def _refreshed(old: "Sequence[Stale]", made: "Refreshed | None") -> dict[str, Any]:
     listed = [
         {
             "id": each.row.id,
@@ -232,7 +252,7 @@ def _refreshed(old: Sequence[Stale], made: Refreshed | None) -> dict[str, Any]:
     return {"stale": listed, "renewed": list(made.renewed), "dropped": dict(made.dropped)}
 
 
-def _tell_stale(old: Sequence[Stale], made: Refreshed | None) -> None:
+def _tell_stale(old: "Sequence[Stale]", made: "Refreshed | None") -> None:
     for each in old:
         rests = "its reply rests on" if each.gold else "beside its answer stands"
         which = ", ".join(f"{v.document} (version {v.number})" for v in each.versions)
@@ -251,9 +271,15 @@ def forget_command(
 ) -> None:
     """Take out the rows of conversations that were deleted since. Run it after a deletion, before a
     training; a model that was trained on them is to be trained again."""
+    from models.data.forget import erased, forget
+    from models.data.rows import read_dataset
+    from models.evaluate.local import open_local
+    from models.suite.client import AnswerClient
+    from twofold.settings import Settings
+
     found = read_dataset(folder)
 
-    async def gone() -> list[Row]:
+    async def gone() -> "list[Row]":
         async with open_local(context.obj, Settings()).service() as http:
             return await erased(AnswerClient(http), found)
 
@@ -265,7 +291,9 @@ def forget_command(
     typer.echo(f"{len(rows):,} rows of deleted conversations were taken out of {folder}.")
 
 
-def _tell(findings: Sequence[RowFinding]) -> None:
+def _tell(findings: "Sequence[RowFinding]") -> None:
+    from rich.console import Console
+
     console = Console()
     for each in findings:
         console.print(f"{each.file}:{each.line}: {each.concern}: {each.reason}", highlight=False,
@@ -274,7 +302,12 @@ def _tell(findings: Sequence[RowFinding]) -> None:
                       soft_wrap=True)  # fmt: skip
 
 
-def _show(manifest: Manifest, out: Path, seconds: float, as_json: bool) -> None:
+def _show(manifest: "Manifest", out: Path, seconds: float, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from models.data.target import GOLD_NOT_PACKED, NOT_HELD
+
     if as_json:
         data: dict[str, Any] = {"folder": str(out), "seconds": round(seconds, 1)}
         typer.echo(json.dumps(data | manifest.model_dump()))
@@ -303,7 +336,7 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in counts.items())
 
 
-def _profile(name: str) -> Profile:
+def _profile(name: str) -> "Profile":
     if name == "tuned":
         return "tuned"
     if name == "full":

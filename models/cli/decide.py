@@ -2,20 +2,18 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from models.diagnosis.decide.endpoint import Endpoint
-from models.diagnosis.decide.recorded import load_outputs
-from models.diagnosis.decide.run import Prices, ask, judge_outputs
-from models.diagnosis.decide.tasks import Task, load_tasks
-from models.diagnosis.page import render_html, render_markdown, render_terminal
-from models.diagnosis.verdicts import Diagnosis
-from models.evaluate import show
+from models.diagnosis.compared import Prices
 from twofold.errors import InvalidInput, NotFound
-from twofold.settings import company_settings, secret
+from twofold.terminal import steps
+
+if TYPE_CHECKING:
+    from models.diagnosis.decide.endpoint import Endpoint
+    from models.diagnosis.decide.tasks import Task
+    from models.diagnosis.verdicts import Diagnosis
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +57,15 @@ def decide(
     prompt; recorded outputs are judged as far as they allow. Answers of the endpoint are kept by
     their prompt under the home's `cache`: a run that broke off goes on where it was.
     """
+    from rich.console import Console
+
+    from models.diagnosis.decide.endpoint import Endpoint
+    from models.diagnosis.decide.recorded import load_outputs
+    from models.diagnosis.decide.run import judge_outputs
+    from models.diagnosis.decide.tasks import load_tasks
+    from models.diagnosis.page import render_html, render_markdown, render_terminal
+    from twofold.settings import company_settings
+
     if bool(endpoint) == (outputs is not None):
         raise InvalidInput("Give either --endpoint URL or --outputs RUN.jsonl.")
     if endpoint and not model:
@@ -94,14 +101,16 @@ def decide(
 
 async def _ask(
     name: str,
-    endpoint: Endpoint,
-    tasks: list[Task],
+    endpoint: "Endpoint",
+    tasks: "list[Task]",
     system: str,
     prices: Prices | None,
     concurrency: int,
-) -> Diagnosis:
+) -> "Diagnosis":
+    from models.diagnosis.decide.run import ask
+
     try:
-        with show.bar() as progress:
+        with steps() as progress:
             return await ask(
                 name,
                 endpoint,
@@ -116,6 +125,8 @@ async def _ask(
 
 
 def _key(name: str) -> str:
+    from twofold.settings import secret
+
     if not name:
         return ""
     if not (key := secret(name)):

@@ -3,31 +3,28 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import httpx
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from models.cli.live_diagnosis import data, look
 from models.cli.service import service
-from models.diagnosis.arms import ARMS, Prices, compare, measure, run_arms
-from models.diagnosis.diagnose import diagnose
-from models.diagnosis.gaps import Gap
-from models.diagnosis.kept import Kept
-from models.diagnosis.page import render_html, render_markdown, render_terminal
-from models.diagnosis.verdicts import METRICS, Arm, Comparison, Diagnosis
-from models.evaluate import show
-from models.evaluate.local import Progress
-from models.suite.client import AnswerClient
-from models.suite.suite import Case, load_suite
+from models.diagnosis.compared import ARMS, Prices
 from twofold.errors import InvalidInput
-from twofold.house_file import load_house
-from twofold.policy import HousePolicy
-from twofold.settings import Settings, company_settings
+from twofold.terminal import StepCallback, steps
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
+    from rich.console import Console
+
+    from models.diagnosis.gaps import Gap
+    from models.diagnosis.verdicts import Arm, Comparison, Diagnosis
+    from models.suite.suite import Case
+    from twofold.policy import HousePolicy
+    from twofold.settings import Settings
 
 SPLITS = ("all", "tune", "report")
 KEPT = Path("cache") / "replays"
@@ -72,6 +69,12 @@ def diagnose_suite(
 ) -> None:
     """Say of every failed case of a suite which layer failed it, shown by what makes it pass; and
     what to do first. With --live the same of live answers, as far as they were looked into."""
+    from rich.console import Console
+
+    from models.diagnosis.page import render_terminal
+    from twofold.house_file import load_house
+    from twofold.settings import company_settings
+
     if live == (path is not None):
         raise InvalidInput("Name a suite, or say --live: one of the two.")
     if path is None:
@@ -85,7 +88,7 @@ def diagnose_suite(
     cases = _cases(path, split, limit)
     settings = company_settings(path)
     house = load_house(settings.house_file)
-    with show.bar() as progress:
+    with steps() as progress:
         found = asyncio.run(
             _diagnosed(
                 service(context, settings, url, key),
@@ -109,8 +112,8 @@ def diagnose_suite(
 def answer_arms(
     context: typer.Context,
     path: Path,
-    settings: Settings,
-    cases: Sequence[Case],
+    settings: "Settings",
+    cases: "Sequence[Case]",
     url: str,
     key: str,
     arms: str,
@@ -119,8 +122,12 @@ def answer_arms(
     as_json: bool,
 ) -> None:
     """`twofold eval answers --arms`."""
+    from rich.console import Console
+
+    from twofold.house_file import load_house
+
     house = load_house(settings.house_file)
-    with show.bar() as progress:
+    with steps() as progress:
         measured, compared = asyncio.run(
             _armed(
                 service(context, settings, url, key), cases, house, settings.home / KEPT,
@@ -139,7 +146,11 @@ def answer_arms(
         _show_arms(Console(), measured, compared)
 
 
-def _write(found: Diagnosis, gaps: Sequence[Gap], html: Path | None, markdown: Path | None) -> None:
+def _write(
+    found: "Diagnosis", gaps: "Sequence[Gap]", html: Path | None, markdown: Path | None
+) -> None:
+    from models.diagnosis.page import render_html, render_markdown
+
     if html is not None:
         html.write_text(render_html(found, gaps), encoding="utf-8")
     if markdown is not None:
@@ -152,16 +163,19 @@ def names(arms: str) -> list[str]:
 
 
 async def _diagnosed(
-    running: AbstractAsyncContextManager[httpx.AsyncClient],
-    cases: Sequence[Case],
-    house: HousePolicy,
+    running: "AbstractAsyncContextManager[httpx.AsyncClient]",
+    cases: "Sequence[Case]",
+    house: "HousePolicy",
     path: Path,
     folder: Path,
     arms: Sequence[str],
     prices: Prices | None,
     concurrency: int,
-    progress: Progress,
-) -> Diagnosis:
+    progress: StepCallback,
+) -> "Diagnosis":
+    from models.diagnosis.diagnose import diagnose
+    from models.suite.client import AnswerClient
+
     async with running as http:
         return await diagnose(
             AnswerClient(http), cases, house, str(path), folder=folder, arms=arms, prices=prices,
@@ -170,15 +184,19 @@ async def _diagnosed(
 
 
 async def _armed(
-    running: AbstractAsyncContextManager[httpx.AsyncClient],
-    cases: Sequence[Case],
-    house: HousePolicy,
+    running: "AbstractAsyncContextManager[httpx.AsyncClient]",
+    cases: "Sequence[Case]",
+    house: "HousePolicy",
     folder: Path,
     arms: Sequence[str],
     prices: Prices | None,
     concurrency: int,
-    progress: Progress,
-) -> tuple[list[Arm], list[Comparison]]:
+    progress: StepCallback,
+) -> "tuple[list[Arm], list[Comparison]]":
+    from models.diagnosis.arms import compare, measure, run_arms
+    from models.diagnosis.kept import Kept
+    from models.suite.client import AnswerClient
+
     async with running as http:
         client = AnswerClient(http)
         world = await client.world()
@@ -189,7 +207,9 @@ async def _armed(
     return [measure(ran, house, prices) for ran in runs], compare(runs, house)
 
 
-def _cases(path: Path, split: str, limit: int) -> list[Case]:
+def _cases(path: Path, split: str, limit: int) -> "list[Case]":
+    from models.suite.suite import load_suite
+
     for each in ("all", "tune", "report"):
         if each == split:
             cases = load_suite(path, each)
@@ -203,7 +223,11 @@ def _prices(prompt: float | None, completion: float | None) -> Prices | None:
     return Prices(prompt or 0.0, completion or 0.0)
 
 
-def _show_arms(console: Console, arms: Sequence[Arm], compared: Sequence[Comparison]) -> None:
+def _show_arms(console: "Console", arms: "Sequence[Arm]", compared: "Sequence[Comparison]") -> None:
+    from rich.table import Table
+
+    from models.diagnosis.verdicts import METRICS
+
     ran = [arm for arm in arms if arm.ran]
     table = Table(title="Arms")
     for column in ("", *(arm.name for arm in ran)):

@@ -11,13 +11,13 @@ import typer
 
 from models.cli.release import model
 from twofold.errors import InvalidInput
-from twofold.settings import Settings
 
 if TYPE_CHECKING:
     from models.data.rows import Row
     from models.economics import Arm, Measured
     from twofold.policy import HousePolicy
     from twofold.prompt import Profile
+    from twofold.settings import Settings
 
 MONTH_S = 30 * 86400.0
 
@@ -64,6 +64,7 @@ def economics(
     from models.data.lint.length import by_tokenizer, estimated
     from models.data.rows import read_dataset
     from twofold.house_file import load_house
+    from twofold.settings import Settings
 
     settings = Settings()
     house = load_house(settings.house_file)
@@ -137,7 +138,7 @@ def _ask(url: str, rows: "Sequence[Row]", profile: "Profile", house: "HousePolic
     return between(before, read_metrics(url), time.monotonic() - begun)
 
 
-def _volume(settings: Settings) -> int:
+def _volume(settings: "Settings") -> int:
     """Answers of the last 30 days. Raises InvalidInput where there are none."""
     from sqlalchemy import func, select
 

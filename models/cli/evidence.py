@@ -4,17 +4,16 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from models.evaluate import answerability, show, sufficiency
-from models.evaluate.answerability import Answered, Asked
-from models.evaluate.labelled import Text, load_corpus
-from models.evaluate.local import Local, Progress, open_local
-from models.suite.client import AnswerClient
-from twofold.settings import Settings
+from twofold.terminal import StepCallback, steps
+
+if TYPE_CHECKING:
+    from models.evaluate.answerability import Answered, Asked
+    from models.evaluate.labelled import Text
+    from models.evaluate.local import Local
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line instead of tables.")
@@ -43,10 +42,17 @@ def eval_answerability(
 
     The corpus is indexed in a home of its own, and asked under the neutral house policy.
     """
+    from rich.console import Console
+
+    from models.evaluate import answerability, show
+    from models.evaluate.labelled import load_corpus
+    from models.evaluate.local import open_local
+    from twofold.settings import Settings
+
     corpus, asked = load_corpus(folder), answerability.load_asked(folder)
     if not history:
         asked = [question._replace(history=()) for question in asked]
-    with show.bar() as progress:
+    with steps() as progress:
         local = open_local(context.obj, Settings())
         answered = asyncio.run(_ask(local, corpus, asked, locale, progress))
     report = answerability.report(asked, answered)
@@ -65,8 +71,14 @@ def eval_sufficiency(
     as_json: AsJson = False,
 ) -> None:
     """Judge whether given passages answer a question, against people's labels."""
+    from rich.console import Console
+
+    from models.evaluate import show, sufficiency
+    from models.evaluate.local import open_local
+    from twofold.settings import Settings
+
     given = sufficiency.load_given(file)
-    with show.bar() as progress:
+    with steps() as progress:
         scores = open_local(context.obj, Settings()).sufficient(given, locale, progress)
     report = sufficiency.report(given, scores)
     if as_json:
@@ -76,12 +88,15 @@ def eval_sufficiency(
 
 
 async def _ask(
-    local: Local,
-    corpus: Sequence[Text],
-    asked: Sequence[Asked],
+    local: "Local",
+    corpus: "Sequence[Text]",
+    asked: "Sequence[Asked]",
     locale: str,
-    progress: Progress,
-) -> list[Answered]:
+    progress: StepCallback,
+) -> "list[Answered]":
+    from models.evaluate import answerability
+    from models.suite.client import AnswerClient
+
     async with local.corpus(corpus, locale, progress) as http:
         return await answerability.ask_all(
             AnswerClient(http), asked, locale, lambda done: progress("Asking", done, len(asked))

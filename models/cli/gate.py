@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twofold.errors import Conflict, SetupError
+from twofold.terminal import steps
 
 if TYPE_CHECKING:
     from models.data.rows import Dataset
@@ -79,12 +80,11 @@ def gate(
 
 
 async def _run(arms: "Sequence[Arm]", dataset: "Dataset") -> "GateReport":
-    from models.evaluate.show import bar
     from models.gate.run import run_gate
 
     candidate, *others = arms
     try:
-        with bar() as progress:
+        with steps() as progress:
             return await run_gate(candidate, others, dataset, progress)
     finally:
         for server in {id(arm.model.server): arm.model.server for arm in arms}.values():

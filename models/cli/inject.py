@@ -3,20 +3,16 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from models.diagnosis.inject import InjectReport, inject, with_histories
-from models.evaluate import show
-from models.evaluate.local import Local, Progress, open_local
-from models.suite.client import AnswerClient
-from models.suite.customer import as_cases, is_customer
-from models.suite.suite import load_suite
 from twofold.errors import InvalidInput
-from twofold.settings import company_settings
+from twofold.terminal import StepCallback, steps
+
+if TYPE_CHECKING:
+    from models.diagnosis.inject import InjectReport
+    from models.evaluate.local import Local
 
 SPLITS = ("all", "tune", "report")
 FAULTS = 528
@@ -44,6 +40,9 @@ def eval_inject(
 ) -> None:
     """Break what right answers rest on, on copies, in many ways; measure whether the diagnosis
     names the layer and the cause."""
+    from models.evaluate.local import open_local
+    from twofold.settings import company_settings
+
     if split not in SPLITS:
         raise InvalidInput(f"There is no split {split!r}. Take one of {', '.join(SPLITS)}.")
     settings = company_settings(path)
@@ -51,7 +50,7 @@ def eval_inject(
     folder = pages or (house.parent / "help-center" if house else None)
     if folder is None or not folder.is_dir():
         raise InvalidInput(f"There are no pages at {folder}. Name their folder with --pages.")
-    with show.bar() as progress:
+    with steps() as progress:
         local = open_local(context.obj, settings)
         report = asyncio.run(_run(local, path, folder, house, root, split, limit, progress))
     if details is not None:
@@ -60,19 +59,24 @@ def eval_inject(
     if as_json:
         typer.echo(json.dumps(report.data()))
     else:
-        _show(Console(), report)
+        _show(report)
 
 
 async def _run(
-    local: Local,
+    local: "Local",
     path: Path,
     pages: Path,
     house: Path | None,
     root: str,
     split: str,
     limit: int,
-    progress: Progress,
-) -> InjectReport:
+    progress: StepCallback,
+) -> "InjectReport":
+    from models.diagnosis.inject import inject, with_histories
+    from models.suite.client import AnswerClient
+    from models.suite.customer import as_cases, is_customer
+    from models.suite.suite import load_suite
+
     name = f"{path.parent.name}-{path.stem}"
     async with local.bench(name, pages, house, progress) as bench:
         if is_customer(path):
@@ -84,7 +88,11 @@ async def _run(
         return await inject(bench, cases, bench.house, limit, progress)
 
 
-def _show(console: Console, report: InjectReport) -> None:
+def _show(report: "InjectReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
     data = report.data()
     table = Table(title=f"{data['faults']} planted faults of {data['kinds']} kinds")
     for column in ("kind", "cause", "faults", "layer right", "cause right", "kept out"):

@@ -1,19 +1,14 @@
 """`twofold eval suite from-answers`: a suite that starts with what customers really asked."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import typer
 
-from models.cli.service import service
+from models.cli.service import questions, service
 from models.cli.since import since as moment
-from models.suite.client import AnswerClient
-from models.suite.from_answers import start
 from twofold.errors import Conflict
-from twofold.settings import Settings
 
 suites = typer.Typer(no_args_is_help=True)
 
@@ -34,22 +29,17 @@ def from_answers(
     key: Annotated[str, typer.Option(help="API key for --url.", envvar="TWOFOLD_API_KEY")] = "",
 ) -> None:
     """Start a suite from live answers: masked, similar questions together, all unconfirmed."""
+    from models.suite.from_answers import start
+    from twofold.settings import Settings
     from twofold.stack import open_embedder
 
     if out.exists():
         raise Conflict(f"{out} is there already, and may be confirmed. Give another name.")
     settings = Settings()
-    asked = asyncio.run(_questions(service(context, settings, url, key), moment(since)))
+    asked = asyncio.run(questions(service(context, settings, url, key), moment(since)))
     started = start(asked, open_embedder(settings))
     out.write_text(started.text, encoding="utf-8")
     typer.echo(
         f"Wrote {out}: {started.cases} questions in {started.groups} groups,"
         f" {started.left_out} left out. None counts until a person confirms it."
     )
-
-
-async def _questions(
-    service: AbstractAsyncContextManager[httpx.AsyncClient], since: float
-) -> list[dict[str, Any]]:
-    async with service as http:
-        return await AnswerClient(http).questions(since)

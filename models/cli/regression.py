@@ -3,24 +3,22 @@
 import asyncio
 import json
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import httpx
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from models.cli.service import service
-from models.evaluate import regression, show
-from models.evaluate.answers import Outcome, ask_all
-from models.evaluate.local import Progress
-from models.evaluate.regression import Change, Gate
-from models.suite.client import AnswerClient
-from models.suite.suite import Case, load_suite
-from twofold.settings import company_settings
+from twofold.terminal import StepCallback, steps
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
+
+    from models.evaluate.answers import Outcome
+    from models.evaluate.regression import Asked, Change, Gate
+    from models.suite.suite import Case
 
 REFUSED = 1
 """Exit code where the change made answers worse."""
@@ -60,9 +58,13 @@ def eval_gate(
     Refused is what is worse beyond noise (exact McNemar test, 5%), or by more questions than
     --allow-worse says.
     """
+    from models.evaluate import regression
+    from models.suite.suite import load_suite
+    from twofold.settings import company_settings
+
     cases = load_suite(suite)
     before = None if write else regression.read_run(baseline)
-    with show.bar() as progress:
+    with steps() as progress:
         http = service(context, company_settings(suite), url, key)
         now = regression.run_of(asyncio.run(_ask(http, cases, concurrency, progress)))
     if before is None:
@@ -78,18 +80,21 @@ def eval_gate(
     if as_json:
         typer.echo(json.dumps(regression.data(gate)))
     else:
-        _show(Console(), gate)
+        _show(gate)
     if gate.failed:
         raise typer.Exit(REFUSED)
 
 
 async def _ask(
-    service: AbstractAsyncContextManager[httpx.AsyncClient],
-    cases: list[Case],
+    running: "AbstractAsyncContextManager[httpx.AsyncClient]",
+    cases: "list[Case]",
     concurrency: int,
-    progress: Progress,
-) -> list[Outcome]:
-    async with service as http:
+    progress: StepCallback,
+) -> "list[Outcome]":
+    from models.evaluate.answers import ask_all
+    from models.suite.client import AnswerClient
+
+    async with running as http:
         return await ask_all(
             AnswerClient(http),
             cases,
@@ -98,7 +103,12 @@ async def _ask(
         )
 
 
-def _show(console: Console, gate: Gate) -> None:
+def _show(gate: "Gate") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
     share = f"{gate.difference:+.1%}"
     if gate.interval:
         share += f" \\[{gate.interval[0]:+.1%}, {gate.interval[1]:+.1%}]"
@@ -127,5 +137,5 @@ def _show(console: Console, gate: Gate) -> None:
     console.print(gate.verdict, markup=False)
 
 
-def _said(asked: regression.Asked) -> str:
+def _said(asked: "Asked") -> str:
     return "passes" if asked.passed else "; ".join(asked.problems)

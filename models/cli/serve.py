@@ -10,11 +10,11 @@ import typer
 
 from models.cli.release import HEALTHY_S, model
 from twofold.errors import Conflict, NotFound
-from twofold.settings import Settings
 
 if TYPE_CHECKING:
     from models.manifest import AdapterManifest
     from twofold.policy import HousePolicy
+    from twofold.settings import Settings
 
 
 def register() -> None:
@@ -58,6 +58,7 @@ def serve(
     Merged, unless --adapters: a LoRA beside the base costs several times the base's time on a CPU.
     """
     from models.serve import local
+    from twofold.settings import Settings
 
     settings = Settings()
     url = f"http://127.0.0.1:{port}"
@@ -84,7 +85,7 @@ def serve(
             typer.echo("Stopping.", err=True)
 
 
-def _beside(settings: Settings, port: int, length: int) -> tuple[list[str], dict[str, str]]:
+def _beside(settings: "Settings", port: int, length: int) -> tuple[list[str], dict[str, str]]:
     from models.registry import open_registry
     from models.serve.args import serve_args
     from twofold.ledger import Ledger
@@ -98,7 +99,7 @@ def _beside(settings: Settings, port: int, length: int) -> tuple[list[str], dict
     return ["--model", args.model, *args.argv], {**args.env, **secrets}
 
 
-def _chosen(settings: Settings, adapter: Path | None, base: Path | None) -> tuple[Path, str]:
+def _chosen(settings: "Settings", adapter: Path | None, base: Path | None) -> tuple[Path, str]:
     """The merged folder to serve, and its name: the release's, so that the registry's live release
     finds it, or the adapter's."""
     from models.manifest import read_adapter
@@ -133,6 +134,7 @@ def _check_fits(adapter: Path, manifest: "AdapterManifest", house: "HousePolicy"
 def _merged(adapter: Path, base: Path | None, out: Path | None) -> Path:
     from models.manifest import read_adapter
     from models.serve.merge import merge as work_in
+    from twofold.settings import Settings
 
     manifest = read_adapter(adapter)
     home = Settings().home

@@ -3,16 +3,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 
-from models.recipes import load_recipe
-from models.training.finetune import Asked, Job, finetune
-from twofold.house_file import load_house
-from twofold.settings import Settings
 from twofold.terminal import bars
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _GB = 1e9
 
@@ -37,6 +35,11 @@ def train(
     ] = False,
 ) -> None:
     """Train an adapter on a dataset's replies: how to answer, never what."""
+    from models.recipes import load_recipe
+    from models.training.finetune import Job, finetune
+    from twofold.house_file import load_house
+    from twofold.settings import Settings
+
     house = load_house(Settings().house_file)
     job = Job(dataset, base, load_recipe(recipe), out, house, seed, resume, start)
     if as_json:
@@ -62,8 +65,10 @@ def _lines(event: Any) -> None:
     typer.echo(json.dumps({"event": kind} | event._asdict()), err=True)
 
 
-def _shown(bar: Progress) -> Callable[[Any], None]:
+def _shown(bar: "Progress") -> Callable[[Any], None]:
     """For a person: the estimate, a bar, and a line whenever there is a new eval loss."""
+    from models.training.finetune import Asked
+
     task = bar.add_task("Loading", total=None)
     evals: list[float] = []
 

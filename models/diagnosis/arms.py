@@ -2,14 +2,15 @@
 is, and with the gold pages given directly; and what tells them apart.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 from models.asking import ask_each
 from models.diagnosis.checks import check, expected, read
+from models.diagnosis.compared import ARMS, Prices
 from models.diagnosis.kept import FAILED
 from models.diagnosis.replays import Retold, retell
 from models.diagnosis.verdicts import METRICS, Arm, Comparison, Figure
@@ -20,30 +21,7 @@ from models.suite.facts import says
 from models.suite.suite import Case
 from twofold.errors import InvalidInput
 from twofold.policy import HousePolicy
-
-ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "live": ("", {}),
-    "composer": ("composer", {}),
-    "base": ("base", {"sources": False}),
-    "rag": ("base", {}),
-    "tuned": ("tuned", {"sources": False}),
-    "both": ("tuned", {}),
-    "oracle_composer": ("composer", {"place": "only"}),
-    "oracle_base": ("base", {"place": "only"}),
-    "oracle_tuned": ("tuned", {"place": "only"}),
-}
-"""Arm -> the reply maker that it needs, and how it differs. `live` is the service as it is; `base`
-and `tuned` are models without retrieval, checked by nobody; `oracle_*` are given the gold pages and
-nothing else (a case without any is searched for as ever)."""
-
-Progress = Callable[[str, int, int], None]
-
-
-class Prices(NamedTuple):
-    """Money a million tokens of prompt, and of completion."""
-
-    prompt: float
-    completion: float
+from twofold.terminal import StepCallback
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +40,7 @@ async def run_arms(
     *,
     makers: Sequence[str],
     concurrency: int,
-    progress: Progress,
+    progress: StepCallback,
 ) -> list[Ran]:
     """Ask every case in every arm that there is a reply maker for. Raises InvalidInput for an arm
     that is none."""

@@ -9,8 +9,6 @@ from typing import Any
 
 from models.asking import ask_each
 from models.diagnosis.arms import (
-    Prices,
-    Progress,
     Ran,
     compare,
     measure,
@@ -20,6 +18,7 @@ from models.diagnosis.arms import (
 from models.diagnosis.assemble import assemble
 from models.diagnosis.attribute import attribute
 from models.diagnosis.checks import check
+from models.diagnosis.compared import Prices
 from models.diagnosis.kept import Kept
 from models.diagnosis.replays import Retold
 from models.diagnosis.verdicts import DiagnosedCase, Diagnosis, Figure, Instrument, Verdict
@@ -28,6 +27,7 @@ from models.suite.client import AnswerClient
 from models.suite.facts import says
 from models.suite.suite import Case
 from twofold.policy import HousePolicy
+from twofold.terminal import StepCallback
 
 TRUST = Path(__file__).with_name("trust.json")
 LIVE = "live"
@@ -44,7 +44,7 @@ async def diagnose(
     arms: Sequence[str] = (),
     prices: Prices | None = None,
     concurrency: int = 1,
-    progress: Progress,
+    progress: StepCallback,
     clock: Clock = time.time,
 ) -> Diagnosis:
     """Ask every case, attribute every failure, and run the `arms` beside the service as it is.

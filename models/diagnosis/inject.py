@@ -6,7 +6,7 @@ the reply, whether any check sees it or not. Unharmed cases are asked after some
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -22,11 +22,11 @@ from models.stats import Estimate, estimate
 from models.suite.client import AnswerClient
 from models.suite.suite import Case, CaseTurn
 from twofold.policy import HousePolicy
+from twofold.terminal import StepCallback
 
 UNHARMED = 150
 MORE = 4
 """Faults of one kind that are tried for beyond its share, where other kinds found too few cases."""
-Progress = Callable[[str, int, int], None]
 
 
 class Injected(NamedTuple):
@@ -146,7 +146,7 @@ async def inject(
     cases: Sequence[Case],
     house: HousePolicy,
     limit: int,
-    progress: Progress,
+    progress: StepCallback,
 ) -> InjectReport:
     """Plant about `limit` faults, of every kind as many, and ask unharmed cases beside them."""
     client = AnswerClient(bench.http)
@@ -175,7 +175,7 @@ class _Bed:
         self._sound = [retold for retold in right if not check(retold, house)]
         self._answers = [r for r in self._sound if r.case.expect.action == "ANSWER"]
 
-    async def faults(self, limit: int, progress: Progress) -> tuple[Injected, ...]:
+    async def faults(self, limit: int, progress: StepCallback) -> tuple[Injected, ...]:
         share = -(-limit // len(KINDS))
         left = {kind.name: self._order(kind) for kind in KINDS}
         found: dict[str, list[Injected]] = {kind.name: [] for kind in KINDS}
@@ -225,7 +225,7 @@ class _Bed:
         others = [r for r in self._answers if r.case.cluster != healthy.case.cluster]
         return Site(self._bench, self._house, healthy, others, f"{seed}/{healthy.case.id}")
 
-    async def unharmed(self, wanted: int, progress: Progress) -> tuple[Unharmed, ...]:
+    async def unharmed(self, wanted: int, progress: StepCallback) -> tuple[Unharmed, ...]:
         found: list[Unharmed] = []
         order = sorted(
             self._right, key=lambda r: sha256(f"unharmed/{r.case.id}".encode()).hexdigest()

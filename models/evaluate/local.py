@@ -18,14 +18,13 @@ from twofold.errors import SetupError
 from twofold.policy import HousePolicy
 from twofold.settings import Settings
 from twofold.stack import Stack
+from twofold.terminal import StepCallback
 
 LOCAL = "local"
 """Its key in the object of the command's context."""
 RUNS = ("bm25", "dense", "fusion", "full")
 
 Rewrite = Literal["none", "history"]
-Progress = Callable[[str, int, int], None]
-"""(what is being done, done so far, of how many)."""
 Rankings = Mapping[str, Sequence[Sequence[str]]]
 """Run -> for each query in order, document ids, best first."""
 
@@ -105,20 +104,20 @@ class Local(Protocol):
         ...
 
     def help_center(
-        self, name: str, folder: Path, house: Path | None, progress: Progress
+        self, name: str, folder: Path, house: Path | None, progress: StepCallback
     ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         """The whole service on the pages of one folder, in a home of its own by that name, under
         the house policy at `house` or the neutral one."""
         ...
 
     def bench(
-        self, name: str, folder: Path, house: Path | None, progress: Progress
+        self, name: str, folder: Path, house: Path | None, progress: StepCallback
     ) -> AbstractAsyncContextManager[Bench]:
         """The same on copies, which are gone at the end. Only the composer writes replies."""
         ...
 
     def rankings(
-        self, labelled: Labelled, rewrite: Rewrite, locale: str, progress: Progress
+        self, labelled: Labelled, rewrite: Rewrite, locale: str, progress: StepCallback
     ) -> Rankings:
         """Every one of RUNS over the labelled queries, on the corpus indexed as the product does.
 
@@ -127,17 +126,19 @@ class Local(Protocol):
         ...
 
     def corpus(
-        self, corpus: Sequence[Text], locale: str, progress: Progress
+        self, corpus: Sequence[Text], locale: str, progress: StepCallback
     ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         """The whole service on the documents, in a home of their own, under the neutral policy."""
         ...
 
-    def sufficient(self, given: Sequence[Given], locale: str, progress: Progress) -> list[float]:
+    def sufficient(
+        self, given: Sequence[Given], locale: str, progress: StepCallback
+    ) -> list[float]:
         """The probability that each question's passages answer it, by the product's evidence."""
         ...
 
     def scoped(
-        self, train: Sequence[Labels], outside: str, texts: Sequence[str], progress: Progress
+        self, train: Sequence[Labels], outside: str, texts: Sequence[str], progress: StepCallback
     ) -> list[Scoped]:
         """The product's classifier, trained on `train`, on each text; `outside` is a label."""
         ...

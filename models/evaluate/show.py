@@ -1,7 +1,6 @@
 """Reports as tables, for a person at a terminal."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +12,6 @@ from models.evaluate.answers import AnswerReport
 from models.evaluate.attribute import CAUSES
 from models.evaluate.customer import CustomerReport, Replied
 from models.evaluate.grounding import GroundingReport
-from models.evaluate.local import Progress as Report
 from models.evaluate.ranking import METRICS
 from models.evaluate.retrieval import RetrievalReport
 from models.evaluate.scope import PUBLISHED, ScopeReport
@@ -21,7 +19,6 @@ from models.evaluate.sufficiency import SufficiencyReport
 from models.stats import Estimate
 from models.suite.customer import OUTCOMES
 from twofold.reply import ACTIONS
-from twofold.terminal import bars
 
 
 def show_answers(console: Console, report: AnswerReport) -> None:
@@ -187,17 +184,3 @@ def _most_common(texts: Iterable[str]) -> str:
         counts[text] = counts.get(text, 0) + 1
     best = sorted(counts.items(), key=lambda item: -item[1])[:3]
     return "\n".join(f"{n}x {text}" for text, n in best)
-
-
-@contextmanager
-def bar() -> Iterator[Report]:
-    """A progress bar on standard error, where a person watches."""
-    with bars() as progress:
-        tasks: dict[str, Any] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, total=total)
-
-        yield report

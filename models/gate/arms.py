@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -13,15 +13,13 @@ from twofold.clients.chat import ChatModel, Usage
 from twofold.errors import UpstreamError
 from twofold.policy import HousePolicy
 from twofold.prompt import Message, Profile, instructions
+from twofold.terminal import StepCallback
 
 AT_ONCE = 4
 REPLY_S = 300.0
 """On a busy machine a reply may take minutes: that is no fault of the release."""
 TOKENS_PER_WORD = 3
 """As the service allows: room for languages that a tokenizer splits finely."""
-
-Progress = Callable[[str, int, int], None]
-"""(what is being done, done so far, of how many)."""
 
 
 class ArmReply(NamedTuple):
@@ -55,7 +53,7 @@ class Arm:
         kept = {row.id for row in drawn[: self.sample]}
         return [row for row in rows if row.id in kept]
 
-    async def ask(self, rows: Sequence[Row], progress: Progress) -> list[ArmReply]:
+    async def ask(self, rows: Sequence[Row], progress: StepCallback) -> list[ArmReply]:
         """Every row's reply, in order. Raises UpstreamError where the server fails."""
         said = partial(progress, f"Asking {self.name}")
         return await ask_each(lambda row: self._said(self.messages(row)), rows, AT_ONCE, said)

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from models.data.change import changed
 from models.data.rows import MADE, Row
 from models.data.sentences import Passages, sentences
-from models.gate.arms import Arm, ArmReply, Progress
+from models.gate.arms import Arm, ArmReply
 from models.stats import Estimate, estimate
 from models.suite.facts import says
 from twofold.reply import split, strip_marks
+from twofold.terminal import StepCallback
 from twofold.text.numbers import numbers
 
 SEED = 20261127
@@ -39,7 +40,7 @@ class Probed(NamedTuple):
         return [probe for probe in self.probes if not probe.right]
 
 
-async def closed_book(arm: Arm, rows: Sequence[Row], progress: Progress) -> Probed:
+async def closed_book(arm: Arm, rows: Sequence[Row], progress: StepCallback) -> Probed:
     """Ask the questions of ANSWER rows without any document: nothing may be stated.
 
     A leak is a fact of the row whose words the question does not hold, or any number that was not
@@ -57,7 +58,7 @@ async def closed_book(arm: Arm, rows: Sequence[Row], progress: Progress) -> Prob
 
 
 async def changed_facts(
-    arm: Arm, rows: Sequence[Row], progress: Progress, *, alone: bool
+    arm: Arm, rows: Sequence[Row], progress: StepCallback, *, alone: bool
 ) -> Probed:
     """Change the facts in the documents: the reply must state the new value and not the old.
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.data.rows import Dataset, Row
-from models.gate.arms import Arm, Progress
+from models.gate.arms import Arm
 from models.gate.judge import JudgedRow, escalation_f1, estimates, judge
 from models.gate.probes import changed_facts, closed_book
 from models.gate.rules import Compared, Shares, compare, refusals
 from models.stats import Estimate, estimate, percentile
 from twofold.errors import InvalidInput
+from twofold.terminal import StepCallback
 
 MOST_PROBES = 300
 """Questions of the closed-book probe: held-out ones first, then those that were trained on."""
@@ -77,7 +78,7 @@ class GateReport:
 
 
 async def run_gate(
-    candidate: Arm, others: Sequence[Arm], dataset: Dataset, progress: Progress
+    candidate: Arm, others: Sequence[Arm], dataset: Dataset, progress: StepCallback
 ) -> GateReport:
     """Judge `candidate` beside `others`. Raises InvalidInput without held-out rows, and
     UpstreamError where a server fails: a gate that could not ask has decided nothing."""

@@ -17,7 +17,7 @@ from ingestion.api import router as ingestion_router
 from ingestion.sources.by_path import open_folder
 from ingestion.sync.lease import register
 from ingestion.sync.pipeline import sync
-from models.evaluate.local import Habit, Progress, Said, SaidCitation, SeenPassage
+from models.evaluate.local import Habit, Said, SaidCitation, SeenPassage
 from services.answer.app import admitting, bare_app, open_parts
 from services.answer.contract import Verified
 from services.answer.events import Acted, Delta
@@ -30,6 +30,7 @@ from twofold.policy import HousePolicy
 from twofold.reply import ACTIONS, Escalation
 from twofold.settings import Settings
 from twofold.stack import Stack, open_stack
+from twofold.terminal import StepCallback
 
 SOURCE = "pages"
 MEMORY = Path("/dev/shm")  # noqa: S108  a folder of a random name is made in it
@@ -92,7 +93,7 @@ class Remembering:
 
 @asynccontextmanager
 async def open_bench(
-    home: Path, folder: Path, settings: Settings, progress: Progress
+    home: Path, folder: Path, settings: Settings, progress: StepCallback
 ) -> AsyncIterator[Bench]:
     """The pages of `folder`, indexed in `home` where the index is kept, and copied from there."""
     pages = home / "pages"

@@ -23,7 +23,7 @@ from ingestion.sources.by_path import open_folder
 from ingestion.sources.folder import Folder
 from ingestion.sync.pipeline import sync
 from models.evaluate.labelled import Labelled, Query, Text, digest_of
-from models.evaluate.local import Labels, Progress, Rankings, Rewrite, Scoped
+from models.evaluate.local import Labels, Rankings, Rewrite, Scoped
 from models.evaluate.sufficiency import Given
 from services.answer.app import admitting, bare_app, open_parts
 from services.answer.contract import Question, Turn
@@ -40,6 +40,7 @@ from twofold.index.contract import Chunk
 from twofold.index.contract import Scope as SearchScope
 from twofold.settings import Settings
 from twofold.stack import Stack, open_embedder, open_stack
+from twofold.terminal import StepCallback
 
 SOURCE = "corpus"
 HELP_CENTER = "help-center"
@@ -68,7 +69,7 @@ class Local:
 
     @asynccontextmanager
     async def help_center(
-        self, name: str, folder: Path, house: Path | None, progress: Progress
+        self, name: str, folder: Path, house: Path | None, progress: StepCallback
     ) -> AsyncIterator[httpx.AsyncClient]:
         home = self._settings.home / "cache" / "help-centers" / name
         kept = self._settings.model_copy(update={"house": house or NEUTRAL})
@@ -85,7 +86,7 @@ class Local:
 
     @asynccontextmanager
     async def bench(
-        self, name: str, folder: Path, house: Path | None, progress: Progress
+        self, name: str, folder: Path, house: Path | None, progress: StepCallback
     ) -> AsyncIterator[Bench]:
         home = self._settings.home / "cache" / "benches" / name
         kept = self._settings.model_copy(update={"house": house or NEUTRAL})
@@ -94,7 +95,7 @@ class Local:
 
     @asynccontextmanager
     async def corpus(
-        self, corpus: Sequence[Text], locale: str, progress: Progress
+        self, corpus: Sequence[Text], locale: str, progress: StepCallback
     ) -> AsyncIterator[httpx.AsyncClient]:
         settings = self._settings.model_copy(update={"house": NEUTRAL})
         kept = open_corpus(corpus, digest_of(corpus), locale, settings, progress)
@@ -105,12 +106,14 @@ class Local:
         finally:
             kept.__exit__(None, None, None)
 
-    def sufficient(self, given: Sequence[Given], locale: str, progress: Progress) -> list[float]:
+    def sufficient(
+        self, given: Sequence[Given], locale: str, progress: StepCallback
+    ) -> list[float]:
         found = searches(given, locale, self._settings, progress)
         return [searched.evidence.p_answerable for searched in found]
 
     def rankings(
-        self, labelled: Labelled, rewrite: Rewrite, locale: str, progress: Progress
+        self, labelled: Labelled, rewrite: Rewrite, locale: str, progress: StepCallback
     ) -> Rankings:
         runs: dict[str, list[list[str]]] = {"bm25": [], "dense": [], "fusion": [], "full": []}
         reranker = open_reranker(self._settings)
@@ -129,7 +132,7 @@ class Local:
         return runs
 
     def scoped(
-        self, train: Sequence[Labels], outside: str, texts: Sequence[str], progress: Progress
+        self, train: Sequence[Labels], outside: str, texts: Sequence[str], progress: StepCallback
     ) -> list[Scoped]:
         embedder = open_embedder(self._settings)
         both = [*(row.text for row in train), *texts]
@@ -193,7 +196,7 @@ class _Corpus(NamedTuple):
 
 @contextmanager
 def open_corpus(
-    corpus: Sequence[Text], digest: str, locale: str, settings: Settings, progress: Progress
+    corpus: Sequence[Text], digest: str, locale: str, settings: Settings, progress: StepCallback
 ) -> Iterator[Stack]:
     """The corpus, indexed in a home of its own, which is kept by `digest`.
 
@@ -237,7 +240,7 @@ async def _ranked(
 
 
 def searches(
-    given: Sequence[Given], locale: str, settings: Settings, progress: Progress
+    given: Sequence[Given], locale: str, settings: Settings, progress: StepCallback
 ) -> Iterator[Searched]:
     """What each question finds where its passages are all there is, indexed in a home of their own:
     how rare a word is shows in all of them together."""

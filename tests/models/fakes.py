@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from models.evaluate.labelled import Labelled
-from models.evaluate.local import Labels, Progress, Rankings, Rewrite, Scoped
+from models.evaluate.local import Labels, Rankings, Rewrite, Scoped
+from twofold.terminal import StepCallback
 
 NO_ANSWER: Mapping[str, Any] = {
     "action": "ANSWER",
@@ -89,7 +90,7 @@ class FakeLocal:
             yield client
 
     def rankings(
-        self, labelled: Labelled, rewrite: Rewrite, locale: str, progress: Progress
+        self, labelled: Labelled, rewrite: Rewrite, locale: str, progress: StepCallback
     ) -> Rankings:
         ids = [text.id for text in labelled.corpus]
         progress("Searching", 1, 1)
@@ -99,7 +100,7 @@ class FakeLocal:
         }
 
     def scoped(
-        self, train: Sequence[Labels], outside: str, texts: Sequence[str], progress: Progress
+        self, train: Sequence[Labels], outside: str, texts: Sequence[str], progress: StepCallback
     ) -> list[Scoped]:
         labels = sorted({row.label for row in train} - {outside})
         return [Scoped(labels[0], 0.9 if "outside" in text else 0.1) for text in texts]

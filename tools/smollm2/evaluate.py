@@ -21,7 +21,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.data.rows import Row, read_rows
-from models.gate.arms import ArmReply, Progress
+from models.gate.arms import ArmReply
 from models.gate.judge import JudgedRow, escalation_f1, estimates, judge
 from models.gate.probes import Probed, changed_facts, closed_book
 from models.stats import estimate
@@ -31,6 +31,7 @@ from tools.smollm2.practice import ABSENT
 from twofold.house_file import load_house
 from twofold.policy import HousePolicy
 from twofold.reply import marks, split, strip_marks
+from twofold.terminal import StepCallback
 
 MOST_TOKENS = 160
 
@@ -50,7 +51,7 @@ class Local:
     async def instruction_tokens(self) -> int:
         return 0
 
-    async def ask(self, rows: Sequence[Row], progress: Progress) -> list[ArmReply]:
+    async def ask(self, rows: Sequence[Row], progress: StepCallback) -> list[ArmReply]:
         rendered = [row.model_copy(update={"messages": row.rendered(self.house)}) for row in rows]
         prompts = [prompt_ids(self.tokenizer, row) for row in rendered]
         said = self.replies(prompts, lambda done: progress("Asking", done, len(rows)))

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from models.asking import ask_each
 from models.diagnosis.assemble import assemble
+from models.diagnosis.compared import Prices
 from models.diagnosis.decide.endpoint import Endpoint, Messages, Said
 from models.diagnosis.decide.judge import Kind, Problem, holds, judge
 from models.diagnosis.decide.recorded import Output
@@ -57,13 +58,6 @@ Reply with one JSON object and nothing else: no fence, no words around it.
 Its keys are exactly: {keys}.
 Numbers are numbers without units, dates are YYYY-MM-DD, yes and no are true and false.
 What the text does not say is null. Nothing is guessed."""
-
-
-class Prices(NamedTuple):
-    """Money for a million tokens."""
-
-    read: float
-    written: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +317,7 @@ def _arm(
     seconds = [each.seconds for _, each in asked if each.seconds is not None]
     cost = None
     if prices is not None and mean_read is not None and mean_written is not None:
-        cost = (mean_read * prices.read + mean_written * prices.written) / 1000
+        cost = (mean_read * prices.prompt + mean_written * prices.completion) / 1000
     passed = estimate([float(each.passed) for _, each in asked], [task.about for task, _ in asked])
     return Arm(
         name=name,
