@@ -1,5 +1,5 @@
-"""Characters that no text from outside brings along: unseen ones, and ones that reorder what is
-seen."""
+"""Characters that no text from outside may bring along, unseen ones and ones that reorder what is
+seen; and those of scripts that put no space between words."""
 
 import re
 
@@ -10,10 +10,13 @@ _UNSEEN = re.compile(
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _LINE = re.compile(r"[\t\r\n]")
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Thai, Lao, Burmese, Khmer, kana and Chinese characters: written without spaces between words."""
+UNSPACED = re.compile(f"[{_UNSPACED}]+")
 
 
 def tidy(text: str) -> str:
-    """The text without them."""
+    """The text without unseen and reordering characters."""
     return _UNSEEN.sub("", text)
 
 

@@ -1,6 +1,7 @@
-"""What every command shows the same way: how far long work is, and results as JSON."""
+"""What every command shows the same way: results as JSON, moments, and how far long work is."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,11 @@ def print_json(value: Any) -> None:
     import typer
 
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def when(moment: float, *, utc: bool = False) -> str:
+    """A day and its time, to the minute; as this machine's clock shows it, or in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M", (time.gmtime if utc else time.localtime)(moment))
 
 
 def bars() -> "Progress":

@@ -1,10 +1,11 @@
-"""`twofold sources` and `twofold sync`: sources of every kind, added once and synced by name."""
+"""`twofold sources`: sources of every kind, added once and synced by name."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
+from ingestion.cli import status
 from twofold.terminal import print_json
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -18,7 +19,6 @@ def register(app: typer.Typer) -> None:
     sources.command("list")(listed)
     sources.command("remove")(remove)
     app.add_typer(sources, name="sources")
-    app.command("sync")(sync)
 
 
 def add(
@@ -58,9 +58,7 @@ def add(
 
 def listed(workspace: Workspace = "", json: Json = False) -> None:
     """The sources of a workspace; with --json also their config."""
-    from ingestion.cli import sources
-
-    sources(workspace, json)
+    status.sources(workspace, json)
 
 
 def remove(
@@ -99,41 +97,6 @@ def remove(
         print_json({"removed": removed})
     else:
         typer.echo(f"Source {name!r} is gone, and {removed} documents with it.")
-
-
-def sync(
-    name: Name,
-    workspace: Workspace = "",
-    json: Json = False,
-    allow_removal: Annotated[
-        bool,
-        typer.Option(
-            "--allow-removal",
-            "--allow-empty",
-            help="Let an unusual share of the documents go, or all of them.",
-        ),
-    ] = False,
-) -> None:
-    """Bring the index up to date with a source that was added before: here, or in the server that
-    runs.
-
-    Exit code 0 when every document went well, 1 when some failed and the others went on, 2 when
-    the sync could not be done.
-    """
-    from ingestion.cli import carry_out
-    from ingestion.sources import Source, reopen
-    from ingestion.sync.status import find_source
-    from twofold.ledger import Ledger
-    from twofold.settings import Settings
-
-    settings = Settings()
-    chosen = workspace or settings.workspace
-
-    def opened(ledger: Ledger) -> Source:
-        known = find_source(ledger, chosen, name)
-        return reopen(settings, name, known.kind, known.config)
-
-    carry_out(settings, chosen, opened, json=json, allow_removal=allow_removal)
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:

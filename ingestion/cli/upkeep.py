@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ingestion.cli import lint
-from twofold.terminal import bar, print_json
+from twofold.terminal import bar, print_json, when
 
 if TYPE_CHECKING:
     from ingestion.upkeep.rebuild import Rebuilt
@@ -67,7 +67,6 @@ def rollback(
 
 def stores(json: Json = False) -> None:
     """The index stores: which is live, and which can be gone back to."""
-    from ingestion.cli import when
     from twofold.index.stores import open_stores
     from twofold.settings import Settings
 

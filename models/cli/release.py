@@ -1,14 +1,13 @@
 """`twofold model`: releases of adapters, from a trained folder to what customers hear."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from twofold.errors import SetupError
-from twofold.terminal import print_json
+from twofold.terminal import print_json, when
 
 if TYPE_CHECKING:
     from models.registry import Registry
@@ -229,7 +228,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
         gate = {None: "not yet", True: "passed", False: "failed"}[row["gate"]]
         unfit = f"\nnot asked: {row['not_asked']}" if row["not_asked"] else ""
         why = f"{row['why']} ({row['who']}){unfit}"
-        table.add_row(row["name"], _state(row), _day(row["since"]), gate, why)
+        table.add_row(row["name"], _state(row), when(row["since"], utc=True), gate, why)
     Console().print(table)
 
 
@@ -258,7 +257,3 @@ def _open() -> "tuple[Settings, Registry]":
 
 def _say(text: str) -> None:
     typer.echo(text, err=True)
-
-
-def _day(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")

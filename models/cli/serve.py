@@ -1,6 +1,5 @@
 """`twofold model merge` and `twofold model serve`: a model of one's own on this machine."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -89,13 +88,14 @@ def _beside(settings: "Settings", port: int, length: int) -> tuple[list[str], di
     from models.registry import open_registry
     from models.serve.args import serve_args
     from twofold.ledger import Ledger
+    from twofold.settings import secret
 
     registry = open_registry(settings, Ledger(settings.ledger))
     admin = settings.model_copy(update={"model_admin_url": f"http://127.0.0.1:{port}"})
     args = serve_args(registry.wanted(), admin, port=port, max_model_len=length)
     for name, why in args.left_out.items():
         typer.echo(f"{name} is left out: {why}", err=True)
-    secrets = {name: os.environ.get(source, "") for name, source in args.secrets.items()}
+    secrets = {name: secret(source) for name, source in args.secrets.items()}
     return ["--model", args.model, *args.argv], {**args.env, **secrets}
 
 

@@ -73,6 +73,7 @@ def running(
     healthy, with the last lines of its log."""
     cpu = () if on_gpu() else _ON_CPU
     more = _QUIET if on_gpu() else _QUIET | _CPU_ENV
+    environment = os.environ | more | dict(env or {})
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
         server = subprocess.Popen(  # noqa: S603  its words are ours
@@ -80,7 +81,7 @@ def running(
             stdout=file,
             stderr=file,
             start_new_session=True,
-            env=os.environ | more | dict(env or {}),
+            env=environment,
         )
 
     def lives() -> None:
@@ -92,7 +93,7 @@ def running(
             )
 
     try:
-        with Vllm(url, os.environ.get("VLLM_API_KEY", "")) as admin:
+        with Vllm(url, environment.get("VLLM_API_KEY", "")) as admin:
             admin.wait(wait, lives)
         yield server
     finally:

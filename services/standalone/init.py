@@ -182,7 +182,7 @@ def _write_checked(path: Path, text: str) -> None:
 
 def _index_and_try(settings: "Settings", source: str) -> None:
     from ingestion.sync.pipeline import sync
-    from services.standalone.cli import opened
+    from services.standalone.serve import opened
 
     with opened(settings) as stack:
         found = _source(settings, stack, source)

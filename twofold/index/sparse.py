@@ -10,9 +10,9 @@ import unicodedata
 
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet, TokenizerType
 
+from twofold.characters import UNSPACED
 from twofold.index.contract import SparseVector
 from twofold.remembered import remembered
-from twofold.text.languages import UNSPACED
 
 _LANGUAGES = {
     "ar": "arabic",

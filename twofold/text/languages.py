@@ -4,11 +4,12 @@ Enough to choose a tokenizer, the number's marks and the sentences of a reply. A
 may show no language: then what is expected holds.
 """
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+
+from twofold.characters import UNSPACED
 
 ENGLISH = "en"
 
@@ -76,11 +77,8 @@ _CLEAR = 2
 """Small words of a language that nobody expects, before a text is taken for it."""
 _READ = 4000
 """Characters that are looked at."""
-_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-"""Thai, Lao, Burmese, Khmer, kana and Chinese characters: written without spaces between words."""
-UNSPACED = re.compile(f"[{_UNSPACED}]+")
 CHARACTERS_PER_WORD = 2
-"""Of those scripts: what a word of a few letters takes elsewhere."""
+"""Of scripts that put no space between words: what a word of a few letters takes elsewhere."""
 
 
 def base(locale: str) -> str:

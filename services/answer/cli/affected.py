@@ -1,12 +1,11 @@
 """`twofold affected`: past answers that a changed document leaves behind."""
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twofold.terminal import print_json
+from twofold.terminal import print_json, when
 
 if TYPE_CHECKING:
     from twofold.settings import Settings
@@ -79,13 +78,14 @@ def _here(settings: "Settings", wanted: dict[str, Any]) -> dict[str, Any]:
 
 def _print(found: dict[str, Any], *, replay: bool) -> None:
     until = found["before_version"]
-    when = "which is gone" if until is None else f"before version {until}"
-    typer.echo(f"{found['document']}, {when}: {len(found['answers'])} answers", nl=False)
+    which = "which is gone" if until is None else f"before version {until}"
+    typer.echo(f"{found['document']}, {which}: {len(found['answers'])} answers", nl=False)
     typer.echo(f" changed of {found['replayed']} asked again" if replay else "")
     for each in found["answers"]:
-        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(each["created_at"]))
         versions = ", ".join(map(str, each["versions"]))
-        typer.echo(f"\n{day}  {each['answer']['answer_id']}  cited version {versions}")
+        typer.echo(
+            f"\n{when(each['created_at'])}  {each['answer']['answer_id']}  cited version {versions}"
+        )
         typer.echo(f"  asked: {_line(each['question'])}")
         typer.echo(f"  then:  {each['answer']['action']}: {_line(each['answer']['text'])}")
         if now := each["now"]:

@@ -1,12 +1,11 @@
 """`twofold key` and `twofold handoffs`: who may call, and what waits for a person."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twofold.terminal import print_json
+from twofold.terminal import print_json, when
 
 if TYPE_CHECKING:
     from twofold.ledger import Ledger
@@ -79,10 +78,11 @@ def list_all(workspace: Workspace = "", json: Json = False) -> None:
         print_json([{name: getattr(row, name) for name in names} for row in rows])
         return
     for row in rows:
-        state = f"revoked {_day(row.revoked_at)}" if row.revoked_at else "in use"
+        state = f"revoked {when(row.revoked_at, utc=True)}" if row.revoked_at else "in use"
         seen = f" for {','.join(row.audiences)}" if row.audiences else ""
         may = f"{','.join(row.scopes)}{seen}"
-        typer.echo(f"{row.id}  {row.workspace}  {row.name}  {may}  {_day(row.created_at)}  {state}")
+        made = when(row.created_at, utc=True)
+        typer.echo(f"{row.id}  {row.workspace}  {row.name}  {may}  {made}  {state}")
     if not rows:
         typer.echo("No keys: requests from this machine need none.")
 
@@ -128,7 +128,7 @@ def list_handoffs(
         print_json([HandoffOut.of(each).model_dump() for each in found])
         return
     for row, deliveries, _ in found:
-        line = f"{row.id}  {_day(row.created_at)}  {row.state}  {row.team}  {row.reason}"
+        line = f"{row.id}  {when(row.created_at, utc=True)}  {row.state}  {row.team}  {row.reason}"
         for each in deliveries:
             why = f" ({each.error})" if each.error else ""
             line += f"\n  {each.target}: {each.state}, {each.attempts} attempts{why}"
@@ -165,7 +165,3 @@ def _open() -> "tuple[Settings, Ledger]":
 
     settings = Settings()
     return settings, Ledger(settings.ledger)
-
-
-def _day(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
