@@ -37,7 +37,6 @@ _LOOSE_HEADER = re.compile(
 _CODE = r"```+[\s\S]*?(?:```|\Z)|~~~+[\s\S]*?(?:~~~|\Z)|`[^`\n]+`"
 _MARK = re.compile(rf"(?P<code>{_CODE})|(?<!\\)\[(?P<n>\d{{1,2}})\](?!\()")
 _OWN_MARK = re.compile(rf"({_CODE})|(?<!\\)\[(\d{{1,3}})\](?!\()")
-_ESCAPED = re.compile(rf"({_CODE})|\\\[(\d{{1,3}})\\\]")
 
 
 class Escalation(NamedTuple):
@@ -205,11 +204,6 @@ def strip_marks(text: str) -> str:
 def escaped(text: str) -> str:
     """A source's Markdown, whose own `[1]` reads the same and is no citation mark; code stays."""
     return _OWN_MARK.sub(lambda match: match[1] or rf"\[{match[2]}\]", text)
-
-
-def unescaped(text: str) -> str:
-    """What `escaped` was made of, for whom Markdown is not rendered."""
-    return _ESCAPED.sub(lambda match: match[1] or f"[{match[2]}]", text)
 
 
 def _action(name: str) -> Action:

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from ingestion.sync.status import show_document
 from ingestion.upkeep.reconcile import held
 from twofold.errors import NotFound
-from twofold.ledger.models import Document, Version
+from twofold.ledger.models import Version
 from twofold.stack import Stack
 
 BATCH = 500
@@ -25,19 +25,6 @@ def quarantine(stack: Stack, workspace: str, names: Sequence[str]) -> list[str]:
 def release(stack: Stack, workspace: str, names: Sequence[str]) -> list[str]:
     """Let documents answer again. Raises NotFound, and changes nothing, where one is unknown."""
     return _mark(stack, workspace, names, hidden=False)
-
-
-def hidden_documents(stack: Stack, workspace: str) -> list[str]:
-    """Names of the documents that are hidden now."""
-    live = (Version.document_id == Document.id) & (Version.number == Document.live)
-    with stack.ledger.session() as session:
-        rows = session.execute(
-            select(Document.source, Document.external_id)
-            .join(Version, live)
-            .where(Document.workspace == workspace, Version.quarantined)
-            .order_by(Document.source, Document.external_id)
-        )
-        return [f"{source}/{external_id}" for source, external_id in rows]
 
 
 def _mark(stack: Stack, workspace: str, names: Sequence[str], *, hidden: bool) -> list[str]:

@@ -11,18 +11,13 @@ from typing import Final
 from models.data.rows import MADE, Row
 from models.suite.facts import says
 from twofold.reply import render
+from twofold.text.numbers import TWO_TO_TWELVE
 
 CHANGED: Final = "changed"
 _NUMBER = re.compile(r"(?<![\w.,:/#\[-])\d+(?:[.,:]\d+)*(?![\w/\]]|[.,:]\d|-\d)")
 _ORDINAL = re.compile(r"^[^\S\n]*+(?:[-*+][^\S\n]++)?\d{1,3}[.)]\s", re.MULTILINE)
-_WORDS: Final = (
-    "two three four five six seven eight nine ten eleven twelve",
-    "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
-)
-_VALUES: Final = {
-    word: value for words in _WORDS for value, word in enumerate(words.split(), start=2)
-}
-_LANGUAGE: Final = {word: words.split() for words in _WORDS for word in words.split()}
+_VALUES: Final = {word: value for words in TWO_TO_TWELVE for value, word in enumerate(words, 2)}
+_LANGUAGE: Final = {word: words for words in TWO_TO_TWELVE for word in words}
 _WORD = re.compile(rf"\b(?:{'|'.join(_VALUES)})\b", re.IGNORECASE)
 LARGEST_WORD: Final = 12
 SMALL: Final = 31

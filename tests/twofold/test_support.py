@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.reply import escaped, marks, strip_marks, unescaped
+from twofold.reply import escaped, marks, strip_marks
 from twofold.text.silence import hedged, leads_in
 from twofold.text.statements import StatementStream, statements
 from twofold.text.support import Passages
@@ -124,11 +124,6 @@ def test_a_sources_own_marks_are_never_citations(text: str) -> None:
     assert list(marks(escaped(text))) == []
     assert list(marks(f"{escaped(text)}\n\n [7]")) in ([7], [])
     assert escaped(escaped(text)) == escaped(text)
-
-
-@given(st.text(alphabet="ab [](\n1234`", max_size=60))
-def test_what_was_escaped_comes_back(text: str) -> None:
-    assert unescaped(escaped(text)) == text
 
 
 def test_marks_in_code_are_no_marks() -> None:

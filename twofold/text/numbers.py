@@ -46,6 +46,8 @@ WORDS: Final = {
     for value, word in zip(values, words.split(), strict=True)
 }
 """Numbers that are often written as words -> their values."""
+TWO_TO_TWELVE: Final = tuple(words.split() for values, words in _COUNTED if 2 in values)
+"""Their words in English and in German, in order."""
 _WORD = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
 _THOUSANDS = 3
 _OCTETS = 4

@@ -10,7 +10,7 @@ from models.data.lint.findings import Place, RowFinding
 from models.data.rows import Row
 from twofold.policy import HousePolicy
 from twofold.reply import strip_marks
-from twofold.text.numbers import numbers
+from twofold.text.numbers import numbers, worded
 
 FIX = "Take the fact out of the reply, or build the row from passages that hold it."
 
@@ -39,15 +39,6 @@ _OPENS = re.compile(
     r"(?:^|[.!?…:]\s|\n[^\S\n]*+(?:(?:[-*+]|\d{1,3}[.)])[^\S\n]*+)?|\|[^\S\n]*+)[\"“'*_`(\[]*$"
 )
 _WORD = re.compile(r"\w+(?:['-]\w+)*")
-_NUMBER_WORDS = {
-    word: str(value)
-    for words in (
-        "two three four five six seven eight nine ten eleven twelve",
-        "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
-    )
-    for value, word in enumerate(words.split(), start=2)
-}
-_DIGIT_WORDS = re.compile(rf"\b(?:{'|'.join(_NUMBER_WORDS)})\b", re.IGNORECASE)
 CAPITALISING = ("de",)
 """Languages that write every noun like a name."""
 
@@ -90,9 +81,8 @@ class _Shown:
 
     @cached_property
     def figures(self) -> frozenset[str]:
-        worded = {_NUMBER_WORDS[m.lower()] for m in _DIGIT_WORDS.findall(self.text)}
         inside = set(re.findall(r"\d+(?:[.,:]\d+)*", self.text))
-        return numbers(self.text) | worded | inside
+        return numbers(self.text) | worded(self.text) | inside
 
     @cached_property
     def prices(self) -> frozenset[str]:
@@ -172,7 +162,7 @@ def _names(text: str, shown: _Shown, written: Written, locale: str) -> Iterator[
 def _figures(text: str) -> Set[str]:
     """Numbers of a reply, but not those of its steps; small ones as digits, however written."""
     plain = re.sub(r"^[^\S\n]*+\d{1,2}[.)]\s", "", text, flags=re.MULTILINE)
-    return numbers(plain) | {_NUMBER_WORDS[m.lower()] for m in _DIGIT_WORDS.findall(plain)}
+    return numbers(plain) | worded(plain)
 
 
 def _prices(text: str) -> Iterator[str]:

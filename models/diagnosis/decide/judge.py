@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from models.diagnosis.decide.tasks import Wanted
 from models.suite.facts import normal, says
+from twofold.text.numbers import read
 
 Kind = Literal["missing", "wrong", "form", "forbidden"]
 
@@ -121,9 +122,9 @@ def _loose(value: Any) -> Any:
         return word in ("yes", "true")
     if word in ("", "none", "null", "n/a", "not specified"):
         return None
-    numbers = re.findall(r"\d[\d,]*+(?:\.\d+)?", word)
-    if len(numbers) == 1:
-        return float(numbers[0].replace(",", ""))
+    found = [number.value for number in read(value)]
+    if len(found) == 1 and (amount := re.fullmatch(r"\d+(?:\.\d+)?", found[0])):
+        return float(amount[0])
     return value
 
 

@@ -24,7 +24,6 @@ _AND = re.compile(
     rf"(?=(?:{_ASKING}|for|at|in|from|by|until|ab|bis)\b\s++\S)",
     re.IGNORECASE,
 )
-_ASKS = re.compile(rf"\b(?:{_ASKING})\b|\?", re.IGNORECASE)
 _STARTS = re.compile(
     r"\A\W*+(?:(?:and|or|but|so|also|then|und|oder|aber|auch|dann|for|at|in|from|by|until|ab|bis)"
     r"\s++)*+"
