@@ -91,7 +91,7 @@ class Queue:
         return self._take(_Turn(*found), Job.id == id) if found else None
 
     def withdraw(self, id: str) -> bool:
-        """Take a job back that still waits."""
+        """Takes back a job that still waits."""
         with self.ledger.session() as session:
             result = session.execute(
                 update(Job)
@@ -108,7 +108,7 @@ class Queue:
         self._end(job, state="done", result=dict(result), error="", payload={})
 
     def again(self, job: Claimed, payload: Mapping[str, Any], delay: float = 0.0) -> None:
-        """Put it back to go on later: it got somewhere, or could not begin."""
+        """Puts a job back that got somewhere or could not begin; its attempts start anew."""
         self._return(job, delay, payload=dict(payload), attempts=0, error="")
 
     def retry(self, job: Claimed, reason: str) -> bool:
@@ -120,11 +120,11 @@ class Queue:
         return True
 
     def bury(self, job: Claimed, reason: str, result: Mapping[str, Any] | None = None) -> None:
-        """A dead letter: it keeps its payload, for a person to have it done again."""
+        """Makes a job a dead letter, which keeps its payload: a person can have it done again."""
         self._end(job, state="dead", error=reason, result=dict(result or {}))
 
     def drop(self, job: Claimed, reason: str) -> None:
-        """It failed before the eyes of who asked for it: nobody else need see to it."""
+        """Ends a failed job without a dead letter: its caller waited for it and saw the failure."""
         self._end(job, state="superseded", error=reason, payload={})
 
     def recover(self) -> None:
@@ -163,7 +163,7 @@ class Queue:
         return len(jobs)
 
     def forget(self) -> None:
-        """Let go of what was finished long ago. Dead letters stay until somebody saw to them."""
+        """Deletes jobs that ended long ago. Dead letters stay until somebody saw to them."""
         old = time.time() - KEPT_SECONDS
         with self.ledger.session() as session:
             session.execute(

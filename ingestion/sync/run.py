@@ -65,7 +65,7 @@ class Report(NamedTuple):
 
 
 class Before(NamedTuple):
-    """What earlier turns of the same sync came to, and that they may have left drafts."""
+    """What earlier slices of the same sync did, and whether they may have left drafts."""
 
     counts: dict[str, int]
     done: int
@@ -292,7 +292,7 @@ def open_run(
 
 
 class Superseded(Conflict):
-    """The sync was ended by another one, which has done its work."""
+    """Another process ended this sync and has done its work."""
 
 
 def _last_state(ledger: Ledger, workspace: str, source: str) -> str | None:

@@ -172,7 +172,7 @@ def settle(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
 
 
 def _settled_by_flip(plan: Plan) -> bool:
-    """A first version leaves nothing to clear away."""
+    """Whether the flip was all: a first version leaves nothing to clear away."""
     return not plan.past and not plan.same
 
 
@@ -215,7 +215,8 @@ def _version(plan: Plan, fingerprint: str) -> Version:
 
 
 def _meta(meta: Metadata) -> dict[str, Any]:
-    """Also the day that front matter names: `applied_from` does not tell whether it did."""
+    """Returns the metadata to keep, with the day that front matter names: `applied_from` is set
+    without one as well."""
     said = {} if meta.effective_from is None else {"effective_from": meta.effective_from}
     return {**meta.extra, **said}
 
@@ -243,7 +244,7 @@ def _start(plan: Plan) -> _Row:
 
 
 def _end(plan: Plan) -> _Row:
-    """The version before ends with the beginning of the new one."""
+    """Returns the row that ends the version before at the beginning of the new one."""
     old = plan.past[-1]
     end = max(old.applied_from, min(old.applied_until, plan.applied_from))
     return {**_row(plan, old.number), "applied_until": end}
@@ -265,7 +266,7 @@ def _alter(session: Session, rows: Sequence[_Row]) -> None:
 
 
 def _many(session: Session, statement: Update, rows: Sequence[_Row]) -> None:
-    """On the connection, which sends them as one statement for all rows."""
+    """Executes on the connection, which sends one statement for all rows."""
     if rows:
         session.connection().execute(statement, rows)
 
@@ -289,7 +290,7 @@ def _steps(plan: Plan) -> Iterator[tuple[Version, int, float]]:
 
 
 def _closed(stack: Stack, plan: Plan) -> Iterator[Chunk]:
-    """Points that go on answering about their time, and end with it."""
+    """Yields the old points that go on answering about their own time, each with its end."""
     for version, until, start in _steps(plan):
         if not stays(version.kind, start):
             continue

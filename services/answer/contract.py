@@ -185,8 +185,8 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the reply does, and why. `signals` is what took part, for the record: nothing reads it
-    back."""
+    """What the reply does, and why. `signals` is what took part, for the record: people and
+    diagnosis read it, no decision does."""
 
     action: Action
     escalation: Escalation | None

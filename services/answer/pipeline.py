@@ -97,7 +97,7 @@ class Parts:
         self.close()
 
     def close(self) -> None:
-        """Ends the threads. What one is at, it does to its end; what waits for one is given up."""
+        """Ends the threads: work that runs is finished, work that waits is dropped."""
         self.ladder.sentences.close()
         for threads in (self.searchers, self.writers):
             threads.shutdown(wait=False, cancel_futures=True)
@@ -155,9 +155,9 @@ async def ask_once(ask: Ask, parts: Parts) -> Answered:
 
 
 async def prepare(ask: Ask, parts: Parts, watch: RequestTimer) -> AnswerContext:
-    """Everything before a word is written: what is asked, what the sources hold, what that means.
+    """Searches, and hears what the witnesses say, before a word is written.
 
-    Raises a TwofoldError; but where only search fails, what is seen is that.
+    Where only the search fails, returns a context that says so; raises any other TwofoldError.
     """
     ledger = parts.stack.ledger.watch
     async with parts.searches.place(watch.until):
@@ -198,7 +198,7 @@ def reply(
     conversation: str,
     flight: Flight | None = None,
 ) -> AsyncGenerator[Acted | Delta | ReplyResult, None]:
-    """The reply while it is made, and its end. Here is decided what it does, once."""
+    """Yields the reply while it is made, last its `ReplyResult`. Here is decided, once."""
     decide = partial(parts.decider.decide, seen.heard)
     return parts.ladder.tell(seen, decide, watch.until, conversation, flight)
 
@@ -239,7 +239,8 @@ def _look(ask: Ask, parts: Parts, watch: RequestTimer, rerank: Rerank | None) ->
 
 
 def _unsearched(ask: Ask, parts: Parts, watch: RequestTimer, failed: str) -> AnswerContext:
-    """What is left to see of a question when the sources cannot be searched: its words."""
+    """Returns the context of a question whose sources cannot be searched: the rules alone judge its
+    words."""
     with _naming_what_failed(), watch.step("condense"):
         question = understand(ask, parts)
     found = Found((), np.empty(0, np.float32), SparseVector([], []))
@@ -297,7 +298,7 @@ def _write(
 
 
 def _say(answered: Answered, told: ReplyResult, *, logged: bool) -> None:
-    """What the trace and, where it is `logged`, the log keep of an answer: none of its words."""
+    """Writes what the trace and, where it is `logged`, the log keep: none of its words."""
     trace.get_current_span().set_attributes(
         {"twofold.answer_id": answered.answer_id, genai.CONVERSATION: answered.conversation_id,
          "twofold.action": answered.action, "twofold.served_by": answered.served_by,
@@ -319,7 +320,7 @@ def _say(answered: Answered, told: ReplyResult, *, logged: bool) -> None:
 
 
 def _unsaid(told: ReplyResult, answered: Answered) -> Iterator[Acted | Delta]:
-    """What the customer has not read yet. A reply that broke off is taken over: it acts again."""
+    """Yields what the customer has not received yet. A reply that was taken over acts again."""
     if told.acted != answered.action:
         yield Acted(answered.action, answered.escalation, answered.served_by)
     rest = answered.text[len(told.said) :]
@@ -336,7 +337,7 @@ class _TooLate(Unavailable):
 
 
 def _places(error: _NoSearch) -> list[str]:
-    """Where it was raised; never with its words, which may hold the question."""
+    """Returns where an error was raised; not its message, which may hold the question."""
     cause = error.__cause__
     frames = extract_tb(cause.__traceback__) if cause else []
     return [f"{frame.filename}:{frame.lineno}" for frame in frames][-FRAMES:]
@@ -350,10 +351,10 @@ async def _apart(
     *,
     writing: bool = True,
 ) -> T:
-    """`work` in a thread of its own; what still runs at `until` (time.monotonic) is left alone.
+    """Runs `work` in a thread of `threads`, and stops waiting for it at `until` (time.monotonic).
 
-    Raises Unavailable sooner, where the ledger it waits for does not answer: what cannot be
-    recorded (`writing`) need not be found, either.
+    Raises Unavailable as soon as the ledger is known not to answer: what cannot be recorded
+    (`writing`) need not be found either.
     """
     ledger.check(writing=writing)
     loop = asyncio.get_running_loop()
@@ -382,7 +383,7 @@ def _naming_what_failed() -> Iterator[None]:
 
 @contextmanager
 def _naming_search() -> Iterator[None]:
-    """Index and embedder may be other machines: whatever they raise is their failure, not ours."""
+    """Turns whatever index and embedder raise, which may be other machines, into a failed search."""
     try:
         yield
     except SQLAlchemyError:

@@ -69,7 +69,7 @@ class Threads:
             return _get(session, thread_id)
 
     def customer_of(self, thread: Thread) -> str | None:
-        """Its visitor's name at the site's host; None where nobody signed in."""
+        """Returns the visitor's name at the site's host; None where nobody signed in."""
         with self._ledger.session() as session:
             found = session.get(Visitor, thread.visitor_id)
         return None if found is None else found.customer
@@ -187,7 +187,7 @@ class Threads:
     def turn(
         self, thread_id: str, to: State, by: By, allowed: Sequence[str] = (), **values: Any
     ) -> Thread:
-        """Bring a thread into another state; `values` are further columns of it.
+        """Brings a thread into another state; `values` are further columns of it.
 
         Raises Conflict where it is in none of `allowed` (empty: any).
         """
@@ -208,7 +208,8 @@ class Threads:
             session.execute(update(Thread).where(Thread.id == thread_id).values(**values))
 
     def read(self, visitor_id: str, seq: int) -> str | None:
-        """A visitor has seen everything up to `seq`; the thread where that is news."""
+        """Notes that a visitor has seen everything up to `seq`; returns the thread where that is
+        news."""
         with self._ledger.session() as session:
             thread = _current(session, visitor_id)
             if thread is None or seq <= thread.read:
@@ -274,7 +275,7 @@ class Threads:
 
 
 def _once(write: Callable[[], Posted]) -> Posted:
-    """The same message may come through two doors at the same time: then it is there now."""
+    """Writes again where another request wrote the same message meanwhile: then it is found."""
     try:
         return write()
     except IntegrityError:

@@ -122,7 +122,7 @@ class _Unknown(UpstreamError):
 
 
 class _TooSlow(UpstreamError):
-    """Time is what we lack: the same server is not asked again."""
+    """The time is up: asking the same server again cannot help."""
 
 
 class _Limits(NamedTuple):
@@ -259,8 +259,10 @@ class ChatModel:
 
 
 class _Hearing:
-    """A completion while it arrives: called for every packet, it wakes who waits only when there is
-    something worth it. One timer, moved lazily, bounds the silence."""
+    """Receives a completion packet by packet, and wakes its reader only when a piece is worth it.
+
+    One timer, moved lazily, bounds the silence between packets.
+    """
 
     timer: asyncio.TimerHandle
 
@@ -281,7 +283,8 @@ class _Hearing:
         self._arm()
 
     async def next(self) -> str:
-        """What has arrived once that is worth it; nothing at the end. Raises UpstreamError."""
+        """Returns the pieces that have arrived, once they are worth it; "" at the end. Raises
+        UpstreamError."""
         while not (self._ready or self._over):
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter

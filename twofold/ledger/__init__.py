@@ -72,7 +72,7 @@ class Ledger:
         self.engine.dispose()
 
     def beat(self, name: str) -> None:
-        """Write something down. Raises SQLAlchemyError where nothing can be."""
+        """Writes a heartbeat. Raises SQLAlchemyError where the ledger takes no writes."""
         now = {"name": name, "at": time.time()}
         with self.engine.begin() as connection:
             known = text("UPDATE heartbeats SET at = :at WHERE name = :name")
@@ -81,8 +81,11 @@ class Ledger:
                 connection.execute(new, now)
 
     def scrub(self) -> bool:
-        """Leave nothing of what was deleted in SQLite's log, where it stands until the log is
-        written back; whether that was possible beside those who read. PostgreSQL has its own."""
+        """Removes what was deleted from SQLite's log too, where it stays until the log is written
+        back.
+
+        Returns False where readers prevented that. PostgreSQL cleans its own.
+        """
         if self.engine.dialect.name != "sqlite":
             return True
         for _ in range(_SCRUBS):
@@ -98,7 +101,7 @@ class Ledger:
             connection.execute(text("SELECT at FROM heartbeats LIMIT 1"))
 
     def _write(self) -> None:
-        """As an answer's record is written; what holds that up holds this up."""
+        """Writes as recording an answer does, so that what blocks the one blocks the other."""
         if self.engine.dialect.name == "postgresql":
             with self.engine.begin() as connection:
                 tables = "conversations, answers, handoffs"
@@ -163,7 +166,8 @@ class Ledger:
 
     @contextmanager
     def _alone(self, patient: Engine) -> Iterator[None]:
-        """Workers that start together would make the same tables; SQLite locks for itself."""
+        """Lets one process migrate at a time: workers that start together would make the same
+        tables. SQLite locks by itself."""
         if patient.dialect.name != "postgresql":
             yield
             return
@@ -227,7 +231,7 @@ def hidden_from(
 
 
 def _engine(url: str, *, patient: bool = False) -> Engine:
-    """`patient`: whatever is asked of a server may take its time."""
+    """Makes the engine. A `patient` one bounds no wait for a server: migrations take their time."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return _server_engine(parsed, patient)
@@ -274,7 +278,7 @@ def _server_engine(url: URL, patient: bool) -> Engine:
 
 
 def _make_private(file: Path) -> None:
-    """For the owner's eyes alone: SQLite gives its log the rights of the file itself."""
+    """Lets only the owner read the file. SQLite gives its log the rights of the file itself."""
     if not file.parent.exists():
         file.parent.mkdir(parents=True, mode=0o700)
     with suppress(PermissionError):  # another user's, who decides for themself

@@ -258,7 +258,8 @@ class KeyRing:
         return found.caller if found is not None and fresh else None
 
     def _keyless(self) -> Caller | None:
-        """Whoever made a key once wants keys: that the last one was revoked opens nothing."""
+        """Returns the local caller where no key was ever made. A revoked one counts: revoking opens
+        nothing."""
         with self.ledger.session() as session:
             return None if session.scalar(select(ApiKey.id).limit(1)) else Caller(self.local)
 

@@ -278,7 +278,7 @@ def _replace(session: Session, row: ApprovedAnswer) -> None:
 
 
 def folded(question: str) -> str:
-    """A question in lower case and without its marks: what is so alike is the same one."""
+    """Returns a question in lower case without punctuation; equal ones count as the same."""
     return " ".join(re.findall(r"\w+", question.lower()))
 
 

@@ -115,7 +115,7 @@ class Decider:
         self._vector_of = lru_cache(maxsize=64)(lambda text: embedder.embed([text])[0])
 
     def hear(self, searched: Searched) -> Witnesses:
-        """What rules, classifier and evidence say."""
+        """Returns what rules, classifier and evidence say of a searched question."""
         evidence = searched.evidence
         heard = self._message(searched.question, searched.found.vector)
         odds = {"answerable": evidence.answerable, "foreign": evidence.foreign}
@@ -133,7 +133,7 @@ class Decider:
         return replace(heard, settled=self._for_a_person(heard, kinds))
 
     def hear_unsearched(self, question: Question, failed: str) -> Witnesses:
-        """What is known where the sources cannot be searched: the rules alone settle it.
+        """Returns what the rules say, alone, where the sources cannot be searched.
 
         `failed` names what does not answer; it may be the embedder, so no text is embedded.
         """
@@ -144,7 +144,7 @@ class Decider:
         return Witnesses(question, replace(decision, searched=False, signals=signals))
 
     def decide(self, heard: Witnesses, header: Header | None = None) -> Decision:
-        """What the reply does. `header` is what a model wants it to do, where one writes."""
+        """Returns what the reply does. `header` is what a model wants, where one writes."""
         if heard.settled is not None:
             return heard.settled
         if header is None:
@@ -163,11 +163,11 @@ class Decider:
         return self._to_person(heard.question, reason, why, signals)
 
     def nothing_to_show(self, heard: Witnesses, why: str) -> Decision:
-        """The hand-over that becomes of an ANSWER of which nothing may be shown."""
+        """Returns the hand-over that replaces an ANSWER of which nothing may be shown."""
         return self._gap(heard.question, why, heard.signals)
 
     def no_answer_to(self, asked: str, locale: str) -> str:
-        """What is said of one of several questions that the sources do not answer."""
+        """Returns what is said of one question of several that the sources do not answer."""
         return silent_on(self._stopwords.topic(asked, locale), locale)
 
     def _by_cost(self, heard: Witnesses) -> Decision:
@@ -323,15 +323,18 @@ def _shift(counts: Mapping[str, int]) -> dict[str, float]:
 
 
 def _as_far_as_known(likely: Mapping[str, float], nearest: float) -> dict[str, float]:
-    """What the classifier says of a message, as far as it has seen such ones: the rest is plain."""
+    """Returns the classifier's view, trusted as far as it knows similar messages; the rest is
+    PLAIN."""
     known = min(1.0, max(0.0, (nearest - STRANGE) / (FAMILIAR - STRANGE)))
     left = {kind: p * known for kind, p in likely.items() if kind != PLAIN}
     return left | {PLAIN: 1.0 - sum(left.values())}
 
 
 def _by_evidence(evidence: Evidence) -> dict[str, float]:
-    """What a question in a language of which the house has no examples may be: nobody who cannot
-    read it says that it is off topic. Whatever has no answer goes to a person."""
+    """Weighs a question in a language of which the house has no examples, by evidence alone.
+
+    It is never off topic, for nobody here could tell; what has no answer goes to a person.
+    """
     answered = SHARES[PLAIN] * ANSWERS_HELD
     others = 1 - answered - SHARES[VAGUE]
     odds = answered / others * math.exp(evidence.answerable)
@@ -341,9 +344,12 @@ def _by_evidence(evidence: Evidence) -> dict[str, float]:
 def _weigh(
     intent: Mapping[str, float], evidence: Evidence, never_less: Collection[str]
 ) -> dict[str, float]:
-    """Bayes over kinds. A vague question finds what a gap does, and so may one that is off topic:
-    evidence can only speak against it, never for it. So it is with a question for a person, whose
-    page answers but half."""
+    """Weighs kinds by the evidence (Bayes).
+
+    A vague question and one that is off topic find what a gap finds, so evidence can only speak
+    against them. A question for a person fits half as one with a page and half as a gap; the
+    page's half counts up to NEEDS_A_PERSON, for those in `never_less` without a bound.
+    """
     odds = {ANSWERABLE: evidence.answerable, OFF_TOPIC: min(0.0, evidence.foreign)}
     fits = {GAP: 1.0, VAGUE: 1.0} | {kind: math.exp(logit) for kind, logit in odds.items()}
     most = {kind: math.inf if kind in never_less else NEEDS_A_PERSON for kind in intent}

@@ -120,7 +120,7 @@ def _unanswered(texts: Sequence[str], searched: Searched) -> tuple[str, ...]:
 
 
 def _new(units: Sequence[Unit], searched: Searched) -> list[Unit]:
-    """A follow-up gets no sentence again that it has read, unless it asks for it again."""
+    """Returns the units that a follow-up has not read yet, or asks for again."""
     question = searched.question
     if not question.leans:
         return list(units)
@@ -222,7 +222,7 @@ def _names(text: str) -> set[str]:
 
 
 def _within(one: Unit, two: Unit) -> bool:
-    """Whether one stands in the other, or is a row of its table that nobody named."""
+    """Whether one unit stands in the other, or both are rows of one table."""
     if (one.mark, one.piece.block) != (two.mark, two.piece.block):
         return False
     a, b = one.piece.span, two.piece.span
@@ -280,8 +280,8 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _verdict(unit: Unit, text: str, locale: str) -> str:
-    """Yes or no, where the question wants one and the sentence is literally that, and does not say
-    so itself."""
+    """Returns "Yes" or "No" where the question wants one and the sentence implies it without saying
+    so."""
     if unit.piece.kind != "sentence" or unit.soft < SURE or _ANSWERS.match(unit.piece.shown):
         return ""
     said = asked.verdict(asked.read(text), unit.piece.shown)

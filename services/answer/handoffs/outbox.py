@@ -210,7 +210,7 @@ def _turns(row: Answer) -> list[dict[str, Any]]:
 
 
 def _said(handoff: Handoff, answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """What was written with the wish itself, unless it is an answer's question."""
+    """Returns what was written with the request itself, unless it is an answer's question."""
     text = handoff.packet.get("question", "")
     if not text or any(row.id == handoff.answer_id and row.question == text for row in answers):
         return []
@@ -234,7 +234,8 @@ def _sources(answers: Sequence[Answer]) -> list[dict[str, Any]]:
 
 
 def _suggestion(answers: Sequence[Answer]) -> str:
-    """The last answer that was given; else the sentences of a withheld one that sources support."""
+    """Returns the last answer given; else those sentences of a withheld one that the sources
+    support."""
     for row in reversed(answers):
         if row.action == "ANSWER":
             return strip_marks(row.text)
@@ -270,7 +271,7 @@ def find(
 
 
 def find_one(ledger: Ledger, house: HousePolicy, id: str, sees: Sees) -> Listed:
-    """A handoff that whoever asks for it asked for: of what was said, what they may see."""
+    """Returns one handoff, and of its conversation what the asker may see."""
     with ledger.session() as session:
         return _listed(session, session.get_one(Handoff, id), house, sees)
 
