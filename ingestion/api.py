@@ -42,7 +42,8 @@ class NewSource(BaseModel):
 
 
 def _check_root(settings: Settings, path: str) -> None:
-    """Raises Forbidden: who holds a key may not have any file of this machine read."""
+    """Raises Forbidden for a folder below no named root: a key must not open any file of the
+    machine."""
     folder = Path(path).resolve()
     if not any(folder.is_relative_to(root.resolve()) for root in settings.source_roots):
         raise Forbidden(

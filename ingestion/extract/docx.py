@@ -138,5 +138,5 @@ def _no_image(_image: Any) -> dict[str, str]:
 
 
 def _from_the_start(part: Heading | Located) -> Heading | Located:
-    """Word knows no lines before it lays a page out."""
+    """Returns the part on line 1: Word has no lines before it lays a page out."""
     return part._replace(line=1)

@@ -81,7 +81,8 @@ def _said(tree: LexborHTMLParser) -> dict[str, object]:
 
 
 def _main(tree: LexborHTMLParser, hidden: frozenset[int]) -> LexborNode | None:
-    """The element that says it is the page, where it holds most of what the page says."""
+    """Returns the element marked as the page's main part, where it holds most of the words; else
+    the body."""
     body = tree.body
     mains = [node for node in tree.css("main, [role=main]") if node.mem_id not in hidden]
     if body is None or len(mains) != 1:
@@ -103,7 +104,7 @@ def _inside(node: LexborNode, outer: LexborNode) -> bool:
 
 
 def _around(tree: LexborHTMLParser) -> frozenset[int]:
-    """Menus, and what closes a site: they say nothing of their page."""
+    """Returns menus and site footers, which say nothing of their page."""
     found = {node.mem_id for node in tree.css("nav, [role=navigation], [role=search]")}
     for node in tree.css("footer, [role=contentinfo]"):
         within = node.parent

@@ -99,7 +99,7 @@ class RemoteWorker:
 
 
 def hint(app: Celery, queue: str) -> None:
-    """Wake a worker of this queue. Not told where the broker is away: the next tick does it."""
+    """Wakes a worker of this queue. Where the broker is away, the next tick wakes one."""
     try:
         app.send_task("twofold.work", (queue,), queue=queue, expires=MESSAGE_SECONDS)
     except Exception as error:

@@ -69,7 +69,7 @@ def _do(stack: Stack, queue: Queue, job: Claimed) -> Mapping[str, Any]:
 
 
 def _told(row: Job) -> Mapping[str, Any]:
-    """What a worker that was faster came to."""
+    """Returns what came of a job that a worker took first. Raises what that worker met."""
     if row.state == "done":
         return row.result
     if row.state == "superseded":

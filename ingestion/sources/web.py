@@ -16,7 +16,7 @@ from twofold.settings import Settings
 
 
 class Web(NamedTuple):
-    """Tests put their own transport in."""
+    """What reading the web needs: rules, limits, memory; a test has a transport of its own."""
 
     rules: Rules = Rules()
     limits: Limits = Limits()

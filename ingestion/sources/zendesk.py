@@ -150,7 +150,7 @@ class Zendesk:
                 cache.drop("article", key)
 
     def _audience(self, article: dict[str, Any], segments: Mapping[str, str]) -> list[str]:
-        """Who may read it: what cannot be told is told to nobody but its own segment."""
+        """Returns who may read it. A segment that nobody mapped is an audience of its own."""
         ids = article["segments"]
         if not ids:
             return [PUBLIC]

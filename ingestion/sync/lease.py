@@ -152,7 +152,7 @@ def _take(session: Session, lease: Lease, condition: Any) -> bool:
 
 
 def _take_from_dead(session: Session, lease: Lease) -> bool:
-    """A process of this machine that was killed left its lease behind: no need to wait it out."""
+    """Takes over the lease of a process of this machine that was killed, without waiting it out."""
     holder = session.scalar(select(Source.lease_owner).where(*_row(lease)))
     if holder is None or alive(holder):
         return False

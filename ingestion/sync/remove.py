@@ -76,7 +76,7 @@ def remove_source(stack: Stack, workspace: str, source: str) -> int:
 
 
 def _forget_source(session: Session, workspace: str, source: str, removed: int) -> None:
-    """With it goes whose turn it is: so its jobs end in the same transaction, this one too."""
+    """Deletes the source's row and ends its jobs, this one too: the row says whose turn it is."""
     ours = (Job.workspace == workspace, Job.source == source)
     session.execute(
         update(Job)

@@ -122,7 +122,7 @@ def _section(record: dict[str, Any]) -> Section:
 
 
 def _since_removal(versions: Sequence[Version]) -> Sequence[Version]:
-    """A removal takes all points of the versions before it, for good."""
+    """Returns the versions since the last removal, which took all points of those before."""
     gone = [at for at, version in enumerate(versions) if not version.points]
     return versions[gone[-1] + 1 :] if gone else versions
 

@@ -197,7 +197,7 @@ def _name(name: str) -> str:
 def _paired(
     name: str, weight: NDArray[np.float32], heads: int, key_heads: int
 ) -> NDArray[np.float32]:
-    """Queries and keys as transformers turns them: GGUF has the two halves of each head woven."""
+    """Reorders queries and keys for transformers: GGUF interleaves the two halves of each head."""
     count = {"attn_q": heads, "attn_k": key_heads}.get(name.split(".")[-2])
     if count is None:
         return weight

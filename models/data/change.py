@@ -63,7 +63,8 @@ def changed(row: Row, copy: int, seed: int) -> Row | None:
 
 
 def _spellings(fact: tuple[str, ...], put: Callable[[str], str]) -> tuple[str, ...]:
-    """A fact's spellings after the change; those it left alone say the old fact now."""
+    """Returns a fact's changed spellings, without those that the change left alone: they say the
+    old fact."""
     after = [put(spelling) for spelling in fact]
     moved = [new for old, new in zip(fact, after, strict=True) if new != old]
     return tuple(moved or after)

@@ -87,5 +87,6 @@ class Arm:
 
 
 def patient(model: ChatModel) -> ChatModel:
-    """The model as an eval asks it: a slow machine is no reason to fail a release."""
+    """Returns the model with an eval's long timeouts: a slow machine is no reason to fail a
+    release."""
     return replace(model, first_token_s=REPLY_S, gap_s=REPLY_S)

@@ -188,7 +188,8 @@ def _describe_problems(app: FastAPI) -> None:
 
 
 def _told_once(openapi: Callable[[], dict[str, Any]]) -> Callable[[Request], Awaitable[Response]]:
-    """The document as bytes, made once: some milliseconds of the loop that all requests share."""
+    """Keeps the OpenAPI document as bytes: making it takes milliseconds of the loop that all
+    requests share."""
 
     @cache
     def encoded() -> bytes:

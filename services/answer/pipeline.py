@@ -383,7 +383,7 @@ def _naming_what_failed() -> Iterator[None]:
 
 @contextmanager
 def _naming_search() -> Iterator[None]:
-    """Turns whatever index and embedder raise, which may be other machines, into a failed search."""
+    """Turns whatever index and embedder raise, perhaps other machines, into a failed search."""
     try:
         yield
     except SQLAlchemyError:

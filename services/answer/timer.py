@@ -77,7 +77,7 @@ class RequestTimer:
 
 
 def _release(tried: Tried) -> None:
-    """What one model did with the question: the canary is judged beside the live one by it."""
+    """Counts what one model did: by this the canary is judged beside the live one."""
     lane = tried.lane or "none"
     metrics.BEHAVIOUR_LANE_REPLIES.labels(lane, tried.outcome).inc()
     metrics.BEHAVIOUR_LANE_STRUCK.labels(lane).inc(len(tried.struck))

@@ -156,7 +156,7 @@ class CallerLeft(OSError):
 
 
 class ErrorBoundary:
-    """Nothing escapes to the server: its traceback would put a caller's words into the log."""
+    """Lets no error through to the server, whose traceback would log a caller's words."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -57,7 +57,7 @@ class Feed:
             watch.tell(thread_id)
 
     def wake(self, visitor_id: str) -> None:
-        """A visitor said something here for the first time."""
+        """Wakes the readers of a visitor who had no thread and has now said something."""
         for watch in self._of.get(visitor_id, ()):
             watch.tell(visitor_id)
 

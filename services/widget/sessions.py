@@ -242,7 +242,8 @@ def _visitor(
 
 
 def _move_threads(session: Session, before: str, visitor: Visitor) -> None:
-    """What was said before signing in goes along. A customer's own threads go nowhere."""
+    """Moves what a visitor said before signing in. The threads of a customer stay with that
+    customer."""
     old = session.get(Visitor, before)
     if old is None or old.customer is not None:
         return

@@ -86,7 +86,8 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def let_go(self, *, heard_out: bool) -> None:
-        """The listener listens no more. Kept where the reply ends, or is about to: `heard_out`."""
+        """Forgets the listener. Keeps the connection where the reply ends, or is about to:
+        `heard_out`."""
         self._listener, self._held = None, False
         self.resume()
         if not self._busy:

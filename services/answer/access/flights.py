@@ -136,6 +136,6 @@ def _buried_since(ledger: Ledger, since: float) -> Callable[[], dict[str, float]
 
 
 def stop_elsewhere(ledger: Ledger, workspace: str, answer: str) -> None:
-    """Let the process that makes it know."""
+    """Tells the process that makes the answer to stop it."""
     with ledger.session() as session:
         bury(session, [answer_mark(workspace, answer)])

@@ -37,7 +37,7 @@ def slot(workspace: str, caller: str, key: str) -> Slot:
 
 @dataclass(frozen=True, slots=True)
 class SlotHolder:
-    """Who answers: this process (`mine`), or `answer_id` has it, or another is at it (neither)."""
+    """Who answers: this process (`mine`), the answer `answer_id`, or another process (neither)."""
 
     mine: bool
     answer_id: str | None = None

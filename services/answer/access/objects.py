@@ -86,7 +86,7 @@ def find_handoff(session: Session, caller: Caller, id: str) -> Handoff:
 
 
 def _same_customer(found: Conversation, by: Asker, customer: str | None) -> bool:
-    """A conversation that began without a name takes the first one it is given."""
+    """Whether `customer` may go on with it. One without a name takes the first it is given."""
     if found.customer is None or found.customer == customer:
         return True
     return customer is None and by.owns_all

@@ -69,7 +69,7 @@ class Approved:
 
 
 class _Source(NamedTuple):
-    """What a wish makes of its source."""
+    """What an approval takes from its source: an answer, a person's reply, or the text given."""
 
     question: str
     text: str

@@ -31,8 +31,8 @@ class Replied(NamedTuple):
 
 
 def keep(ledger: Ledger, house: HousePolicy, caller: Caller, id: str, wrote: Wrote) -> Replied:
-    """Keep a reply to handoff `id`. Raises NotFound, or InvalidInput for a mark that means no
-    document and a reason that the house lacks."""
+    """Keeps a person's reply to handoff `id`. Raises NotFound, or InvalidInput for a mark that
+    means no document and a reason that the house lacks."""
     if stray := [n for n in marks(wrote.text) if not 1 <= n <= len(wrote.documents)]:
         raise InvalidInput(
             f"The reply cites [{stray[0]}], but names {len(wrote.documents)} documents. Name each"
