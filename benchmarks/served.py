@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks import smollm2
 from benchmarks.harness import percentiles, publish
-from models.evaluate.customer import Replied, report, talk
+from models.evaluate.customer import JudgedTurn, report, talk
 from models.suite.client import AnswerClient
 from models.suite.customer import OUTCOMES, load_customer
 from services.standalone.evals import Local
@@ -78,7 +78,7 @@ async def _asked(arm: str, settings: Settings, conversations: Any) -> dict[str, 
         "served", EXAMPLE / "help-center", EXAMPLE / "house.yaml", _silent
     ) as http:
         client = Timed(http)
-        found: list[Replied] = await talk(client, conversations, _silent)
+        found: list[JudgedTurn] = await talk(client, conversations, _silent)
     shares = report({arm: found}).shares
     return {
         **{name: each.data() for name, each in shares.items()},

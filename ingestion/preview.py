@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from ingestion.extract import Extracted, Metadata, Section, extract
 from ingestion.sources import MEDIA_TYPES, Fetched, not_read
 from ingestion.sync.errors import reason
-from ingestion.sync.split import Budget, Piece, Tokens, split
+from ingestion.sync.split import Budget, ChunkText, TokenCounter, split
 from ingestion.sync.status import DocumentStatus
 from twofold.clients import e5, minilm
 from twofold.errors import SetupError, TwofoldError
@@ -24,7 +24,7 @@ CHARS_PER_TOKEN = 4
 """Where no tokenizer is installed: close enough to see where a page is cut."""
 
 
-class Seen(NamedTuple):
+class Preview(NamedTuple):
     """What was read of one file. `text` is all of it, as Markdown; times are ISO 8601."""
 
     file: str
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name != "notes" or value}
 
 
-def preview(settings: Settings, paths: Sequence[Path]) -> list[Seen]:
+def preview(settings: Settings, paths: Sequence[Path]) -> list[Preview]:
     """One for each file, in order; those of a folder in place of it. Never raises for a file."""
     tokens, budget = _cutting(settings)
     zone = house_zone(settings.house_file)
@@ -80,11 +80,11 @@ def open_to_all(
     return PUBLIC in audience and begun and (expires_at is None or now < expires_at)
 
 
-def held(settings: Settings, document: DocumentStatus) -> Seen:
+def held(settings: Settings, document: DocumentStatus) -> Preview:
     """What the index holds of a document: its live version."""
     live = next((version for version in document.versions if version.live), None)
     if live is None:
-        return Seen(document.document, skipped="It is removed: nothing of it answers.")
+        return Preview(document.document, skipped="It is removed: nothing of it answers.")
     sections = [Section.of_record(each) for each in live.sections]
     window = (
         None if live.applied_from <= BEGINNING else live.applied_from,
@@ -93,7 +93,7 @@ def held(settings: Settings, document: DocumentStatus) -> Seen:
     extracted = Extracted(live.title, tuple(sections), Metadata())
     tokens, budget = _cutting(settings)
     pieces = split(live.title, extracted.sections, budget, tokens)
-    return Seen(
+    return Preview(
         document.document,
         live.title,
         live.kind,
@@ -106,7 +106,7 @@ def held(settings: Settings, document: DocumentStatus) -> Seen:
     )
 
 
-def told(seen: Seen) -> str:
+def told(seen: Preview) -> str:
     """The same for people."""
     head = f"file: {seen.file}"
     if seen.error is not None:
@@ -146,29 +146,31 @@ def as_markdown(title: str, sections: Sequence[Section]) -> str:
     return "\n\n".join(parts)
 
 
-def embedded_text(title: str, piece: Piece) -> str:
+def embedded_text(title: str, piece: ChunkText) -> str:
     """A chunk as search sees it: its headings in one line, then its text."""
     return f"{' > '.join((title, *piece.heading_path))}\n{piece.text}"
 
 
-def _seen(path: Path, tokens: Tokens, budget: Budget, zone: str) -> Seen:
+def _seen(path: Path, tokens: TokenCounter, budget: Budget, zone: str) -> Preview:
     media_type = MEDIA_TYPES.get(path.suffix.lstrip(".").lower())
     if media_type is None:
-        return Seen(str(path), skipped=not_read(path.name))
+        return Preview(str(path), skipped=not_read(path.name))
     try:
         extracted = extract(path.name, Fetched(path.read_bytes(), media_type), zone=zone)
         return _read(str(path), extracted, tokens, budget, ZoneInfo(zone))
     except (TwofoldError, OSError) as error:
-        return Seen(str(path), error=reason(error))
+        return Preview(str(path), error=reason(error))
 
 
-def _read(file: str, extracted: Extracted, tokens: Tokens, budget: Budget, zone: ZoneInfo) -> Seen:
+def _read(
+    file: str, extracted: Extracted, tokens: TokenCounter, budget: Budget, zone: ZoneInfo
+) -> Preview:
     meta = extracted.meta
     sections = () if extracted.skipped else extracted.sections
     pieces = split(extracted.title, sections, budget, tokens)
     window = meta.effective_from, meta.expires_at
     opens, ends = moments(*window, zone)
-    return Seen(
+    return Preview(
         file,
         extracted.title,
         meta.kind,
@@ -184,18 +186,18 @@ def _read(file: str, extracted: Extracted, tokens: Tokens, budget: Budget, zone:
     )
 
 
-def _cutting(settings: Settings) -> tuple[Tokens, Budget]:
+def _cutting(settings: Settings) -> tuple[TokenCounter, Budget]:
     """How the index in use cuts, as far as the packaged model's tokenizer is installed."""
     count: Callable[[Sequence[str]], list[int]]
     most = minilm.MAX_TOKENS
     try:
         if reads_all_languages(settings):
-            most, count = e5.MAX_TOKENS, e5.Reader(e5.Weights.open()).count
+            most, count = e5.MAX_TOKENS, e5.E5Tokenizer(e5.Weights.open()).count
         else:
             count = partial(minilm.count_tokens, minilm.tokenizer())
     except SetupError:
         count = _roughly
-    return Tokens(count), Budget(settings.chunk_tokens, most)
+    return TokenCounter(count), Budget(settings.chunk_tokens, most)
 
 
 def _roughly(texts: Sequence[str]) -> list[int]:

@@ -32,7 +32,7 @@ _READ: Final = "vllm:prompt_tokens_total"
 _WRITTEN: Final = "vllm:generation_tokens_total"
 
 
-class Tokens(NamedTuple):
+class TokenMeans(NamedTuple):
     """Means of a call. `shared`: what stands before the documents, the same in every call."""
 
     prompt: float
@@ -95,11 +95,11 @@ class Effort(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class PricedArm:
     """A way to answer: a model with a prompt."""
 
     name: str
-    tokens: Tokens
+    tokens: TokenMeans
     price: Price | None = None
     machine: Machine | None = None
 
@@ -123,13 +123,15 @@ class Arm:
         return 1000 * each / MILLION
 
 
-def tokens(rows: Sequence[Row], profile: Profile, house: HousePolicy, count: CountTokens) -> Tokens:
+def tokens(
+    rows: Sequence[Row], profile: Profile, house: HousePolicy, count: CountTokens
+) -> TokenMeans:
     """Means over rows, as the service would ask them. Raises InvalidInput without rows."""
     if not rows:
         raise InvalidInput("There are no rows to count. Build a dataset with --heldout.")
     rendered = [row.model_copy(update={"profile": profile}).rendered(house) for row in rows]
     prompts = [_length(messages, count) for messages in rendered]
-    return Tokens(
+    return TokenMeans(
         sum(prompts) / len(rows),
         count(instructions(house, profile)),
         sum(count(row.target) for row in rows) / len(rows),
@@ -138,7 +140,7 @@ def tokens(rows: Sequence[Row], profile: Profile, house: HousePolicy, count: Cou
 
 def few_shot(
     rows: Sequence[Row], examples: Sequence[Row], house: HousePolicy, count: CountTokens
-) -> Tokens:
+) -> TokenMeans:
     """The `full` prompt with whole examples before the question, the same in every call."""
     plain = tokens(rows, "full", house, count)
     shots = [row for row in examples if row.expected.action == "ANSWER" and not row.made][:SHOTS]
@@ -149,7 +151,7 @@ def few_shot(
     return plain._replace(prompt=plain.prompt + shown, shared=plain.shared + shown)
 
 
-def break_even(tuned: Arm, other: Arm, effort: Effort, months: float) -> float | None:
+def break_even(tuned: PricedArm, other: PricedArm, effort: Effort, months: float) -> float | None:
     """Answers a month from which the tuned arm is the cheaper one over so many months; None where
     it never is, because an answer of it costs as much or more."""
     mine, theirs = tuned.per_thousand, other.per_thousand
@@ -194,7 +196,7 @@ def between(before: Mapping[str, float], after: Mapping[str, float], seconds: fl
     )
 
 
-def data(arms: Sequence[Arm]) -> list[dict[str, Any]]:
+def data(arms: Sequence[PricedArm]) -> list[dict[str, Any]]:
     return [
         {
             "arm": arm.name,

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from services.answer.endpoints.admission import ADMIN_RULE, RULES, Rule
+from services.answer.endpoints.admission import ADMIN_RULE, RULES, AccessRule
 
 FILE = Path(__file__).parents[1] / "docs" / "access.md"
 OPENING = """# Who may do what
@@ -33,7 +33,7 @@ def table() -> str:
     return OPENING + "".join(map(_row, (*RULES, ADMIN_RULE)))
 
 
-def _row(rule: Rule) -> str:
+def _row(rule: AccessRule) -> str:
     verb = "any" if rule.verb == "*" else rule.verb
     scopes = " or ".join(f"`{scope}`" for scope in rule.scopes) or "none: signed"
     shown = "any key" if len(rule.scopes) > 4 else scopes

@@ -24,7 +24,7 @@ CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 
 
-class Counts(Protocol):
+class CompletionCounts(Protocol):
     """What a completion cost; `cut` says that it ended at its allowed length."""
 
     prompt_tokens: int
@@ -35,7 +35,7 @@ class Counts(Protocol):
 
 
 @contextmanager
-def chat(model: str, url: str, max_tokens: int, counts: Counts) -> Iterator[Span]:
+def chat(model: str, url: str, max_tokens: int, counts: CompletionCounts) -> Iterator[Span]:
     """One request to a chat model at `url`; `counts` is read when it ends."""
     server = urlsplit(url)
     with tracing.span(f"chat {model}", SpanKind.CLIENT) as span:

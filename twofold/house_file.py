@@ -22,7 +22,7 @@ _MERGED = frozenset({"reasons", "templates", "limits", "hours", "style"})
 """What a house changes piece by piece; everything else it replaces whole."""
 
 
-class Problem(NamedTuple):
+class HouseProblem(NamedTuple):
     """`line` counts from 1."""
 
     line: int
@@ -130,12 +130,12 @@ def _validated(path: Path, file: _File, thorough: bool) -> HousePolicy:
     return house
 
 
-def _refused(path: Path, problems: Iterable[Problem]) -> InvalidInput:
+def _refused(path: Path, problems: Iterable[HouseProblem]) -> InvalidInput:
     lines = [f"{path}:{p.line}: {p.where}: {p.what}" for p in sorted(set(problems))]
     return InvalidInput("\n".join(lines))
 
 
-def _slow(house: HousePolicy, file: _File, thorough: bool) -> Iterator[Problem]:
+def _slow(house: HousePolicy, file: _File, thorough: bool) -> Iterator[HouseProblem]:
     """Patterns that are no regular expression, or that one message could hold a process with. A
     test judges those of the neutral policy."""
     known = set(_patterns(_read(NEUTRAL).data).values())
@@ -147,7 +147,7 @@ def _slow(house: HousePolicy, file: _File, thorough: bool) -> Iterator[Problem]:
         except re.error as error:
             what = f"{pattern!r} is no regular expression: {error}"
         if what is not None:
-            yield Problem(_line(file.root, where), ".".join(where), what)
+            yield HouseProblem(_line(file.root, where), ".".join(where), what)
 
 
 def _patterns(data: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
@@ -161,7 +161,7 @@ def _patterns(data: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
     return found | {("style", "promises", str(n)): each for n, each in promises}
 
 
-def _problems(error: ValidationError, file: _File) -> Iterator[Problem]:
+def _problems(error: ValidationError, file: _File) -> Iterator[HouseProblem]:
     for found in error.errors():
         if isinstance(found.get("ctx", {}).get("error"), PolicyProblems):
             continue
@@ -169,9 +169,9 @@ def _problems(error: ValidationError, file: _File) -> Iterator[Problem]:
         what = found["msg"].removeprefix("Value error, ")
         if found["type"] == "extra_forbidden":
             what = "there is no such key; check its spelling"
-        yield Problem(_line(file.root, where), ".".join(where), what)
+        yield HouseProblem(_line(file.root, where), ".".join(where), what)
     for where, what in open_ends(file.data):
-        yield Problem(_line(file.root, where), ".".join(where), what)
+        yield HouseProblem(_line(file.root, where), ".".join(where), what)
 
 
 def _line(node: yaml.Node, where: tuple[str, ...]) -> int:

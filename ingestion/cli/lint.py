@@ -12,7 +12,7 @@ from twofold.terminal import print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ingestion.lint import Finding, Reading
+    from ingestion.lint import Finding, ReadPages
     from twofold.settings import Settings
     from twofold.stack import Stack
 
@@ -91,7 +91,7 @@ def _opened(settings: "Settings") -> "Stack":
     return open_stack(settings)
 
 
-def _read(settings: "Settings", source: str) -> "Reading":
+def _read(settings: "Settings", source: str) -> "ReadPages":
     from ingestion.lint import read_source
     from ingestion.sync.status import list_sources
     from twofold.errors import NotFound
@@ -116,7 +116,7 @@ def _hide(settings: "Settings", source: str, found: "Sequence[Finding]") -> list
 
 
 def _print(
-    reading: "Reading", found: "Sequence[Finding]", hidden: "Sequence[str]", *, infos: bool
+    reading: "ReadPages", found: "Sequence[Finding]", hidden: "Sequence[str]", *, infos: bool
 ) -> None:
     for each in found:
         if each.severity == "info" and not infos:

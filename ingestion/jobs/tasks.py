@@ -41,7 +41,7 @@ BUSY_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-class Outcome(NamedTuple):
+class TaskResult(NamedTuple):
     """`more` is the payload to go on with, where the task is not at its end."""
 
     result: Mapping[str, Any]
@@ -105,7 +105,7 @@ def _failed(queue: Queue, job: Claimed, error: Exception) -> None:
         end_sync(queue.ledger, job.id, said)
 
 
-def sync(stack: Stack, job: Claimed, stop: Event) -> Outcome:
+def sync(stack: Stack, job: Claimed, stop: Event) -> TaskResult:
     """One turn of a sync; the next one goes on behind the last document."""
     source = open_named(stack, job.workspace, job.source)
     turn = SyncSlice(job.payload.get("after"), TURN_SECONDS, stop)
@@ -117,35 +117,35 @@ def sync(stack: Stack, job: Claimed, stop: Event) -> Outcome:
         )
         run.paused = turn.unfinished
     more = {**job.payload, "after": turn.last} if turn.unfinished else None
-    return Outcome(report.record(), more)
+    return TaskResult(report.record(), more)
 
 
-def refresh_some(stack: Stack, job: Claimed, _stop: Event) -> Outcome:
+def refresh_some(stack: Stack, job: Claimed, _stop: Event) -> TaskResult:
     """Read some documents again: those named, or those whose next attempt is due."""
     source = open_named(stack, job.workspace, job.source)
     named = job.payload.get("documents")
     wanted = named or failing(stack, job.workspace, job.source, time.time())
-    return Outcome(refresh(stack, job.workspace, source, wanted).record() if wanted else {})
+    return TaskResult(refresh(stack, job.workspace, source, wanted).record() if wanted else {})
 
 
-def put(stack: Stack, job: Claimed, _stop: Event) -> Outcome:
+def put(stack: Stack, job: Claimed, _stop: Event) -> TaskResult:
     external_id = job.payload["external_id"]
     written = put_document(stack, job.workspace, job.source, external_id, unpacked(job.payload))
-    return Outcome(written._asdict())
+    return TaskResult(written._asdict())
 
 
-def delete(stack: Stack, job: Claimed, _stop: Event) -> Outcome:
+def delete(stack: Stack, job: Claimed, _stop: Event) -> TaskResult:
     # Gone already is what was asked for: an earlier attempt may have got that far.
     with suppress(NotFound):
         delete_document(stack, job.workspace, job.source, job.payload["external_id"])
-    return Outcome({})
+    return TaskResult({})
 
 
-def remove(stack: Stack, job: Claimed, _stop: Event) -> Outcome:
-    return Outcome({"removed": remove_source(stack, job.workspace, job.source)})
+def remove(stack: Stack, job: Claimed, _stop: Event) -> TaskResult:
+    return TaskResult({"removed": remove_source(stack, job.workspace, job.source)})
 
 
-TASKS: Mapping[str, Callable[[Stack, Claimed, Event], Outcome]] = {
+TASKS: Mapping[str, Callable[[Stack, Claimed, Event], TaskResult]] = {
     "sync": sync,
     "refresh": refresh_some,
     "put": put,

@@ -6,11 +6,11 @@ from ingestion.lint.contradictions import contradictions
 from ingestion.lint.duplicates import duplicates
 from ingestion.lint.findings import Finding, Place, ordered
 from ingestion.lint.injection import injections
-from ingestion.lint.pages import Page, Reading, read_folder, read_source
+from ingestion.lint.pages import Page, ReadPages, read_folder, read_source
 from ingestion.lint.upkeep import freshness, links, thin
 from twofold.clients.embedder import Embedder
 
-__all__ = ["Finding", "Page", "Place", "Reading", "lint", "read_folder", "read_source"]
+__all__ = ["Finding", "Page", "Place", "ReadPages", "lint", "read_folder", "read_source"]
 
 
 def lint(pages: Sequence[Page], now: float, embedder: Embedder | None = None) -> list[Finding]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ingestion.lint.findings import Finding
-from ingestion.lint.pages import Page, Part
+from ingestion.lint.pages import Page, PagePart
 from ingestion.lint.upkeep import supersedes
 from twofold.clients.embedder import Embedder
 from twofold.text.claims import Claim, alike, apart, claims, differing, names, words_of
@@ -27,7 +27,7 @@ class _Stated(NamedTuple):
     """A claim, and where it stands."""
 
     page: Page
-    part: Part
+    part: PagePart
     claim: Claim
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ingestion.lint.findings import Finding
-from ingestion.lint.pages import Page, Part
+from ingestion.lint.pages import Page, PagePart
 from twofold.clients.embedder import Embedder
 
 APART = 0.1
@@ -95,7 +95,7 @@ def _around(page: Page, at: int) -> str:
     return " ".join(near)[:CONTEXT_CHARS] or page.title
 
 
-def _finding(page: Page, part: Part) -> Finding:
+def _finding(page: Page, part: PagePart) -> Finding:
     return Finding(
         "injection",
         f"{page.title!r} holds text that addresses a model",

@@ -20,7 +20,7 @@ from twofold.ledger.models import Document, Version
 from twofold.text import blocks as prose
 
 
-class Part(NamedTuple):
+class PagePart(NamedTuple):
     """A sentence or a list item, the headings it stands under and its line."""
 
     text: str
@@ -54,7 +54,7 @@ class Page:
         return self.text.split()
 
     @cached_property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[PagePart]:
         return list(self._parts())
 
     def applies(self, now: float) -> bool:
@@ -91,7 +91,7 @@ class Page:
                 return 0
         return at
 
-    def _parts(self) -> Iterator[Part]:
+    def _parts(self) -> Iterator[PagePart]:
         for section in self.sections:
             text = section["text"]
             for block in prose.blocks(text):
@@ -100,15 +100,15 @@ class Page:
                 for span in prose.parts(text, block):
                     said = text[span.start : span.end]
                     line = self.line_of(said, section["line"])
-                    yield Part(said, section["heading_path"], line)
+                    yield PagePart(said, section["heading_path"], line)
 
 
-class Reading(NamedTuple):
+class ReadPages(NamedTuple):
     pages: list[Page]
     failures: list[Finding]
 
 
-def read_folder(path: Path, max_file_mb: float) -> Reading:
+def read_folder(path: Path, max_file_mb: float) -> ReadPages:
     """Every document below a folder, extracted as a sync would."""
     pages: list[Page] = []
     failures: list[Finding] = []
@@ -138,10 +138,12 @@ def read_folder(path: Path, max_file_mb: float) -> Reading:
                 raw,
             )
         )
-    return Reading(pages, failures)
+    return ReadPages(pages, failures)
 
 
-def read_source(ledger: Ledger, workspace: str, source: str, config: Mapping[str, Any]) -> Reading:
+def read_source(
+    ledger: Ledger, workspace: str, source: str, config: Mapping[str, Any]
+) -> ReadPages:
     """Live documents of a source. Lines are exact where its files are still there."""
     root = Path(config["path"]) if "path" in config else None
     pages: list[Page] = []
@@ -168,7 +170,7 @@ def read_source(ledger: Ledger, workspace: str, source: str, config: Mapping[str
                     _raw(root, external_id),
                 )
             )
-    return Reading(pages, [])
+    return ReadPages(pages, [])
 
 
 def today(now: float | None = None) -> date:

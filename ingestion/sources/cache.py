@@ -21,7 +21,7 @@ create table if not exists records (kind text, key text, value blob, primary key
 """
 
 
-class Kept(NamedTuple):
+class CachedResponse(NamedTuple):
     """A response as it was last read in full."""
 
     etag: str
@@ -60,13 +60,13 @@ class Cache:
     def close(self) -> None:
         self._db.close()
 
-    def page(self, url: str) -> Kept | None:
+    def page(self, url: str) -> CachedResponse | None:
         row = self._one("select etag, modified, headers, body from pages where url = ?", url)
         if row is None:
             return None
-        return Kept(row[0], row[1], orjson.loads(row[2]), zlib.decompress(row[3]))
+        return CachedResponse(row[0], row[1], orjson.loads(row[2]), zlib.decompress(row[3]))
 
-    def keep_page(self, url: str, page: Kept) -> None:
+    def keep_page(self, url: str, page: CachedResponse) -> None:
         self._run(
             "insert or replace into pages values (?, ?, ?, ?, ?)",
             url,

@@ -9,7 +9,7 @@ from ingestion.confined import ask
 from ingestion.sources.addresses import shown
 from ingestion.sources.cache import Cache
 from ingestion.sources.config import SourceConfig, read_config
-from ingestion.sources.fetcher import Fetcher, Page
+from ingestion.sources.fetcher import FetchedPage, Fetcher
 from ingestion.sources.records import Record
 from ingestion.sources.web import Web
 from twofold.errors import InvalidInput, UpstreamError
@@ -72,7 +72,7 @@ class Feed:
                     yield record
             url = said["next"]
 
-    def _read(self, page: Page) -> dict[str, Any]:
+    def _read(self, page: FetchedPage) -> dict[str, Any]:
         asked = {"content_type": page.headers.get("content-type", ""), "url": page.url}
         try:
             return ask(_READ, asked, page.body, self._web.bounds)

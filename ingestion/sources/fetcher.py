@@ -13,7 +13,7 @@ import httpx
 import stamina
 
 from ingestion.sources.addresses import Rules, check_url, shown
-from ingestion.sources.cache import Cache, Kept
+from ingestion.sources.cache import Cache, CachedResponse
 from ingestion.sources.guard import (
     CONNECT_SECONDS,
     READ_SECONDS,
@@ -35,7 +35,7 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-class Limits(NamedTuple):
+class FetchLimits(NamedTuple):
     """What one request may cost. Times are seconds; `pace` lies between two to one host."""
 
     max_bytes: int = 10_000_000
@@ -47,7 +47,7 @@ class Limits(NamedTuple):
     pace: float = 0.2
 
 
-class Page(NamedTuple):
+class FetchedPage(NamedTuple):
     """A response read in full. `url` is where it was found; `unchanged` says that the server
     confirmed what was kept, and sent no body."""
 
@@ -76,13 +76,13 @@ class Fetcher:
     def __init__(
         self,
         rules: Rules | None = None,
-        limits: Limits | None = None,
+        limits: FetchLimits | None = None,
         *,
         cache: Cache | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._rules = rules or Rules()
-        self.limits = limits or Limits()
+        self.limits = limits or FetchLimits()
         self._cache = cache
         self._clock = Clock()
         if transport is None:
@@ -113,7 +113,7 @@ class Fetcher:
         accept: Collection[str] = (),
         headers: Mapping[str, str] = NO_HEADERS,
         credentials: Mapping[str, str] = NO_HEADERS,
-    ) -> Page:
+    ) -> FetchedPage:
         """Read a page. `accept` names the media types that will do; none means any.
 
         Raises NotFound (404, 410), Forbidden (401, 403, a closed address), TooLarge, Overloaded
@@ -139,14 +139,14 @@ class Fetcher:
         accept: Collection[str],
         headers: Mapping[str, str],
         credentials: Mapping[str, str],
-    ) -> Page:
+    ) -> FetchedPage:
         first = check_url(url, self._rules)
         current = first
         for _ in range(self.limits.redirects + 1):
             own = origin(current) == origin(first)
             sent = {**headers, **(credentials if own else {})}
             answer = self._once(current, sent, accept)
-            if isinstance(answer, Page):
+            if isinstance(answer, FetchedPage):
                 return answer
             try:
                 target = str(current.join(answer))
@@ -159,7 +159,7 @@ class Fetcher:
 
     def _once(
         self, url: httpx.URL, headers: Mapping[str, str], accept: Collection[str]
-    ) -> Page | str:
+    ) -> FetchedPage | str:
         """One request: a page, or where it redirects to."""
         kept = self._cache.page(str(url)) if self._cache else None
         if kept is not None:
@@ -276,15 +276,15 @@ def _inflater(url: httpx.URL, response: httpx.Response) -> "zlib._Decompress | N
     raise UpstreamError(f"{shown(str(url))} is coded as {coding[:40]!r}, which was not asked for.")
 
 
-def _kept(response: httpx.Response, body: bytes) -> Kept:
+def _kept(response: httpx.Response, body: bytes) -> CachedResponse:
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     etag = response.headers.get("etag", "")
-    return Kept(etag, response.headers.get("last-modified", ""), headers, body)
+    return CachedResponse(etag, response.headers.get("last-modified", ""), headers, body)
 
 
-def _page(url: str, kept: Kept, *, unchanged: bool = False) -> Page:
+def _page(url: str, kept: CachedResponse, *, unchanged: bool = False) -> FetchedPage:
     media_type = _media_type(kept.headers.get("content-type", ""))
-    return Page(url, media_type, kept.headers, kept.body, unchanged)
+    return FetchedPage(url, media_type, kept.headers, kept.body, unchanged)
 
 
-__all__ = ["AGENT", "Fetcher", "Limits", "Page", "origin"]
+__all__ = ["AGENT", "FetchLimits", "FetchedPage", "Fetcher", "origin"]

@@ -9,7 +9,7 @@ import orjson
 
 from ingestion.sources.addresses import shown
 from ingestion.sources.base import Fetched
-from ingestion.sources.fetcher import NO_HEADERS, Fetcher, Page, origin
+from ingestion.sources.fetcher import NO_HEADERS, FetchedPage, Fetcher, origin
 from twofold.errors import UpstreamError
 
 JSON = ("application/json", "text/json")
@@ -39,7 +39,7 @@ class Api(NamedTuple):
     credentials: Mapping[str, str] = NO_HEADERS
     headers: Mapping[str, str] = NO_HEADERS
 
-    def page(self, url: str) -> Page:
+    def page(self, url: str) -> FetchedPage:
         """Raises UpstreamError for one of another server: where a listing goes on, its answer says,
         and credentials go along."""
         if not _same_origin(url, self.root):
@@ -66,7 +66,7 @@ def _same_origin(one: str, two: str) -> bool:
         return False
 
 
-def parse(page: Page) -> Any:
+def parse(page: FetchedPage) -> Any:
     try:
         return orjson.loads(page.body)
     except orjson.JSONDecodeError as error:

@@ -18,7 +18,7 @@ _DEPTH = 3
 _READ = "ingestion.sources.read.sitemap:answer"
 
 
-class Entry(NamedTuple):
+class SitemapEntry(NamedTuple):
     """A page of a sitemap. `changed` is epoch seconds, None where it does not say."""
 
     url: str
@@ -31,7 +31,7 @@ class NoSitemap(UpstreamError):
 
 def read_sitemap(
     fetcher: Fetcher, url: str, problems: list[str], seen: set[str] | None = None
-) -> Iterator[Entry]:
+) -> Iterator[SitemapEntry]:
     """Its pages, those of the sitemaps it lists included, but for those of `seen`, which it joins.
 
     Raises NotFound where there is none, NoSitemap where it is a page, UpstreamError where it cannot
@@ -68,7 +68,7 @@ def read_sitemap(
             if kind == "sitemap":
                 expect(where, depth + 1)
             else:
-                yield Entry(where, _moment(changed))
+                yield SitemapEntry(where, _moment(changed))
 
 
 def _rows(url: str, body: bytes) -> Sequence[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ import orjson
 from ingestion.confined import Bounds
 from ingestion.sources.addresses import Rules, check_url
 from ingestion.sources.cache import Cache
-from ingestion.sources.fetcher import Fetcher, Limits
+from ingestion.sources.fetcher import Fetcher, FetchLimits
 from twofold.index.contract import content_hash
 from twofold.settings import Settings
 
@@ -19,7 +19,7 @@ class Web(NamedTuple):
     """What reading the web needs: rules, limits, memory; a test has a transport of its own."""
 
     rules: Rules = Rules()
-    limits: Limits = Limits()
+    limits: FetchLimits = FetchLimits()
     state: Path | None = None
     """A folder to remember things in between syncs."""
     transport: httpx.BaseTransport | None = None
@@ -29,7 +29,7 @@ class Web(NamedTuple):
     @classmethod
     def of(cls, settings: Settings) -> "Web":
         rules = Rules(tuple(settings.source_ports), tuple(settings.source_private_hosts))
-        limits = Limits(max_bytes=int(settings.max_file_mb * 1e6))
+        limits = FetchLimits(max_bytes=int(settings.max_file_mb * 1e6))
         return cls(rules, limits, settings.home / "sources")
 
     def cache(self, kind: str, name: str, config: Mapping[str, Any]) -> Cache:

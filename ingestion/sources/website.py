@@ -16,9 +16,9 @@ from ingestion.sources.addresses import shown
 from ingestion.sources.base import Fetched, Incomplete, NotRead
 from ingestion.sources.cache import Cache
 from ingestion.sources.config import SourceConfig, Texts, read_config
-from ingestion.sources.fetcher import AGENT, Fetcher, Page
+from ingestion.sources.fetcher import AGENT, FetchedPage, Fetcher
 from ingestion.sources.pages import Repeats, WebText, allows_index, read_page
-from ingestion.sources.sitemap import Entry, NoSitemap, read_sitemap
+from ingestion.sources.sitemap import NoSitemap, SitemapEntry, read_sitemap
 from ingestion.sources.web import Web
 from twofold.errors import (
     Forbidden,
@@ -136,7 +136,7 @@ class _Visit:
         self._cache = cache
         self._robots: dict[str, Protego] = {}
         self._crawling = False
-        self._queue: deque[Entry] = deque()
+        self._queue: deque[SitemapEntry] = deque()
         self._known: set[str] = set()
         self._visited: set[str] = set()
         self._words: dict[str, frozenset[str]] = {}
@@ -151,7 +151,7 @@ class _Visit:
     def pages(self) -> Iterator[WebPage]:
         self._crawling = self._config.crawl or not self._from_sitemaps()
         if self._crawling:
-            self._add(Entry(str(self._site._start), None), start=True)
+            self._add(SitemapEntry(str(self._site._start), None), start=True)
         while self._queue:
             yield from self._visit(self._queue.popleft())
 
@@ -173,7 +173,7 @@ class _Visit:
                     self.problems.append(error.message)
         return found
 
-    def _add(self, entry: Entry, *, start: bool = False) -> None:
+    def _add(self, entry: SitemapEntry, *, start: bool = False) -> None:
         try:
             url = httpx.URL(entry.url)
             address = normal(url)
@@ -187,9 +187,9 @@ class _Visit:
                 " `max_pages`."
             )
         self._known.add(address)
-        self._queue.append(Entry(address, entry.changed))
+        self._queue.append(SitemapEntry(address, entry.changed))
 
-    def _visit(self, entry: Entry, depth: int = 0) -> Iterator[WebPage]:
+    def _visit(self, entry: SitemapEntry, depth: int = 0) -> Iterator[WebPage]:
         url = httpx.URL(entry.url)
         if entry.url in self._visited or not self._rules_of(url).can_fetch(entry.url, AGENT):
             return
@@ -234,7 +234,7 @@ class _Visit:
             self.emitted.add(identity)
             yield WebPage(identity, self._cache, self._repeats, problem)
 
-    def _keep(self, entry: Entry, page: Page, depth: int) -> Iterator[WebPage]:
+    def _keep(self, entry: SitemapEntry, page: FetchedPage, depth: int) -> Iterator[WebPage]:
         """Store what the page holds, unless it is another page's copy, or not of the site."""
         final = httpx.URL(page.url)
         if final.host not in self._site._hosts:
@@ -272,7 +272,7 @@ class _Visit:
                 self._repeats.add(identity, edges)
         yield from self._emit(identity)
 
-    def _read(self, page: Page) -> WebText:
+    def _read(self, page: FetchedPage) -> WebText:
         config = self._config
         read = read_page(
             page.body,
@@ -284,14 +284,14 @@ class _Visit:
         )
         if self._crawling:
             for link in read.links:
-                self._add(Entry(link, None))
+                self._add(SitemapEntry(link, None))
         return read
 
     def _original(self, canonical: str, depth: int) -> Iterator[WebPage]:
         """The page that another one names as its original, read first."""
         if depth < MAX_ORIGINALS and self._site.wanted(httpx.URL(canonical)):
             self._known.add(canonical)
-            yield from self._visit(Entry(canonical, None), depth + 1)
+            yield from self._visit(SitemapEntry(canonical, None), depth + 1)
 
     def _canonical(self, landed: str, canonical: str) -> str:
         if not canonical:
@@ -303,7 +303,7 @@ class _Visit:
         except (httpx.InvalidURL, ValueError):
             return landed
 
-    def _record(self, entry: Entry, page: Page) -> dict[str, Any]:
+    def _record(self, entry: SitemapEntry, page: FetchedPage) -> dict[str, Any]:
         changed = entry.changed or _date(page.headers.get("last-modified", ""))
         meta = self._config.meta(url=page.url)
         record = {"media_type": page.media_type, "updated_at": changed, "meta": meta}

@@ -7,7 +7,7 @@ next sync ends in the state that an undisturbed one would have reached.
 from ingestion.sources import Source
 from ingestion.sync.errors import StepFailed, reason
 from ingestion.sync.failures import clear_other_failures
-from ingestion.sync.plan import Plan
+from ingestion.sync.plan import WritePlan
 from ingestion.sync.prepare import (
     Prepared,
     batches,
@@ -111,7 +111,7 @@ def _write_one(stack: Stack, run: Run, prepared: Prepared) -> bool:
     return True
 
 
-def _count(run: Run, plans: list[Plan]) -> None:
+def _count(run: Run, plans: list[WritePlan]) -> None:
     for plan in plans:
         run.wrote(added=plan.live is None, chunks=len(plan.fresh))
 

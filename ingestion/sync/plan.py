@@ -19,7 +19,7 @@ NOT_YET = float(FOREVER)
 
 
 @dataclass(frozen=True)
-class Plan:
+class WritePlan:
     """One document's way into the index.
 
     `live` is the version that answers now; `past` all that ever did, oldest first, without the one
@@ -84,7 +84,7 @@ class Plan:
         return float(FOREVER if expires_at is None else expires_at)
 
 
-def make_plans(stack: Stack, batch: Sequence[Prepared]) -> list[Plan]:
+def make_plans(stack: Stack, batch: Sequence[Prepared]) -> list[WritePlan]:
     """Compare a batch with ledger and index: two queries and one look-up for all of it."""
     with stack.ledger.session() as session:
         documents, versions = _load(session, [prepared.ref.id for prepared in batch])
@@ -157,7 +157,7 @@ def _load(
     return {document.id: document for document in documents}, versions
 
 
-def _plan(prepared: Prepared, document: Document | None, versions: Sequence[Version]) -> Plan:
+def _plan(prepared: Prepared, document: Document | None, versions: Sequence[Version]) -> WritePlan:
     past = [version for version in versions if version.applied_from != NOT_YET]
     draft = next((version for version in versions if version.applied_from == NOT_YET), None)
     number = document.live if document is not None else None
@@ -169,7 +169,7 @@ def _plan(prepared: Prepared, document: Document | None, versions: Sequence[Vers
     taken = taken_points(past, live)
     made = make_chunks(prepared, number, taken)
     chunks = [replace(chunk, quarantined=hidden) for chunk in made]
-    return Plan(prepared, document, live, past, draft, number, chunks, {}, hidden)
+    return WritePlan(prepared, document, live, past, draft, number, chunks, {}, hidden)
 
 
 def taken_points(past: Iterable[HasPoints], live: HasPoints | None) -> set[str]:

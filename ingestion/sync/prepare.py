@@ -13,7 +13,7 @@ from ingestion.extract import Extracted, extract
 from ingestion.sources import Fetched, Incomplete, Item, NotRead, Source
 from ingestion.sync.errors import StepFailed, step
 from ingestion.sync.run import Run
-from ingestion.sync.split import Budget, Piece, Tokens, split
+from ingestion.sync.split import Budget, ChunkText, TokenCounter, split
 from twofold.errors import InvalidInput, NotFound
 from twofold.index.contract import DocumentRef
 from twofold.ledger.models import Document, Version
@@ -31,7 +31,7 @@ UNCHANGED_AT_ONCE = 64
 """Counted together: one by one, counting would cost a tenth of reading."""
 
 
-class Known(NamedTuple):
+class KnownSource(NamedTuple):
     """What the ledger holds of a source when a sync begins."""
 
     settled: Mapping[str, str]
@@ -60,10 +60,10 @@ class Prepared:
     fetched_at: float
     updated_at: float
     extracted: Extracted
-    pieces: Sequence[Piece]
+    pieces: Sequence[ChunkText]
 
 
-def load_known(stack: Stack, run: Run) -> Known:
+def load_known(stack: Stack, run: Run) -> KnownSource:
     """All hashes of the source, and which documents were made by another fingerprint."""
     own = and_(Document.workspace == run.workspace, Document.source == run.source)
     # An index that was lost is filled again from the source.
@@ -89,10 +89,12 @@ def load_known(stack: Stack, run: Run) -> Known:
     settled = {each: raw_hash for each, raw_hash, number in documents if number is not None}
     for external_id in outdated if filled else live:
         del settled[external_id]
-    return Known(settled, live, removed)
+    return KnownSource(settled, live, removed)
 
 
-def discover(run: Run, items: Iterator[Item], known: Known, *, allow_removal: bool) -> list[Item]:
+def discover(
+    run: Run, items: Iterator[Item], known: KnownSource, *, allow_removal: bool
+) -> list[Item]:
     """Everything the source has. Raises InvalidInput where it has suddenly nothing at all."""
     found: list[Item] = []
     renewed = time.monotonic()
@@ -116,7 +118,7 @@ def discover(run: Run, items: Iterator[Item], known: Known, *, allow_removal: bo
     return found
 
 
-def fetch_changed(run: Run, items: Iterable[Item], known: Known) -> Iterator[ChangedDocument]:
+def fetch_changed(run: Run, items: Iterable[Item], known: KnownSource) -> Iterator[ChangedDocument]:
     """Read each document, and hand on those whose bytes differ from the live version's."""
     settled = known.settled
     unchanged = 0
@@ -151,7 +153,7 @@ def fetch_changed(run: Run, items: Iterable[Item], known: Known) -> Iterator[Cha
 def prepare(stack: Stack, run: Run, candidates: Iterator[ChangedDocument]) -> Iterator[Prepared]:
     """Extract and split, some documents ahead: the embedder, which takes most of a sync, leaves
     this process the time for it. A document that cannot be prepared is recorded and left out."""
-    tokens = Tokens(stack.embedder.count_tokens)
+    tokens = TokenCounter(stack.embedder.count_tokens)
     ahead: deque[tuple[ChangedDocument, Future[Prepared]]] = deque()
     pool = ThreadPoolExecutor(1, "prepare")
     try:
@@ -185,7 +187,7 @@ def _taken(
         yield ready
 
 
-def prepare_one(stack: Stack, candidate: ChangedDocument, tokens: Tokens) -> Prepared:
+def prepare_one(stack: Stack, candidate: ChangedDocument, tokens: TokenCounter) -> Prepared:
     """Raises StepFailed naming `extract` or `split`, and NotRead where it is to be left out."""
     ref, fetched, raw_hash, fetched_at = candidate
     with step("extract"):

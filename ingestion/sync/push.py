@@ -14,7 +14,7 @@ from ingestion.sync.failures import FailureNote, clear_failures, record_failure
 from ingestion.sync.lease import Lease
 from ingestion.sync.prepare import ChangedDocument, prepare_one
 from ingestion.sync.remove import remove
-from ingestion.sync.split import Tokens
+from ingestion.sync.split import TokenCounter
 from ingestion.sync.write import write
 from twofold import metrics
 from twofold.errors import InvalidInput, NotFound, TooLarge, TwofoldError, UpstreamError
@@ -26,7 +26,7 @@ WAIT_SECONDS = 10.0
 """How long a push waits for another writer of its source."""
 
 
-class Written(NamedTuple):
+class PushResult(NamedTuple):
     """What a push came to. `chunks` counts those embedded and written."""
 
     document: str
@@ -39,7 +39,7 @@ class Written(NamedTuple):
 
 def put_document(
     stack: Stack, workspace: str, source: str, external_id: str, fetched: Fetched
-) -> Written:
+) -> PushResult:
     """Write one document and return once it answers.
 
     Raises InvalidInput or TooLarge where it cannot be read, Conflict where the source is being
@@ -51,10 +51,10 @@ def put_document(
         digest = fetched.digest
         if (number := _live(stack, ref, digest)) is not None:
             _count("unchanged")
-            return Written(ref.key, number, "unchanged", 0)
+            return PushResult(ref.key, number, "unchanged", 0)
         candidate = ChangedDocument(ref, fetched, digest, time.time())
         try:
-            prepared = prepare_one(stack, candidate, Tokens(stack.embedder.count_tokens))
+            prepared = prepare_one(stack, candidate, TokenCounter(stack.embedder.count_tokens))
             (plan,) = write(stack, lease, [prepared], _no_heartbeat)
         except NotRead as out:
             return _left_out(stack, lease, ref, out)
@@ -64,16 +64,16 @@ def put_document(
             raise _told(failure, ref) from failure
         outcome: Literal["added", "changed"] = "added" if plan.live is None else "changed"
         _count(outcome, len(plan.fresh))
-        return Written(ref.key, plan.number, outcome, len(plan.fresh))
+        return PushResult(ref.key, plan.number, outcome, len(plan.fresh))
 
 
-def _left_out(stack: Stack, lease: Lease, ref: DocumentRef, out: NotRead) -> Written:
+def _left_out(stack: Stack, lease: Lease, ref: DocumentRef, out: NotRead) -> PushResult:
     with stack.ledger.session() as session:
         document = session.get(Document, ref.id)
     if document is not None and document.live is not None:
         remove(stack, lease, [ref.external_id])
     _count("skipped")
-    return Written(ref.key, 0, "skipped", 0, out.reason)
+    return PushResult(ref.key, 0, "skipped", 0, out.reason)
 
 
 def delete_document(stack: Stack, workspace: str, source: str, external_id: str) -> None:

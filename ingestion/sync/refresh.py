@@ -8,7 +8,14 @@ from ingestion.sources import Source
 from ingestion.sync import lease as leases
 from ingestion.sync.failures import clear_failures
 from ingestion.sync.pipeline import write_each
-from ingestion.sync.prepare import Known, batches, discover, fetch_changed, load_known, prepare
+from ingestion.sync.prepare import (
+    KnownSource,
+    batches,
+    discover,
+    fetch_changed,
+    load_known,
+    prepare,
+)
 from ingestion.sync.remove import remove
 from ingestion.sync.run import Report, Run
 from twofold.ledger.models import Failure
@@ -41,7 +48,7 @@ def refresh(
         return run.report()
 
 
-def _remove_gone(stack: Stack, run: Run, known: Known, gone: set[str]) -> None:
+def _remove_gone(stack: Stack, run: Run, known: KnownSource, gone: set[str]) -> None:
     if live := sorted(gone & set(known.live)):
         remove(stack, run.lease, live)
         run.removed(len(live))

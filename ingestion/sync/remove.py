@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from ingestion.sync.failures import clear_failures
 from ingestion.sync.lease import Lease, held
 from ingestion.sync.plan import NOT_YET
-from ingestion.sync.prepare import Known
+from ingestion.sync.prepare import KnownSource
 from ingestion.sync.run import Run
 from ingestion.sync.status import find_source
 from twofold.index.contract import OPEN_VERSION, DocumentRef
@@ -24,7 +24,7 @@ WAIT_SECONDS = 10.0
 
 
 def remove_missing(
-    stack: Stack, run: Run, known: Known, found: set[str], *, even_many: bool = False
+    stack: Stack, run: Run, known: KnownSource, found: set[str], *, even_many: bool = False
 ) -> None:
     """Take out what was known and was not found; unless it is an unusual share of the source, and
     nobody has said that this is meant (`even_many`)."""
@@ -43,7 +43,7 @@ def remove_missing(
     purge(stack, _ids(run.lease, [id for id in known.removed if id not in found]))
 
 
-def remove_hidden(stack: Stack, run: Run, known: Known) -> None:
+def remove_hidden(stack: Stack, run: Run, known: KnownSource) -> None:
     """Take out what now shuts readers out: no guard keeps it."""
     if closed := sorted(set(run.hidden) & set(known.live)):
         remove(stack, run.lease, closed)

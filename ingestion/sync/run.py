@@ -64,7 +64,7 @@ class Report(NamedTuple):
         return values
 
 
-class Before(NamedTuple):
+class EarlierSlices(NamedTuple):
     """What earlier slices of the same sync did, and whether they may have left drafts."""
 
     counts: dict[str, int]
@@ -74,7 +74,7 @@ class Before(NamedTuple):
     after_crash: bool
 
 
-NOTHING_YET = Before({}, 0, frozenset(), (), after_crash=False)
+NOTHING_YET = EarlierSlices({}, 0, frozenset(), (), after_crash=False)
 
 
 class Run:
@@ -88,7 +88,7 @@ class Run:
         progress: ProgressCallback | None,
         *,
         kind: str = metrics.OTHER,
-        before: Before = NOTHING_YET,
+        before: EarlierSlices = NOTHING_YET,
         resumable: bool = False,
     ) -> None:
         """`resumable`: somebody will go on with it where it pauses or meets a passing error."""
@@ -305,7 +305,7 @@ def _last_state(ledger: Ledger, workspace: str, source: str) -> str | None:
         )
 
 
-def _begin(session: Session, workspace: str, source: str, id: str) -> Before | None:
+def _begin(session: Session, workspace: str, source: str, id: str) -> EarlierSlices | None:
     now = time.time()
     # Whoever ran before and did not say how it ended is dead: the lease is ours.
     session.execute(
@@ -339,4 +339,4 @@ def _begin(session: Session, workspace: str, source: str, id: str) -> Before | N
     )
     counts = {name: row.counts.get(name, 0) for name in COUNTS}
     left_out = tuple(LeftOut(*each) for each in row.counts.get("left_out", ()))
-    return Before(counts, row.done, frozenset(failed), left_out, after_crash=True)
+    return EarlierSlices(counts, row.done, frozenset(failed), left_out, after_crash=True)

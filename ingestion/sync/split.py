@@ -26,14 +26,14 @@ _FENCE = re.compile(r"\A[ \t]*+(`{3,}|~{3,})")
 _DELIMITER_ROW = re.compile(r"\A[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t:|-]*+)?")
 
 
-class Piece(NamedTuple):
+class ChunkText(NamedTuple):
     """The text of one chunk and the headings it stands under."""
 
     heading_path: tuple[str, ...]
     text: str
 
 
-class Tokens:
+class TokenCounter:
     """Token counts of texts, special tokens not counted; each text is counted once."""
 
     MAX_KEPT = 50_000
@@ -88,7 +88,9 @@ class _Step(NamedTuple):
     glue: str
 
 
-def split(title: str, sections: Sequence[Section], budget: Budget, tokens: Tokens) -> list[Piece]:
+def split(
+    title: str, sections: Sequence[Section], budget: Budget, tokens: TokenCounter
+) -> list[ChunkText]:
     """Chunk texts of a document, in reading order; every chunk holds at most `budget.chunk`.
 
     Less where heading path and text together would pass what the embedder reads, but never less
@@ -96,15 +98,15 @@ def split(title: str, sections: Sequence[Section], budget: Budget, tokens: Token
     """
     paths = {s.heading_path: " > ".join((title, *s.heading_path)) for s in sections}
     tokens.warm([*paths.values(), *(block.text for s in sections for block in s.blocks)])
-    pieces: list[Piece] = []
+    pieces: list[ChunkText] = []
     for section in sections:
         room = budget.room(tokens(paths[section.heading_path]))
         units = [unit for block in section.blocks for unit in _units(block, room, tokens)]
-        pieces += [Piece(section.heading_path, text) for text in _pack(units, room)]
+        pieces += [ChunkText(section.heading_path, text) for text in _pack(units, room)]
     return pieces
 
 
-def _units(block: Block, room: int, tokens: Tokens) -> Iterator[_Unit]:
+def _units(block: Block, room: int, tokens: TokenCounter) -> Iterator[_Unit]:
     framed = _FRAMES.get(block.kind)
     lines = block.text.split("\n")
     if framed and tokens(block.text) > room and (frame := framed(lines)):
@@ -121,7 +123,7 @@ def _units(block: Block, room: int, tokens: Tokens) -> Iterator[_Unit]:
 
 
 def _cut(
-    text: str, glue: str, ladder: tuple[_Step, ...], room: int, tokens: Tokens
+    text: str, glue: str, ladder: tuple[_Step, ...], room: int, tokens: TokenCounter
 ) -> Iterator[_Unit]:
     count = tokens(text)
     if count <= room or not ladder:

@@ -19,7 +19,7 @@ from ingestion.extract import Metadata
 from ingestion.sync.errors import step
 from ingestion.sync.failures import clear_failures
 from ingestion.sync.lease import Lease
-from ingestion.sync.plan import NOT_YET, Plan, make_plans, narrowed, stays
+from ingestion.sync.plan import NOT_YET, WritePlan, make_plans, narrowed, stays
 from ingestion.sync.prepare import Prepared
 from twofold import metrics
 from twofold.index.contract import OPEN_VERSION, Chunk, Embedded
@@ -35,7 +35,7 @@ Heartbeat = Callable[[], None]
 
 def write(
     stack: Stack, lease: Lease, batch: Sequence[Prepared], heartbeat: Heartbeat
-) -> list[Plan]:
+) -> list[WritePlan]:
     """Bring these documents live. Raises StepFailed; then those not yet flipped stay as they were,
     and writing them again ends as if nothing had happened."""
     with step("plan"):
@@ -54,13 +54,13 @@ def write(
     return plans
 
 
-def _observe(plans: Sequence[Plan]) -> None:
+def _observe(plans: Sequence[WritePlan]) -> None:
     # The age of a document that is new here is no wait of ours.
     for plan in (plan for plan in plans if plan.live is not None and not plan.same):
         metrics.INGESTION_FRESHNESS.observe(max(0.0, time.time() - plan.prepared.updated_at))
 
 
-def embed(stack: Stack, plans: Sequence[Plan], heartbeat: Heartbeat) -> list[Embedded]:
+def embed(stack: Stack, plans: Sequence[WritePlan], heartbeat: Heartbeat) -> list[Embedded]:
     """Both vectors of every chunk that the index lacks, over all documents at once."""
     chunks = [chunk for plan in plans for chunk in plan.fresh]
     points: list[Embedded] = []
@@ -81,7 +81,7 @@ def embedded(stack: Stack, chunks: Sequence[Chunk]) -> list[Embedded]:
     ]
 
 
-def draft(stack: Stack, plans: Sequence[Plan]) -> None:
+def draft(stack: Stack, plans: Sequence[WritePlan]) -> None:
     """Say in the ledger which points are about to be written."""
     new = [plan for plan in plans if not plan.same]
     if not new:
@@ -94,7 +94,7 @@ def draft(stack: Stack, plans: Sequence[Plan]) -> None:
 
 
 def put(
-    stack: Stack, plans: Sequence[Plan], points: Sequence[Embedded], heartbeat: Heartbeat
+    stack: Stack, plans: Sequence[WritePlan], points: Sequence[Embedded], heartbeat: Heartbeat
 ) -> None:
     """Points in; those that an interrupted sync left behind, out: the flip would revive them."""
     if abandoned := sorted(set().union(*(plan.abandoned for plan in plans))):
@@ -105,7 +105,7 @@ def put(
         heartbeat()
 
 
-def close(stack: Stack, plans: Sequence[Plan]) -> None:
+def close(stack: Stack, plans: Sequence[WritePlan]) -> None:
     """Prepare the old points for the flip: those that go end with it, those that stay do not, and
     whoever may not read the document any more is shut out from all it ever said."""
     changed: list[Chunk] = []
@@ -127,7 +127,7 @@ def close(stack: Stack, plans: Sequence[Plan]) -> None:
         stack.index.update_payload(changed)
 
 
-def _held(plan: Plan) -> set[str]:
+def _held(plan: WritePlan) -> set[str]:
     """Points of the live version; of all versions, where an audience is narrowed."""
     if plan.live is None:
         return set()
@@ -135,7 +135,7 @@ def _held(plan: Plan) -> set[str]:
     return {id for version in (plan.past if shut else [plan.live]) for id in version.points}
 
 
-def flip(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
+def flip(stack: Stack, lease: Lease, plans: Sequence[WritePlan]) -> None:
     """Make the new versions live, in one transaction that a lost lease undoes."""
     digest = stack.fingerprint.digest
     same = [plan for plan in plans if plan.same]
@@ -150,7 +150,7 @@ def flip(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
         clear_failures(session, lease, [plan.prepared.ref.external_id for plan in plans])
 
 
-def settle(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
+def settle(stack: Stack, lease: Lease, plans: Sequence[WritePlan]) -> None:
     """Bring kept points up to date, retire the others, and only then call the documents done."""
     unsettled = [plan for plan in plans if not _settled_by_flip(plan)]
     if not unsettled:
@@ -171,12 +171,12 @@ def settle(stack: Stack, lease: Lease, plans: Sequence[Plan]) -> None:
         _many(session, update(Document).where(Document.id == _OF), rows)
 
 
-def _settled_by_flip(plan: Plan) -> bool:
+def _settled_by_flip(plan: WritePlan) -> bool:
     """Whether the flip was all: a first version leaves nothing to clear away."""
     return not plan.past and not plan.same
 
 
-def _document(plan: Plan) -> Document:
+def _document(plan: WritePlan) -> Document:
     ref = plan.prepared.ref
     return Document(
         id=ref.id,
@@ -189,7 +189,7 @@ def _document(plan: Plan) -> Document:
     )
 
 
-def _version(plan: Plan, fingerprint: str) -> Version:
+def _version(plan: WritePlan, fingerprint: str) -> Version:
     prepared, meta = plan.prepared, plan.prepared.extracted.meta
     return Version(
         document_id=prepared.ref.id,
@@ -227,7 +227,7 @@ _Row = dict[str, Any]
 """Of a statement for many rows: columns by name, and which row it is."""
 
 
-def _again(plan: Plan, fingerprint: str) -> _Row:
+def _again(plan: WritePlan, fingerprint: str) -> _Row:
     prepared = plan.prepared
     return {
         **_row(plan, plan.number),
@@ -238,25 +238,25 @@ def _again(plan: Plan, fingerprint: str) -> _Row:
     }
 
 
-def _start(plan: Plan) -> _Row:
+def _start(plan: WritePlan) -> _Row:
     applied = {"applied_from": plan.applied_from, "applied_until": plan.applied_until}
     return {**_row(plan, plan.number), **applied}
 
 
-def _end(plan: Plan) -> _Row:
+def _end(plan: WritePlan) -> _Row:
     """Returns the row that ends the version before at the beginning of the new one."""
     old = plan.past[-1]
     end = max(old.applied_from, min(old.applied_until, plan.applied_from))
     return {**_row(plan, old.number), "applied_until": end}
 
 
-def _live(plan: Plan) -> _Row:
+def _live(plan: WritePlan) -> _Row:
     raw_hash = plan.prepared.raw_hash if _settled_by_flip(plan) else ""
     id = plan.prepared.ref.id
     return {"of": id, "live": plan.number, "removed_at": None, "raw_hash": raw_hash}
 
 
-def _row(plan: Plan, number: int) -> _Row:
+def _row(plan: WritePlan, number: int) -> _Row:
     return {"of": plan.prepared.ref.id, "version": number}
 
 
@@ -271,13 +271,13 @@ def _many(session: Session, statement: Update, rows: Sequence[_Row]) -> None:
         session.connection().execute(statement, rows)
 
 
-def _drop_drafts(session: Session, plans: Sequence[Plan]) -> None:
+def _drop_drafts(session: Session, plans: Sequence[WritePlan]) -> None:
     ids = [plan.draft.id for plan in plans if plan.draft is not None]
     if ids:
         session.execute(delete(Version).where(Version.id.in_(ids)))
 
 
-def _steps(plan: Plan) -> Iterator[tuple[Version, int, float]]:
+def _steps(plan: WritePlan) -> Iterator[tuple[Version, int, float]]:
     """Each superseded version that may still have points of its own, with the number of the next
     version and the moment from which that one applied."""
     document = plan.document
@@ -289,7 +289,7 @@ def _steps(plan: Plan) -> Iterator[tuple[Version, int, float]]:
     yield from zip(past, numbers, starts, strict=False)
 
 
-def _closed(stack: Stack, plan: Plan) -> Iterator[Chunk]:
+def _closed(stack: Stack, plan: WritePlan) -> Iterator[Chunk]:
     """Yields the old points that go on answering about their own time, each with its end."""
     for version, until, start in _steps(plan):
         if not stays(version.kind, start):
@@ -301,7 +301,7 @@ def _closed(stack: Stack, plan: Plan) -> Iterator[Chunk]:
                 yield replace(chunk, until=until, expires_at=end)
 
 
-def _gone(plan: Plan) -> set[str]:
+def _gone(plan: WritePlan) -> set[str]:
     kept = plan.ids
     for version, _, start in _steps(plan):
         if stays(version.kind, start):
@@ -309,7 +309,7 @@ def _gone(plan: Plan) -> set[str]:
     return {id for version, _, _ in _steps(plan) for id in version.points} - kept
 
 
-def _later(plan: Plan, version: Version) -> set[str]:
+def _later(plan: WritePlan, version: Version) -> set[str]:
     return {id for other in plan.past if other.number > version.number for id in other.points}
 
 

@@ -16,7 +16,7 @@ from ingestion.sync.plan import (
     taken_points,
 )
 from ingestion.sync.prepare import Prepared
-from ingestion.sync.split import Budget, Piece, Tokens, split
+from ingestion.sync.split import Budget, ChunkText, TokenCounter, split
 from twofold.index.contract import BEGINNING, FOREVER, KINDS, Chunk, DocumentRef
 from twofold.ledger import Ledger
 from twofold.ledger.models import Document, Version
@@ -26,14 +26,14 @@ from twofold.text import blocks as prose
 BATCH = 64
 
 
-class Standing(NamedTuple):
+class VersionHistory(NamedTuple):
     """A document and every version that was ever live, oldest first."""
 
     document: Document
     versions: Sequence[Version]
 
 
-class Expected(NamedTuple):
+class ExpectedPoints(NamedTuple):
     """`chunks` by id, in reading order; `points` of each version that has any, by row id."""
 
     document: Document
@@ -46,9 +46,9 @@ class Replayer:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._tokens = Tokens(stack.embedder.count_tokens)
+        self._tokens = TokenCounter(stack.embedder.count_tokens)
 
-    def expected(self, standing: Standing) -> Expected:
+    def expected(self, standing: VersionHistory) -> ExpectedPoints:
         """The points that undisturbed syncs would have left."""
         document, versions = standing
         state: dict[str, Chunk] = {}
@@ -62,7 +62,7 @@ class Replayer:
             chunks = self._chunks(document, version, taken_points(drawn, before))
             points[version.id] = [chunk.id for chunk in chunks]
             state = _next(state, drawn, version, chunks)
-        return Expected(document, state, points)
+        return ExpectedPoints(document, state, points)
 
     def _chunks(self, document: Document, version: Version, taken: set[str]) -> list[Chunk]:
         ref = DocumentRef(document.workspace, document.source, document.external_id)
@@ -79,14 +79,14 @@ class Replayer:
         made = make_chunks(prepared, version.number, taken)
         return [replace(chunk, quarantined=version.quarantined) for chunk in made]
 
-    def _pieces(self, extracted: Extracted) -> list[Piece]:
+    def _pieces(self, extracted: Extracted) -> list[ChunkText]:
         budget = Budget(self._stack.settings.chunk_tokens, self._stack.embedder.max_tokens)
         return split(extracted.title, extracted.sections, budget, self._tokens)
 
 
 def standings(
     ledger: Ledger, workspace: str, source: str, ids: Sequence[str] | None = None
-) -> Iterator[list[Standing]]:
+) -> Iterator[list[VersionHistory]]:
     """Documents of a source (or those among `ids`), removed ones too, some at a time."""
     if ids is None:
         with ledger.session() as session:
@@ -109,7 +109,7 @@ def standings(
         versions: dict[str, list[Version]] = {}
         for row in rows:
             versions.setdefault(row.document_id, []).append(row)
-        yield [Standing(each, versions.get(each.id, [])) for each in documents]
+        yield [VersionHistory(each, versions.get(each.id, [])) for each in documents]
 
 
 def _section(record: dict[str, Any]) -> Section:

@@ -13,7 +13,7 @@ from sqlalchemy import exists, select, update
 
 import twofold.stack
 from ingestion.upkeep.expected import standings
-from ingestion.upkeep.reconcile import Drift, Heartbeat, Matcher, adopt, held, sources_of
+from ingestion.upkeep.reconcile import Drift, LeaseKeeper, Reconciler, adopt, held, sources_of
 from ingestion.upkeep.smoke import check_titles, failed
 from twofold.errors import NotFound, Outdated, SetupError
 from twofold.index.sparse import Bm25Encoder
@@ -178,7 +178,7 @@ class _Build:
         with self._stack.ledger.session() as session:
             return sorted(session.scalars(select(Document.workspace).distinct()))
 
-    def _follow(self, workspace: str, beat: Heartbeat | None, *, adopting: bool) -> None:
+    def _follow(self, workspace: str, beat: LeaseKeeper | None, *, adopting: bool) -> None:
         """Bring into the store what changed since the last call."""
         states = _states(self._stack, workspace)
         changed: dict[str, list[str]] = {}
@@ -194,7 +194,7 @@ class _Build:
                 self._progress(self._done, total)
 
         for source, ids in sorted(changed.items()):
-            matcher = Matcher(self._stack, self._drift, beat, advance)
+            matcher = Reconciler(self._stack, self._drift, beat, advance)
             for batch in standings(self._stack.ledger, workspace, source, ids):
                 matcher.match(batch, repair=True, adopting=adopting)
             self._ids |= matcher.seen

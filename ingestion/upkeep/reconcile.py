@@ -13,7 +13,7 @@ from ingestion.sync import lease as leases
 from ingestion.sync.lease import Lease
 from ingestion.sync.remove import discard_drafts
 from ingestion.sync.write import embedded
-from ingestion.upkeep.expected import Expected, Replayer, Standing, standings
+from ingestion.upkeep.expected import ExpectedPoints, Replayer, VersionHistory, standings
 from twofold import metrics
 from twofold.errors import Conflict
 from twofold.index.contract import Chunk
@@ -86,7 +86,7 @@ def reconcile(
             with held(stack, workspace, [source]) as heartbeat:
                 if repair and heartbeat.leases:
                     discard_drafts(stack, heartbeat.leases[0])
-                matcher = Matcher(stack, drift, heartbeat, progress)
+                matcher = Reconciler(stack, drift, heartbeat, progress)
                 for batch in standings(stack.ledger, workspace, source):
                     matcher.match(batch, repair=repair)
                 matcher.orphans(workspace, source, repair=repair)
@@ -120,7 +120,7 @@ def sources_of(stack: Stack, workspace: str) -> list[str]:
         return sorted(rows)
 
 
-class Matcher:
+class Reconciler:
     """Compares batches of one source and, where told to, brings the index and the ledger's
     `points` to what is expected."""
 
@@ -128,7 +128,7 @@ class Matcher:
         self,
         stack: Stack,
         drift: Drift,
-        heartbeat: "Heartbeat | None" = None,
+        heartbeat: "LeaseKeeper | None" = None,
         progress: Advance | None = None,
     ) -> None:
         self._stack = stack
@@ -141,7 +141,9 @@ class Matcher:
         self.points: dict[int, list[str]] = {}
         """Version row id -> its point ids in this index, for `adopt`."""
 
-    def match(self, batch: Sequence[Standing], *, repair: bool, adopting: bool = True) -> None:
+    def match(
+        self, batch: Sequence[VersionHistory], *, repair: bool, adopting: bool = True
+    ) -> None:
         """`adopting` puts the points into the ledger at once; else they are kept in `points`."""
         found = [self._replayer.expected(standing) for standing in batch]
         self._note(found)
@@ -169,7 +171,7 @@ class Matcher:
         if repair and gone:
             self._stack.index.delete(gone)
 
-    def _note(self, found: Sequence[Expected]) -> None:
+    def _note(self, found: Sequence[ExpectedPoints]) -> None:
         self._drift.documents += sum(1 for each in found if each.document.live is not None)
         for each in found:
             self._drift.points += len(each.chunks)
@@ -222,7 +224,7 @@ def _changed(
     return {id: found for id, found in points.items() if id not in same}
 
 
-class Heartbeat:
+class LeaseKeeper:
     """Renews leases; called often, it writes seldom. Raises Conflict where one was lost."""
 
     def __init__(self, stack: Stack, held: Sequence[Lease]) -> None:
@@ -242,7 +244,7 @@ class Heartbeat:
 @contextmanager
 def held(
     stack: Stack, workspace: str, sources: Iterable[str], wait: float = LEASE_WAIT_SECONDS
-) -> Iterator[Heartbeat]:
+) -> Iterator[LeaseKeeper]:
     """The leases of these sources, those that have one. Raises Conflict where one is held."""
     with stack.ledger.session() as session:
         named = set(session.scalars(select(Source.name).where(Source.workspace == workspace)))
@@ -250,7 +252,7 @@ def held(
     try:
         for source in named & set(sources):
             taken.append(leases.acquire(stack.ledger, workspace, source, wait=wait))  # noqa: PERF401  released one by one
-        yield Heartbeat(stack, taken)
+        yield LeaseKeeper(stack, taken)
     finally:
         with stack.ledger.session() as session:
             for lease in taken:

@@ -11,7 +11,7 @@ from twofold.errors import InvalidInput, NotFound
 from twofold.terminal import StepCallback, steps
 
 if TYPE_CHECKING:
-    from models.evaluate.customer import Replied
+    from models.evaluate.customer import JudgedTurn
     from models.evaluate.local import Local
 
 TREES = {"magento": "helpcenter_magento/current", "policies": "policies_github/current"}
@@ -50,7 +50,7 @@ def eval_customer(
     if shown and shown not in OUTCOMES:
         raise InvalidInput(f"There is no outcome {shown!r}. Take one of {', '.join(OUTCOMES)}.")
     local = open_local(context.obj, company_settings(path))
-    found: dict[str, list[Replied]] = {}
+    found: dict[str, list[JudgedTurn]] = {}
     with steps() as progress:
         for file in _files(path):
             pages = _pages(file, data)
@@ -78,7 +78,7 @@ def eval_customer(
 
 async def _talk(
     local: "Local", file: Path, pages: Path, split: str, progress: StepCallback
-) -> "list[Replied]":
+) -> "list[JudgedTurn]":
     from models.evaluate import customer
     from models.suite.client import AnswerClient
     from models.suite.customer import load_customer

@@ -68,7 +68,7 @@ def build_command(
     and the reply that it should get."""
     from models.data import build, seeds
     from models.data.collect import collect
-    from models.data.plan import Plan
+    from models.data.plan import DatasetPlan
     from models.data.vary import rendered
     from models.evaluate.local import open_local
     from models.suite.client import AnswerClient
@@ -85,7 +85,7 @@ def build_command(
         raise InvalidInput("--heldout takes the report half of a suite: give --suite.")
     # What is asked here is no customer's question: nobody is to be told of it.
     settings = Settings().model_copy(update={"handoff_targets": []})
-    plan = Plan(load_house(settings.house_file), _profile(profile), perturb, seed)
+    plan = DatasetPlan(load_house(settings.house_file), _profile(profile), perturb, seed)
     started = time.monotonic()
 
     async def run() -> "tuple[Built, list[Row]]":
@@ -198,7 +198,7 @@ def refresh_command(
     from models.data.collect import Built
     from models.data.lint.findings import places
     from models.data.lint.gone import ask_live
-    from models.data.plan import Plan
+    from models.data.plan import DatasetPlan
     from models.data.refresh import refreshed, stale
     from models.data.rows import read_dataset
     from models.evaluate.local import open_local
@@ -210,7 +210,7 @@ def refresh_command(
     if out is not None and out.resolve() == folder.resolve():
         raise InvalidInput("The old dataset is what a release was trained on: write to another.")
     settings = Settings().model_copy(update={"handoff_targets": []})
-    plan = Plan(load_house(settings.house_file), found.manifest.profile, perturb,
+    plan = DatasetPlan(load_house(settings.house_file), found.manifest.profile, perturb,
                 found.manifest.seed)  # fmt: skip
 
     async def run() -> "tuple[list[Stale], Refreshed | None]":

@@ -14,7 +14,7 @@ from twofold.errors import InvalidInput
 
 if TYPE_CHECKING:
     from models.data.rows import Row
-    from models.economics import Arm, Measured
+    from models.economics import Measured, PricedArm
     from twofold.policy import HousePolicy
     from twofold.prompt import Profile
     from twofold.settings import Settings
@@ -87,11 +87,11 @@ def economics(
         return sums.Machine(machine_hour, measured[name].answers_per_hour)
 
     arms = [
-        sums.Arm("base, full", full, machine=machine("base, full")),
-        sums.Arm("base, full and few-shot", shots),
-        sums.Arm("tuned", tuned, machine=machine("tuned")),
-        sums.Arm("larger model, full", full, price),
-        sums.Arm("larger model, few-shot", shots, price),
+        sums.PricedArm("base, full", full, machine=machine("base, full")),
+        sums.PricedArm("base, full and few-shot", shots),
+        sums.PricedArm("tuned", tuned, machine=machine("tuned")),
+        sums.PricedArm("larger model, full", full, price),
+        sums.PricedArm("larger model, few-shot", shots, price),
     ]
     effort = sums.Effort(training_hours, machine_hour, people_hours, wage, runs_per_month)
     even = sums.break_even(arms[2], arms[3], effort, months)
@@ -118,7 +118,7 @@ def _ask(url: str, rows: "Sequence[Row]", profile: "Profile", house: "HousePolic
     """The server's own counters over so many held-out rows."""
     from models.cli.gate import MOST_TOKENS
     from models.economics import between, read_metrics
-    from models.gate.arms import Arm, patient
+    from models.gate.arms import ModelArm, patient
     from models.serve.vllm import Vllm
     from twofold.clients.chat import ChatModel, ModelServer
 
@@ -129,7 +129,7 @@ def _ask(url: str, rows: "Sequence[Row]", profile: "Profile", house: "HousePolic
     async def run() -> None:
         server = ModelServer(url.rstrip("/").removesuffix("/v1"))
         try:
-            arm = Arm(name, patient(ChatModel(server, name)), profile, house, 0, MOST_TOKENS)
+            arm = ModelArm(name, patient(ChatModel(server, name)), profile, house, 0, MOST_TOKENS)
             await arm.ask(rows, lambda *_: None)
         finally:
             await server.aclose()
@@ -157,7 +157,7 @@ def _volume(settings: "Settings") -> int:
     return int(found)
 
 
-def _show(arms: "Sequence[Arm]", measured: "dict[str, Measured]") -> None:
+def _show(arms: "Sequence[PricedArm]", measured: "dict[str, Measured]") -> None:
     from rich.console import Console
     from rich.table import Table
 

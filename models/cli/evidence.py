@@ -11,7 +11,7 @@ import typer
 from twofold.terminal import StepCallback, steps
 
 if TYPE_CHECKING:
-    from models.evaluate.answerability import Answered, Asked
+    from models.evaluate.answerability import AnswerabilityCase, AnswerabilityResult
     from models.evaluate.labelled import Text
     from models.evaluate.local import Local
 
@@ -90,10 +90,10 @@ def eval_sufficiency(
 async def _ask(
     local: "Local",
     corpus: "Sequence[Text]",
-    asked: "Sequence[Asked]",
+    asked: "Sequence[AnswerabilityCase]",
     locale: str,
     progress: StepCallback,
-) -> "list[Answered]":
+) -> "list[AnswerabilityResult]":
     from models.evaluate import answerability
     from models.suite.client import AnswerClient
 

@@ -13,7 +13,7 @@ from twofold.terminal import steps
 
 if TYPE_CHECKING:
     from models.data.rows import Dataset
-    from models.gate.arms import Arm
+    from models.gate.arms import ModelArm
     from models.gate.run import GateReport
     from models.registry import Registry
     from twofold.ledger.releases import Release
@@ -79,7 +79,7 @@ def gate(
         raise typer.Exit(REFUSED)
 
 
-async def _run(arms: "Sequence[Arm]", dataset: "Dataset") -> "GateReport":
+async def _run(arms: "Sequence[ModelArm]", dataset: "Dataset") -> "GateReport":
     from models.gate.run import run_gate
 
     candidate, *others = arms
@@ -93,9 +93,9 @@ async def _run(arms: "Sequence[Arm]", dataset: "Dataset") -> "GateReport":
 
 def _arms(
     release: "Release", registry: "Registry", settings: "Settings", at: str, base_rows: int
-) -> "list[Arm]":
+) -> "list[ModelArm]":
     """The release, the base with the full prompt, and what is live."""
-    from models.gate.arms import Arm, patient
+    from models.gate.arms import ModelArm, patient
     from twofold.clients.chat import ChatModel, ModelServer
     from twofold.ledger.releases import misfit
 
@@ -112,14 +112,16 @@ def _arms(
     live = next((each for each in registry.all() if each.state == "live"), None)
     base = settings.model_name or release.base
     arms = [
-        Arm(
+        ModelArm(
             release.name, patient(ChatModel(merged, release.name)), release.profile, registry.house
         ),
-        Arm(base, patient(ChatModel(beside, base)), "full", registry.house, base_rows, MOST_TOKENS),
+        ModelArm(
+            base, patient(ChatModel(beside, base)), "full", registry.house, base_rows, MOST_TOKENS
+        ),
     ]
     if live is not None and live.name != release.name and not misfit(live, registry.house):
         model = patient(ChatModel(beside, live.name))
-        arms.append(Arm(live.name, model, live.profile, registry.house))
+        arms.append(ModelArm(live.name, model, live.profile, registry.house))
     return arms
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
     from models.evaluate.answers import Outcome
-    from models.evaluate.regression import Asked, Change, Gate
+    from models.evaluate.regression import Change, RegressionCase, RegressionResult
     from models.suite.suite import Case
 
 REFUSED = 1
@@ -103,7 +103,7 @@ async def _ask(
         )
 
 
-def _show(gate: "Gate") -> None:
+def _show(gate: "RegressionResult") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -137,5 +137,5 @@ def _show(gate: "Gate") -> None:
     console.print(gate.verdict, markup=False)
 
 
-def _said(asked: "Asked") -> str:
+def _said(asked: "RegressionCase") -> str:
     return "passes" if asked.passed else "; ".join(asked.problems)

@@ -36,12 +36,12 @@ def train(
 ) -> None:
     """Train an adapter on a dataset's replies: how to answer, never what."""
     from models.recipes import load_recipe
-    from models.training.finetune import Job, finetune
+    from models.training.finetune import TrainingJob, finetune
     from twofold.house_file import load_house
     from twofold.settings import Settings
 
     house = load_house(Settings().house_file)
-    job = Job(dataset, base, load_recipe(recipe), out, house, seed, resume, start)
+    job = TrainingJob(dataset, base, load_recipe(recipe), out, house, seed, resume, start)
     if as_json:
         made = finetune(job, _lines)
         typer.echo(made.model_dump_json())

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from models.data.collect import Built
-from models.data.lint.findings import Place
+from models.data.lint.findings import RowPlace
 from models.data.lint.leaks import leaks
 from models.data.lint.policy import policy
-from models.data.plan import Plan
+from models.data.plan import DatasetPlan
 from models.data.rows import Manifest, Row, Split, write_manifest, write_rows
 from models.data.split import alike, halves, opening
 from models.data.vary import kind_of, varied
@@ -38,16 +38,16 @@ def apart(built: Built, heldout: Sequence[Row]) -> None:
     built.rows[:] = kept
 
 
-def divided(rows: Sequence[Row], plan: Plan) -> dict[Split, list[Row]]:
+def divided(rows: Sequence[Row], plan: DatasetPlan) -> dict[Split, list[Row]]:
     """`train` and `eval`, each varied on its own."""
     train, held = halves(rows, plan.eval_share, plan.seed)
     return {"train": varied(train, plan), "eval": varied(held, plan)}
 
 
-def sound(rows: Sequence[Row], built: Built, plan: Plan) -> list[Row]:
+def sound(rows: Sequence[Row], built: Built, plan: DatasetPlan) -> list[Row]:
     """The rows that lint finds no leaked fact and no broken reply in; the others, as far as they
     were not made of a row, are counted as left out."""
-    placed = [Place("train", line, row) for line, row in enumerate(rows, start=1)]
+    placed = [RowPlace("train", line, row) for line, row in enumerate(rows, start=1)]
     found = {
         finding.line: finding.concern
         for finding in (*policy(placed, plan.house), *leaks(placed, plan.house))
@@ -59,7 +59,7 @@ def sound(rows: Sequence[Row], built: Built, plan: Plan) -> list[Row]:
 
 
 def write(
-    folder: Path, splits: Mapping[Split, Sequence[Row]], built: Built, plan: Plan
+    folder: Path, splits: Mapping[Split, Sequence[Row]], built: Built, plan: DatasetPlan
 ) -> Manifest:
     """All files, and last the manifest."""
     files = {f"{name}.jsonl": write_rows(folder / f"{name}.jsonl", rows)

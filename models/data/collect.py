@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from models.data.plan import Plan
+from models.data.plan import DatasetPlan
 from models.data.rows import Document, Row
 from models.data.seeds import Cite, Seed
-from models.data.sentences import Passages
-from models.data.target import GOLD_NOT_PACKED, NOT_HELD, Answered, cited_anew, target
+from models.data.sentences import RowPassages
+from models.data.target import GOLD_NOT_PACKED, NOT_HELD, ServiceReply, cited_anew, target
 from models.suite.client import AnswerClient
 from models.suite.suite import CaseTurn
 from twofold.policy import HousePolicy
@@ -33,7 +33,10 @@ class Built:
 
 
 async def collect(
-    client: AnswerClient, seeds: Iterable[Seed | str], plan: Plan, progress: Callable[[int], None]
+    client: AnswerClient,
+    seeds: Iterable[Seed | str],
+    plan: DatasetPlan,
+    progress: Callable[[int], None],
 ) -> Built:
     """Ask the service each seed's question, and make a row of what it packed. What was asked is
     deleted again. Raises UpstreamError.
@@ -60,13 +63,13 @@ async def collect(
             continue
         documents = asked.documents
         answered = _answered(asked.answer)
-        made = target(seed, answered, Passages(documents, locale), plan.house, locale)
+        made = target(seed, answered, RowPassages(documents, locale), plan.house, locale)
         if made in (GOLD_NOT_PACKED, NOT_HELD) and seed.text:
             body = {"message": strip_marks(seed.text), "audience": list(seed.audience)}
             held = await _ask(client, body | ({"locale": seed.locale} if seed.locale else {}))
             rng = random.Random(f"{plan.seed}:{seed.ref}")  # noqa: S311  not a secret
             documents = _with_what_holds(seed, documents, held.documents, locale, rng)
-            made = target(seed, answered, Passages(documents, locale), plan.house, locale)
+            made = target(seed, answered, RowPassages(documents, locale), plan.house, locale)
         if isinstance(made, str):
             built.left_out[made] += 1
             continue
@@ -119,7 +122,7 @@ def _with_what_holds(
 ) -> tuple[Document, ...]:
     """Those of `found` that hold the reply, and as many of `packed` as then have room, in any
     order."""
-    said = cited_anew(seed.text, seed.cites, Passages(found, locale))
+    said = cited_anew(seed.text, seed.cites, RowPassages(found, locale))
     marks = set() if isinstance(said, str) else {mark for _, mark in said}
     needed = [document for document in found if document.n in marks]
     known = {document.chunk for document in needed}
@@ -129,9 +132,9 @@ def _with_what_holds(
     return tuple(document.model_copy(update={"n": n}) for n, document in enumerate(chosen, 1))
 
 
-def _answered(answer: Mapping[str, Any]) -> Answered:
+def _answered(answer: Mapping[str, Any]) -> ServiceReply:
     cites = {each["n"]: Cite(each["document"], each["quote"]) for each in answer["citations"]}
-    return Answered(answer["action"], answer["text"], cites)
+    return ServiceReply(answer["action"], answer["text"], cites)
 
 
 def _masked(row: Row, house: HousePolicy) -> Row:

@@ -19,7 +19,7 @@ EVAL_SHARE: Final = 0.12
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DatasetPlan:
     """What is built, and how. `copies` with changed facts are made of each answering row."""
 
     house: HousePolicy

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from models.data.collect import Built, collect
-from models.data.lint.gone import Live, Version
-from models.data.plan import Plan
+from models.data.lint.gone import Live, VersionRef
+from models.data.plan import DatasetPlan
 from models.data.rows import SPLITS, Dataset, Row, Split
 from models.data.seeds import Cite, Seed
 from models.data.vary import rendered, varied
@@ -23,7 +23,7 @@ class Stale(NamedTuple):
 
     split: Split
     row: Row
-    versions: tuple[Version, ...]
+    versions: tuple[VersionRef, ...]
     gold: bool
 
 
@@ -42,9 +42,11 @@ def stale(dataset: Dataset, live: Live) -> Iterator[Stale]:
         for row in dataset.rows[split]:
             if row.made:
                 continue
-            old = [d for d in row.documents if not live.get(Version(d.document, d.version), False)]
+            old = [
+                d for d in row.documents if not live.get(VersionRef(d.document, d.version), False)
+            ]
             if old:
-                versions = tuple(Version(d.document, d.version) for d in old)
+                versions = tuple(VersionRef(d.document, d.version) for d in old)
                 yield Stale(split, row, versions, any(d.n in row.gold for d in old))
 
 
@@ -52,7 +54,7 @@ async def refreshed(
     client: AnswerClient,
     dataset: Dataset,
     live: Live,
-    plan: Plan,
+    plan: DatasetPlan,
     progress: Callable[[int, int], None],
 ) -> Refreshed:
     """Every split with stale rows asked again; what is made of rows is made anew. Raises

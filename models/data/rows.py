@@ -107,11 +107,11 @@ class Row(_Model):
         return self.id.partition(MADE)[0]
 
     @property
-    def expected(self) -> "Expected":
+    def expected(self) -> "ExpectedReply":
         """The action that the target takes, with team and reason as they stand in it."""
         header, _ = self.reply
         who = header.escalation if header else None
-        return Expected(
+        return ExpectedReply(
             header.action if header else "ANSWER",
             who.team if who else None,
             who.reason if who else None,
@@ -137,7 +137,7 @@ class Row(_Model):
         return tuple(RowMessage(role=role, content=content) for role, content in messages)
 
 
-class Expected(NamedTuple):
+class ExpectedReply(NamedTuple):
     """What a reply to a row must do."""
 
     action: Action
@@ -145,7 +145,7 @@ class Expected(NamedTuple):
     reason: str | None
 
 
-class Written(_Model):
+class RowFile(_Model):
     """A file of rows as it was written."""
 
     sha256: str
@@ -166,7 +166,7 @@ class Manifest(_Model):
     house: str
     fingerprint: str
     """Digest of the index whose passages were packed; "" where nothing was asked."""
-    files: dict[str, Written]
+    files: dict[str, RowFile]
     """By file name."""
     wanted: dict[str, float]
     """Kind of row -> the share of the training rows that was asked for."""
@@ -178,11 +178,11 @@ class Manifest(_Model):
     seed: int
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> Written:
+def write_rows(path: Path, rows: Sequence[Row]) -> RowFile:
     """Write whole or not at all. Rows stand in the order given."""
     body = b"".join(orjson.dumps(row.model_dump()) + b"\n" for row in rows)
     _replace(path, body)
-    return Written(
+    return RowFile(
         sha256=hashlib.sha256(body).hexdigest(),
         rows=len(rows),
         actions=_counted(row.expected.action for row in rows),

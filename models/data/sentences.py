@@ -52,7 +52,7 @@ def joined(said: Sequence[tuple[Sentence, int]]) -> str:
     return text
 
 
-class Passages:
+class RowPassages:
     """The documents of one row, as what a sentence can be held against. Marks count from 1."""
 
     def __init__(self, documents: Iterable[Document], locale: str) -> None:

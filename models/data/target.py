@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 from models.data.seeds import Cite, Seed
-from models.data.sentences import Passages, Sentence, joined, sentences
+from models.data.sentences import RowPassages, Sentence, joined, sentences
 from models.suite.facts import says
 from twofold.policy import NOT_IN_SOURCES as GAP
 from twofold.policy import HousePolicy
@@ -26,7 +26,7 @@ _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)]|\d{1,2}(?:\.\d{1,2})+)\s+")
 """What opens a list item, or a clause of a policy."""
 
 
-class Answered(NamedTuple):
+class ServiceReply(NamedTuple):
     """What the service itself said to a seed's question, and what its marks mean."""
 
     action: str
@@ -45,7 +45,7 @@ Marked = tuple[Sentence, int]
 
 
 def target(
-    seed: Seed, answered: Answered, passages: Passages, house: HousePolicy, locale: str
+    seed: Seed, answered: ServiceReply, passages: RowPassages, house: HousePolicy, locale: str
 ) -> Target | str:
     """The reply on the wire, or why there can be none."""
     if seed.action != "ANSWER":
@@ -81,7 +81,7 @@ def _of_house(seed: Seed, house: HousePolicy, locale: str) -> str:
     return render(seed.action, escalation=who)
 
 
-def cited_anew(text: str, cites: Mapping[int, Cite], passages: Passages) -> list[Marked] | str:
+def cited_anew(text: str, cites: Mapping[int, Cite], passages: RowPassages) -> list[Marked] | str:
     """A cited reply with each sentence marked by the packed passage that holds it."""
     said: list[Marked] = []
     for sentence in sentences(text):
@@ -96,7 +96,7 @@ def cited_anew(text: str, cites: Mapping[int, Cite], passages: Passages) -> list
     return said
 
 
-def _meant(cite: Cite | None, passages: Passages) -> list[int]:
+def _meant(cite: Cite | None, passages: RowPassages) -> list[int]:
     """Packed passages of the cited document: those that hold the quote, else all of them."""
     if cite is None:
         return []
@@ -107,7 +107,7 @@ def _meant(cite: Cite | None, passages: Passages) -> list[int]:
 
 
 def _of_sources(
-    seed: Seed, answered: Answered, passages: Passages, gold: Set[int]
+    seed: Seed, answered: ServiceReply, passages: RowPassages, gold: Set[int]
 ) -> list[Marked] | str:
     """The sentences that carry the key facts: of the service's own verified reply where it has
     them all, else of the gold passages."""
@@ -127,7 +127,7 @@ def _of_sources(
     return _carrying(literal, seed, passages) or FACT_NOT_PACKED
 
 
-def _carrying(said: Sequence[Marked], seed: Seed, passages: Passages) -> list[Marked]:
+def _carrying(said: Sequence[Marked], seed: Seed, passages: RowPassages) -> list[Marked]:
     """The fewest of `said` that state every fact, nearest to the question first chosen, in order;
     nothing where they cannot."""
     question = passages.terms(seed.question)
@@ -149,7 +149,7 @@ def _carrying(said: Sequence[Marked], seed: Seed, passages: Passages) -> list[Ma
 
 
 def _trimmed(
-    sentence: Sentence, facts: Sequence[tuple[str, ...]], question: Set[int], passages: Passages
+    sentence: Sentence, facts: Sequence[tuple[str, ...]], question: Set[int], passages: RowPassages
 ) -> list[Sentence]:
     """A list item as the sentences of it that carry the facts, of a table its header and such
     rows."""

@@ -4,16 +4,16 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from models.data.change import changed
-from models.data.plan import Plan
+from models.data.plan import DatasetPlan
 from models.data.rows import MADE, Document, Row
-from models.data.sentences import Passages, sentences
+from models.data.sentences import RowPassages, sentences
 from models.data.target import gap
 from models.suite.facts import says
 from twofold.policy import NOT_IN_SOURCES, HousePolicy
 from twofold.reply import marks, renumbered
 
 
-def varied(rows: Sequence[Row], plan: Plan) -> list[Row]:
+def varied(rows: Sequence[Row], plan: DatasetPlan) -> list[Row]:
     """The rows of one split with those made of them, at the shares that the plan wants."""
     answering = [row for row in rows if kind_of(row) == "answer"]
     copies = _distinct(
@@ -70,7 +70,7 @@ def rendered(row: Row, house: HousePolicy) -> Row:
 
 def _held(row: Row) -> bool:
     """Whether each sentence still stands in what it cites, after numbers were changed."""
-    passages = Passages(row.documents, row.locale)
+    passages = RowPassages(row.documents, row.locale)
     return all(passages.hold(s.marks, s) for s in sentences(row.text) if s.marks)
 
 
@@ -103,7 +103,7 @@ def _without_gold(row: Row, house: HousePolicy) -> Row | None:
     """The same question with what answers it taken away; None where something still does."""
     gold = {row.documents[n - 1].document for n in row.gold}
     rest = [d for d in row.documents if d.document not in gold]
-    passages = Passages(rest, row.locale)
+    passages = RowPassages(rest, row.locale)
     claims = [s for s in sentences(row.text) if passages.claims(s)]
     answered = any(passages.holder(s, passages.documents) for s in claims)
     stated = row.facts and all(

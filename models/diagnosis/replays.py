@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from models.evaluate.answers import Cited, Outcome, RecordedCandidate
+from models.evaluate.answers import Outcome, RecordedCandidate, ReturnedCitation
 from models.suite.client import AnswerClient
 from models.suite.suite import Case
 from twofold.text.blocks import squeeze
@@ -95,7 +95,7 @@ def outcome_of(case: Case, told: Mapping[str, Any]) -> Outcome:
         text=told["text"],
         served_by=told["served_by"],
         citations=tuple(
-            Cited(
+            ReturnedCitation(
                 each["document"],
                 each["version"],
                 each["quote"],

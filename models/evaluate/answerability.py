@@ -21,7 +21,7 @@ LONGEST = 4000
 MOST_TURNS = 20
 
 
-class Asked(NamedTuple):
+class AnswerabilityCase(NamedTuple):
     """A question, the turns before it, and whether the corpus answers it."""
 
     text: str
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     answerable: bool
 
 
-class Answered(NamedTuple):
+class AnswerabilityResult(NamedTuple):
     """What became of a question: the action, and the probability that the sources answer it."""
 
     action: str
@@ -55,7 +55,7 @@ class AnswerabilityReport:
         }
 
 
-def load_asked(folder: Path) -> list[Asked]:
+def load_asked(folder: Path) -> list[AnswerabilityCase]:
     """Queries that say whether they are `answerable`; others are left out.
 
     Raises NotFound, or InvalidInput naming file, line and what to do.
@@ -68,7 +68,7 @@ def load_asked(folder: Path) -> list[Asked]:
             continue
         if not isinstance(answerable, bool):
             raise InvalidInput(f"{path}: line {row.line}: `answerable` is neither true nor false.")
-        asked.append(Asked(row.string("text"), row.history(), answerable))
+        asked.append(AnswerabilityCase(row.string("text"), row.history(), answerable))
     if not asked:
         raise InvalidInput(
             f"No query in {path} says whether it is answerable. Give each that you want measured"
@@ -77,7 +77,9 @@ def load_asked(folder: Path) -> list[Asked]:
     return asked
 
 
-def report(asked: Sequence[Asked], answered: Sequence[Answered]) -> AnswerabilityReport:
+def report(
+    asked: Sequence[AnswerabilityCase], answered: Sequence[AnswerabilityResult]
+) -> AnswerabilityReport:
     truth = [question.answerable for question in asked]
     counts = {
         kind: Counter(each.action for each, t in zip(answered, truth, strict=True) if t is kind)
@@ -90,8 +92,11 @@ def report(asked: Sequence[Asked], answered: Sequence[Answered]) -> Answerabilit
 
 
 async def ask_all(
-    client: AnswerClient, asked: Sequence[Asked], locale: str, progress: Callable[[int], None]
-) -> list[Answered]:
+    client: AnswerClient,
+    asked: Sequence[AnswerabilityCase],
+    locale: str,
+    progress: Callable[[int], None],
+) -> list[AnswerabilityResult]:
     """Asks every question in a conversation of its own."""
     answered = []
     for done, question in enumerate(asked, start=1):
@@ -106,6 +111,6 @@ async def ask_all(
         )
         record = await client.record(reply["answer_id"])
         odds = record["signals"]["evidence"]["answerable"]
-        answered.append(Answered(reply["action"], 1 / (1 + math.exp(-odds))))
+        answered.append(AnswerabilityResult(reply["action"], 1 / (1 + math.exp(-odds))))
         progress(done)
     return answered

@@ -36,7 +36,7 @@ SEARCHED = 50
 """Passages asked for to see what stood before the reply maker: the most that a search gives."""
 
 
-class Cited(NamedTuple):
+class ReturnedCitation(NamedTuple):
     """A citation as it came back. `literal`: None where its version's text could not be had."""
 
     document: str
@@ -65,7 +65,7 @@ class Outcome:
     reason: str | None
     text: str
     served_by: str
-    citations: tuple[Cited, ...]
+    citations: tuple[ReturnedCitation, ...]
     candidates: tuple[RecordedCandidate, ...]
     packed: frozenset[str]
     why: str
@@ -240,7 +240,7 @@ class _Versions:
         self._client = client
         self._texts: dict[tuple[str, int], str | None] = {}
 
-    async def check(self, citation: Mapping[str, Any]) -> Cited:
+    async def check(self, citation: Mapping[str, Any]) -> ReturnedCitation:
         document, version, quote = citation["document"], citation["version"], citation["quote"]
         key = (document, version)
         if key not in self._texts:
@@ -248,7 +248,7 @@ class _Versions:
             self._texts[key] = None if text is None else squeeze(text)
         text = self._texts[key]
         literal = None if text is None else bool(quote.strip()) and squeeze(quote) in text
-        return Cited(document, version, quote, literal)
+        return ReturnedCitation(document, version, quote, literal)
 
 
 class _Value(NamedTuple):

@@ -11,7 +11,7 @@ from models.suite.client import AnswerClient
 from models.suite.customer import OUTCOMES, CustomerTurn, Judgement, judge
 
 
-class Replied(NamedTuple):
+class JudgedTurn(NamedTuple):
     """A turn, what it was answered, and the judgement."""
 
     turn: CustomerTurn
@@ -48,9 +48,9 @@ async def talk(
     client: AnswerClient,
     conversations: Sequence[Sequence[CustomerTurn]],
     progress: Callable[[int], None],
-) -> list[Replied]:
+) -> list[JudgedTurn]:
     """Holds every conversation, one after the other, and forgets it again."""
-    found: list[Replied] = []
+    found: list[JudgedTurn] = []
     for turns in conversations:
         id: str | None = None
         before: tuple[tuple[str, str], ...] = ()
@@ -63,7 +63,7 @@ async def talk(
             id, action, text = reply["conversation_id"], reply["action"], reply["text"]
             documents = tuple(dict.fromkeys(each["document"] for each in reply["citations"]))
             judged = judge(turn, action, text)
-            found.append(Replied(turn, before, action, text, documents, judged))
+            found.append(JudgedTurn(turn, before, action, text, documents, judged))
             before = (*before, (turn.message, text))
             progress(len(found))
         if id is not None:
@@ -71,7 +71,7 @@ async def talk(
     return found
 
 
-def report(found: dict[str, list[Replied]]) -> CustomerReport:
+def report(found: dict[str, list[JudgedTurn]]) -> CustomerReport:
     """`found` by file."""
     everything = [each for replies in found.values() for each in replies]
     by_tag: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
@@ -86,7 +86,7 @@ def report(found: dict[str, list[Replied]]) -> CustomerReport:
     )
 
 
-def _shares(replies: Sequence[Replied]) -> dict[str, Estimate]:
+def _shares(replies: Sequence[JudgedTurn]) -> dict[str, Estimate]:
     clusters = [each.turn.conversation or each.turn.id for each in replies]
     return {
         name: estimate([float(each.judgement.outcome == name) for each in replies], clusters)

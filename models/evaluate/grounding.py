@@ -14,7 +14,7 @@ from models.stats import Estimate, auroc, estimate
 from twofold.errors import InvalidInput, NotFound
 from twofold.text.silence import hedged, leads_in
 from twofold.text.statements import Statement, statements
-from twofold.text.support import Judged, Passages, words
+from twofold.text.support import Passages, SentenceSupport, words
 
 RESAMPLES = 1000
 SEED = 20261129
@@ -129,7 +129,7 @@ def judge_answer(row: GroundingRow, locale: str = "en") -> AnswerVerdict:
     return AnswerVerdict(row, 1 / (1 + math.exp(-pooled)), tuple(found))
 
 
-def _judged(statement: Statement, bare: str, passages: Passages) -> Judged:
+def _judged(statement: Statement, bare: str, passages: Passages) -> SentenceSupport:
     if statement.kind == "table":
         return passages.judge_table(bare)
     return passages.judge(bare, statement.marks)

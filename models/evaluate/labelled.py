@@ -109,7 +109,7 @@ def load_corpus(folder: Path) -> tuple[Text, ...]:
     return tuple(_corpus(_file(folder, CORPUS, "--corpus")))
 
 
-class Row(NamedTuple):
+class JsonRow(NamedTuple):
     """A line of a JSONL file, and where it stands, for what is wrong with it."""
 
     path: Path
@@ -183,8 +183,8 @@ def _qrels(path: Path) -> dict[str, dict[str, int]]:
     return judged
 
 
-def rows_of(path: Path) -> Iterator[Row]:
+def rows_of(path: Path) -> Iterator[JsonRow]:
     """Raises NotFound, or InvalidInput naming the line that is no JSON object."""
     if not path.is_file():
         raise NotFound(f"There is no {path}.")
-    return (Row(path, number, value) for number, value in read_jsonl(path))
+    return (JsonRow(path, number, value) for number, value in read_jsonl(path))

@@ -43,7 +43,7 @@ class Scoped(NamedTuple):
     outside: float
 
 
-class SaidCitation(NamedTuple):
+class BenchCitation(NamedTuple):
     """Mark `[n]` of a reply: the passage (by chunk id) and the words that it rests on."""
 
     n: int
@@ -51,7 +51,7 @@ class SaidCitation(NamedTuple):
     quote: str
 
 
-class SeenPassage(NamedTuple):
+class BenchPassage(NamedTuple):
     """A passage that the reply maker was shown."""
 
     chunk: str
@@ -59,18 +59,18 @@ class SeenPassage(NamedTuple):
     text: str
 
 
-class Said(NamedTuple):
+class BenchReply(NamedTuple):
     """A reply as its maker made it, and what it was made from."""
 
     action: str
     team: str | None
     reason: str | None
     text: str
-    citations: tuple[SaidCitation, ...]
-    passages: tuple[SeenPassage, ...]
+    citations: tuple[BenchCitation, ...]
+    passages: tuple[BenchPassage, ...]
 
 
-Habit = Callable[[Said], Said]
+Habit = Callable[[BenchReply], BenchReply]
 """What a reply maker does to every reply: the bad habits of a model, for measuring a diagnosis."""
 
 

@@ -24,7 +24,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Asked(_Frozen):
+class RegressionCase(_Frozen):
     """One question of a run. `case` is the digest of what was asked and expected."""
 
     case: str
@@ -39,11 +39,11 @@ class Asked(_Frozen):
         return not self.problems
 
 
-class Run(_Frozen):
+class RegressionRun(_Frozen):
     """What a later run is compared with. `at`: ISO 8601, UTC."""
 
     at: str
-    asked: dict[str, Asked]
+    asked: dict[str, RegressionCase]
 
 
 class Changed(_Frozen):
@@ -52,11 +52,11 @@ class Changed(_Frozen):
     id: str
     question: str
     change: Change
-    before: Asked
-    after: Asked
+    before: RegressionCase
+    after: RegressionCase
 
 
-class Gate(_Frozen):
+class RegressionResult(_Frozen):
     """Baseline against this run. `difference` is the share that passes now minus before, with its
     95% interval; `p` the exact McNemar test on the questions that passed in one run alone."""
 
@@ -104,9 +104,9 @@ class Gate(_Frozen):
         return f"{worse} worse, {better} better: not to be told from noise ({told})."
 
 
-def run_of(outcomes: Sequence[Outcome]) -> Run:
+def run_of(outcomes: Sequence[Outcome]) -> RegressionRun:
     asked = {
-        o.case.id: Asked(
+        o.case.id: RegressionCase(
             case=_digest(o.case),
             question=o.case.question,
             cluster=o.case.cluster,
@@ -116,13 +116,13 @@ def run_of(outcomes: Sequence[Outcome]) -> Run:
         )
         for o in outcomes
     }
-    return Run(at=datetime.now(UTC).isoformat(timespec="seconds"), asked=asked)
+    return RegressionRun(at=datetime.now(UTC).isoformat(timespec="seconds"), asked=asked)
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> RegressionRun:
     """Raises NotFound, or InvalidInput with what to do."""
     try:
-        return Run.model_validate_json(path.read_bytes())
+        return RegressionRun.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise NotFound(
             f"There is no baseline at {path}. Make one from what you have now: --write."
@@ -134,7 +134,9 @@ def read_run(path: Path) -> Run:
         ) from None
 
 
-def compare(before: Run, now: Run, allowed: int | None = None) -> Gate:
+def compare(
+    before: RegressionRun, now: RegressionRun, allowed: int | None = None
+) -> RegressionResult:
     """Question by question, those that both runs asked in the same way.
 
     Raises InvalidInput where there is none.
@@ -155,7 +157,7 @@ def compare(before: Run, now: Run, allowed: int | None = None) -> Gate:
         [was.passed for was, _ in pairs.values()],
         [now.cluster for _, now in pairs.values()],
     )
-    return Gate(
+    return RegressionResult(
         before=before.at,
         compared=len(same),
         passed_before=sum(was.passed for was, _ in pairs.values()),
@@ -171,7 +173,7 @@ def compare(before: Run, now: Run, allowed: int | None = None) -> Gate:
     )
 
 
-def markdown(gate: Gate) -> str:
+def markdown(gate: RegressionResult) -> str:
     """A summary for a pull request."""
     mark = "❌" if gate.failed else "⚠️" if gate.of("worse") else "✅"
     share = f"{gate.difference:+.1%}"
@@ -206,7 +208,7 @@ def markdown(gate: Gate) -> str:
     return "\n".join(lines) + "\n"
 
 
-def data(gate: Gate) -> dict[str, Any]:
+def data(gate: RegressionResult) -> dict[str, Any]:
     """JSON, with what follows from the fields."""
     counts = {
         "worse": len(gate.of("worse")),
@@ -217,7 +219,7 @@ def data(gate: Gate) -> dict[str, Any]:
     return said | counts | gate.model_dump(mode="json")
 
 
-def _change(was: Asked, now: Asked) -> Change | None:
+def _change(was: RegressionCase, now: RegressionCase) -> Change | None:
     if was.passed and not now.passed:
         return "worse"
     if now.passed and not was.passed:
@@ -225,7 +227,7 @@ def _change(was: Asked, now: Asked) -> Change | None:
     return "other answer" if (was.action, was.text) != (now.action, now.text) else None
 
 
-def _said(asked: Asked) -> str:
+def _said(asked: RegressionCase) -> str:
     return "passes" if asked.passed else plain("; ".join(asked.problems))
 
 

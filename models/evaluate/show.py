@@ -10,7 +10,7 @@ from models.evaluate import answers
 from models.evaluate.answerability import AnswerabilityReport
 from models.evaluate.answers import AnswerReport
 from models.evaluate.attribute import CAUSES
-from models.evaluate.customer import CustomerReport, Replied
+from models.evaluate.customer import CustomerReport, JudgedTurn
 from models.evaluate.grounding import GroundingReport
 from models.evaluate.ranking import METRICS
 from models.evaluate.retrieval import RetrievalReport
@@ -54,7 +54,7 @@ def show_customer(console: Console, report: CustomerReport) -> None:
     console.print(tags)
 
 
-def show_turns(console: Console, replies: Iterable[Replied]) -> None:
+def show_turns(console: Console, replies: Iterable[JudgedTurn]) -> None:
     """Each turn with what was said before, the reply, and what is wrong with it."""
     for each in replies:
         turn, judged = each.turn, each.judgement

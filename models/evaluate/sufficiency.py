@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.evaluate.labelled import LabelledTurn, Row, rows_of
+from models.evaluate.labelled import JsonRow, LabelledTurn, rows_of
 from models.stats import Estimate, auroc, caught_at
 from twofold.errors import InvalidInput
 
@@ -62,7 +62,7 @@ def report(given: Sequence[Given], scores: Sequence[float]) -> SufficiencyReport
     return SufficiencyReport(auroc(scores, truth, range(len(truth))), caught_at(scores, truth))
 
 
-def _passages(row: Row) -> tuple[str, ...]:
+def _passages(row: JsonRow) -> tuple[str, ...]:
     """Strings, or objects with a `text` and perhaps a `title`."""
     found = row.value.get("passages")
     texts = []

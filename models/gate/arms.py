@@ -32,7 +32,7 @@ class ArmReply(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class ModelArm:
     """A model and the prompt that it is asked with."""
 
     name: str

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from models.data.lint.policy import unstylish
 from models.data.rows import Row
-from models.data.sentences import Passages, sentences
+from models.data.sentences import RowPassages, sentences
 from models.gate.arms import ArmReply
 from models.stats import Estimate, estimate
 from models.suite.facts import says
@@ -95,6 +95,6 @@ def cluster(row: Row) -> str:
 
 
 def _supported(row: Row, text: str) -> float:
-    passages = Passages(row.documents, row.locale)
+    passages = RowPassages(row.documents, row.locale)
     said = [s for s in sentences(text) if passages.claims(s)]
     return sum(passages.hold(s.marks, s) for s in said) / len(said) if said else 0.0

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from models.data.change import changed
 from models.data.rows import MADE, Row
-from models.data.sentences import Passages, sentences
-from models.gate.arms import Arm, ArmReply
+from models.data.sentences import RowPassages, sentences
+from models.gate.arms import ArmReply, ModelArm
 from models.stats import Estimate, estimate
 from models.suite.facts import says
 from twofold.reply import split, strip_marks
@@ -40,7 +40,7 @@ class Probed(NamedTuple):
         return [probe for probe in self.probes if not probe.right]
 
 
-async def closed_book(arm: Arm, rows: Sequence[Row], progress: StepCallback) -> Probed:
+async def closed_book(arm: ModelArm, rows: Sequence[Row], progress: StepCallback) -> Probed:
     """Ask the questions of ANSWER rows without any document: nothing may be stated.
 
     A leak is a fact of the row whose words the question does not hold, or any number that was not
@@ -58,7 +58,7 @@ async def closed_book(arm: Arm, rows: Sequence[Row], progress: StepCallback) -> 
 
 
 async def changed_facts(
-    arm: Arm, rows: Sequence[Row], progress: StepCallback, *, alone: bool
+    arm: ModelArm, rows: Sequence[Row], progress: StepCallback, *, alone: bool
 ) -> Probed:
     """Change the facts in the documents: the reply must state the new value and not the old.
 
@@ -115,7 +115,7 @@ def _alone(row: Row) -> Row | None:
         return None
     for sentence in sentences(row.text):
         stated = tuple(fact for fact in row.facts if says(sentence.text, fact))
-        holder = Passages(row.documents, row.locale).holder(sentence, sentence.marks)
+        holder = RowPassages(row.documents, row.locale).holder(sentence, sentence.marks)
         if stated and holder is not None:
             document = row.documents[holder - 1].model_copy(update={"n": 1, "text": sentence.text})
             return row.model_copy(

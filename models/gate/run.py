@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.data.rows import Dataset, Row
-from models.gate.arms import Arm
+from models.gate.arms import ModelArm
 from models.gate.judge import JudgedRow, escalation_f1, estimates, judge
 from models.gate.probes import changed_facts, closed_book
 from models.gate.rules import Compared, Shares, compare, refusals
@@ -78,7 +78,7 @@ class GateReport:
 
 
 async def run_gate(
-    candidate: Arm, others: Sequence[Arm], dataset: Dataset, progress: StepCallback
+    candidate: ModelArm, others: Sequence[ModelArm], dataset: Dataset, progress: StepCallback
 ) -> GateReport:
     """Judge `candidate` beside `others`. Raises InvalidInput without held-out rows, and
     UpstreamError where a server fails: a gate that could not ask has decided nothing."""
@@ -112,7 +112,7 @@ def _probed(dataset: Dataset) -> list[Row]:
     return [r for r in rows if r.expected.action == "ANSWER" and r.facts][:MOST_PROBES]
 
 
-def _figures(arm: Arm, judged: Sequence[JudgedRow], instruction_tokens: int) -> ArmFigures:
+def _figures(arm: ModelArm, judged: Sequence[JudgedRow], instruction_tokens: int) -> ArmFigures:
     return ArmFigures(
         name=arm.name,
         profile=arm.profile,

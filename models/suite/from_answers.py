@@ -17,7 +17,7 @@ HEAD = """\
 """
 
 
-class Started(NamedTuple):
+class StartedSuite(NamedTuple):
     text: str
     """YAML."""
     cases: int
@@ -26,11 +26,11 @@ class Started(NamedTuple):
     """Asked in the very same words before, or given without a source."""
 
 
-def start(asked: Sequence[Mapping[str, Any]], embedder: Embedder) -> Started:
+def start(asked: Sequence[Mapping[str, Any]], embedder: Embedder) -> StartedSuite:
     """`asked`: what GET /v1/questions gives, oldest first. Similar questions stand together."""
     rows = list(_cases(asked))
     if not rows:
-        return Started(HEAD, 0, 0, len(asked))
+        return StartedSuite(HEAD, 0, 0, len(asked))
     found = groups(embedder.embed([row["question"] for row in rows]), embedder.name)
     parts = [HEAD]
     for number, group in enumerate(found, start=1):
@@ -42,7 +42,7 @@ def start(asked: Sequence[Mapping[str, Any]], embedder: Embedder) -> Started:
             tags = [*rows[index]["tags"], *([f"group-{number}"] if len(group) > 1 else [])]
             case = rows[index] | {"tags": tags}
             parts.append(yaml.safe_dump([case], sort_keys=False, allow_unicode=True, width=100))
-    return Started("".join(parts), len(rows), len(found), len(asked) - len(rows))
+    return StartedSuite("".join(parts), len(rows), len(found), len(asked) - len(rows))
 
 
 def _cases(asked: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ _CONFIG = "config.json"
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 
-class Found(NamedTuple):
+class BaseFiles(NamedTuple):
     """A base's files. `limit`: tokens that it can attend to."""
 
     base: Base
@@ -21,7 +21,7 @@ class Found(NamedTuple):
     limit: int
 
 
-def find_base(name: str) -> Found:
+def find_base(name: str) -> BaseFiles:
     """Raises NotFound, or SetupError where a hub name needs libraries that are not there."""
     folder = Path(name)
     if folder.is_dir():
@@ -34,7 +34,7 @@ def find_base(name: str) -> Found:
         base = Base(name=name, path=name, sha256=weights_sha256(folder))
     config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     config = config.get("text_config", config)
-    return Found(base, folder, int(config["max_position_embeddings"]))
+    return BaseFiles(base, folder, int(config["max_position_embeddings"]))
 
 
 def need_libraries() -> None:
@@ -58,7 +58,7 @@ def need_four_bits() -> None:
         )
 
 
-def load_tokenizer(found: Found) -> Any:
+def load_tokenizer(found: BaseFiles) -> Any:
     """Raises InvalidInput where the base cannot be tuned for conversations."""
     from transformers import AutoTokenizer
 

@@ -24,7 +24,7 @@ from models.manifest import AdapterManifest, Counts, DatasetRef, Metrics
 from models.recipes import Recipe
 from models.training.base import (
     LIBRARIES,
-    Found,
+    BaseFiles,
     find_base,
     load_tokenizer,
     need_four_bits,
@@ -55,7 +55,7 @@ class Asked(NamedTuple):
 Report = Callable[[Union["Estimate", "Progress", Asked]], None]
 
 
-class Job(NamedTuple):
+class TrainingJob(NamedTuple):
     """What to train from what. `base` is a folder or a hub name."""
 
     dataset: Path
@@ -81,7 +81,7 @@ class _Run(BaseModel):
     start: str = ""
 
 
-def finetune(job: Job, report: Report) -> AdapterManifest:
+def finetune(job: TrainingJob, report: Report) -> AdapterManifest:
     """Train an adapter into `job.out`. With `resume`, one that is finished is only read.
 
     Raises NotFound, InvalidInput, Conflict, or SetupError without torch; each says what to do.
@@ -133,7 +133,7 @@ def _alone(out: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _check(dataset: Dataset, job: Job) -> None:
+def _check(dataset: Dataset, job: TrainingJob) -> None:
     made, today = dataset.manifest, prompt_digest(job.house, dataset.manifest.profile)
     if (made.prompt, made.house) != (today, job.house.digest):
         changed = "house policy" if made.house != job.house.digest else "prompt"
@@ -150,7 +150,7 @@ def _check(dataset: Dataset, job: Job) -> None:
             )
 
 
-def _check_length(found: Found, recipe: Recipe) -> None:
+def _check_length(found: BaseFiles, recipe: Recipe) -> None:
     if recipe.max_length > found.limit:
         raise InvalidInput(
             f"Recipe {recipe.name} allows rows of {recipe.max_length:,} tokens, but "
@@ -159,7 +159,7 @@ def _check_length(found: Found, recipe: Recipe) -> None:
         )
 
 
-def _start_sha256(start: Path | None, found: Found) -> str:
+def _start_sha256(start: Path | None, found: BaseFiles) -> str:
     """Raises InvalidInput where the adapter to go on from was made upon another base."""
     if start is None:
         return ""
@@ -172,7 +172,7 @@ def _start_sha256(start: Path | None, found: Found) -> str:
     return made.sha256
 
 
-def _finished(job: Job, run: _Run) -> bool:
+def _finished(job: TrainingJob, run: _Run) -> bool:
     """Whether the adapter is there already. Raises Conflict where the folder holds another run, or
     this one and `resume` was not asked for."""
     started = job.out / _CHECKPOINTS / _RUN
@@ -207,9 +207,9 @@ def _start(checkpoints: Path, run: _Run) -> None:
 
 
 def _train(
-    job: Job,
+    job: TrainingJob,
     dataset: Dataset,
-    found: Found,
+    found: BaseFiles,
     tokenizer: Any,
     rows: list[Encoded],
     evals: list[Encoded],
@@ -264,7 +264,7 @@ def _train(
 
 
 def _completion_format(
-    job: Job, rows: Sequence[Row], tokenizer: Any, trained: "Trained", report: Report
+    job: TrainingJob, rows: Sequence[Row], tokenizer: Any, trained: "Trained", report: Report
 ) -> float | None:
     """Share of a sample's replies that keep the contract; None where the recipe takes no sample."""
     from models.training.replies import keeps_contract, replies

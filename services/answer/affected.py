@@ -58,7 +58,7 @@ class ReplyMeaning:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class AnswerComparison:
     """An answer, and what the same question gets today."""
 
     answer: Answer
@@ -91,12 +91,12 @@ def find(
         return Affected(f"{document.source}/{document.external_id}", until, tuple(rows))
 
 
-async def replay(parts: Parts, answers: Sequence[Answer]) -> list[Replayed]:
+async def replay(parts: Parts, answers: Sequence[Answer]) -> list[AnswerComparison]:
     """Ask each question again, as it was asked then; only those whose meaning changed.
 
     Nothing is recorded, and nobody is handed over. Raises a TwofoldError where answering fails.
     """
-    found: list[Replayed] = []
+    found: list[AnswerComparison] = []
     for answer in answers:
         ask = await asyncio.to_thread(_ask, parts.stack.ledger, answer)
         told = await _rehearse(parts, ask, answer.conversation_id)
@@ -104,7 +104,9 @@ async def replay(parts: Parts, answers: Sequence[Answer]) -> list[Replayed]:
         then = said(answer.action, answer.text, [each.document for each in answer.citations])
         changes = then.changes(said(told.decision.action, told.text, documents))
         if changes:
-            found.append(Replayed(answer, told.decision.action, told.text, documents, changes))
+            found.append(
+                AnswerComparison(answer, told.decision.action, told.text, documents, changes)
+            )
     return found
 
 

@@ -37,7 +37,7 @@ from services.http.boundary import ErrorBoundary, RequestLimits, Screen
 from services.http.problems import Problem
 from services.http.traced import NOT_FASTAPIS, Traced
 from twofold import metrics
-from twofold.clients.embedder import Remembering
+from twofold.clients.embedder import CachingEmbedder
 from twofold.house_file import load_house
 from twofold.stack import Stack
 
@@ -50,7 +50,7 @@ _log = structlog.get_logger("twofold.app")
 def open_parts(stack: Stack) -> Parts:
     """What answering needs, upon an open stack. Raises NotFound or InvalidInput on a bad house."""
     settings = stack.settings
-    stack = replace(stack, embedder=Remembering(stack.embedder))
+    stack = replace(stack, embedder=CachingEmbedder(stack.embedder))
     house = load_house(settings.house_file)
     decider = Decider(house, stack.embedder)
     for reason in house.reasons:

@@ -29,7 +29,7 @@ BATCH: Final = 500
 """Answers that one statement names: a day of a busy house has more than a database takes."""
 
 
-class Due(NamedTuple):
+class DueDiagnosis(NamedTuple):
     answer_id: str
     signal: Signal
     said: str
@@ -76,7 +76,7 @@ def sweep(ledger: Ledger, share: float, since: float) -> int:
     return len(new) + stronger
 
 
-def take(ledger: Ledger) -> Due | None:
+def take(ledger: Ledger) -> DueDiagnosis | None:
     """The answer whose turn it is, for LEASE_S seconds; None where none waits."""
     now = time.time()
     turn = case({signal: n for n, signal in enumerate(SIGNALS)}, value=Diagnosed.signal)
@@ -97,10 +97,10 @@ def take(ledger: Ledger) -> Due | None:
         )
         if not mine.rowcount:  # type: ignore[attr-defined]
             return None  # another worker was quicker; it is asked for again
-        return Due(row.answer_id, _signal(row.signal), row.said, row.attempts + 1)
+        return DueDiagnosis(row.answer_id, _signal(row.signal), row.said, row.attempts + 1)
 
 
-def finish(ledger: Ledger, due: Due, verdict: Mapping[str, Any] | None) -> None:
+def finish(ledger: Ledger, due: DueDiagnosis, verdict: Mapping[str, Any] | None) -> None:
     """Keep what was found; None: nothing is wrong with the answer."""
     found = dict(verdict or {})
     layer, cause = found.get("layer", ""), found.get("cause", "")
@@ -113,7 +113,7 @@ def finish(ledger: Ledger, due: Due, verdict: Mapping[str, Any] | None) -> None:
         metrics.DIAGNOSIS_SOUND.labels(due.signal).inc()
 
 
-def put_back(ledger: Ledger, due: Due, error: str) -> None:
+def put_back(ledger: Ledger, due: DueDiagnosis, error: str) -> None:
     """It is tried again later; after ATTEMPTS it is left alone."""
     state = "waiting" if due.attempts < ATTEMPTS else "failed"
     due_at = time.time() + PAUSE_S * due.attempts
@@ -132,7 +132,7 @@ def expose(ledger: Ledger) -> None:
     metrics.DIAGNOSIS_WAITING.set_function(partial(ledger.gauge, waiting))
 
 
-def _of(due: Due) -> Any:
+def _of(due: DueDiagnosis) -> Any:
     return update(Diagnosed).where(
         Diagnosed.answer_id == due.answer_id, Diagnosed.signal == due.signal
     )

@@ -46,7 +46,7 @@ WHOLE = 4000
 CONTINUES = "\n\n"
 
 
-class Page(NamedTuple):
+class GivenPage(NamedTuple):
     """A page as a replay is given it: `document` is `source/external_id`.
 
     `version` None is the live one, or the latest. `text` stands in place of what the ledger has.
@@ -70,7 +70,7 @@ class World:
 
     maker: Maker = "live"
     full_prompt: bool = False
-    pages: tuple[Page, ...] = ()
+    pages: tuple[GivenPage, ...] = ()
     place: Place = "only"
     without: frozenset[str] = frozenset()
     context_chunks: int | None = None
@@ -79,7 +79,7 @@ class World:
     told: Action | None = None
 
 
-class Retold(NamedTuple):
+class ReplayResult(NamedTuple):
     """What was seen and said in that world."""
 
     searched: Searched
@@ -87,7 +87,7 @@ class Retold(NamedTuple):
     seconds: float
 
 
-async def replay(ask: Ask, world: World, parts: Parts) -> Retold:
+async def replay(ask: Ask, world: World, parts: Parts) -> ReplayResult:
     """Raises NotFound for a page or a reply maker that is not there, and what search raises."""
     started = time.perf_counter()
     until = time.monotonic() + parts.stack.settings.deadline_s
@@ -109,13 +109,13 @@ async def replay(ask: Ask, world: World, parts: Parts) -> Retold:
         seen = replace(seen, heard=replace(heard, settled=None))
     if not world.sources and world.maker in ("base", "tuned"):
         result = await _bare(await _maker(parts, world), seen, until)
-        return Retold(searched, result, time.perf_counter() - started)
+        return ReplayResult(searched, result, time.perf_counter() - started)
     ladder = await _ladder(parts, world)
     async with aclosing(ladder.tell(seen, decide, until, "")) as events:
         async for event in events:
             last = event
     assert isinstance(last, ReplyResult)  # noqa: S101  it comes last
-    return Retold(searched, last, time.perf_counter() - started)
+    return ReplayResult(searched, last, time.perf_counter() - started)
 
 
 def _stack(stack: Stack, world: World) -> Stack:
@@ -206,7 +206,7 @@ def _ranked(
     return rank(chunks, cosine, bm25, versions, question, trust)
 
 
-def _passages(page: Page, question: Question, stack: Stack) -> list[tuple[Chunk, int]]:
+def _passages(page: GivenPage, question: Question, stack: Stack) -> list[tuple[Chunk, int]]:
     """A page's passages, each with the version it is read at."""
     source, _, external_id = page.document.partition("/")
     ref = DocumentRef(question.scope.workspace, source, external_id)

@@ -52,7 +52,7 @@ class HistoryTurn(Request):
     )
 
 
-class Asked(Request):
+class QuestionFields(Request):
     """What a question and a search have in common."""
 
     audience: Audience | Annotated[list[Audience], Field(max_length=16)] = Field(
@@ -85,7 +85,7 @@ class Asked(Request):
         return datetime.combine(self.as_of, time(23, 59, 59), UTC).timestamp()
 
 
-class ChatRequest(Asked):
+class ChatRequest(QuestionFields):
     message: str = Field(description="The question, as the person typed it.")
     conversation_id: Id | None = Field(
         default=None, description="From an earlier answer; a new conversation when left out."
@@ -126,7 +126,7 @@ class ChatRequest(Asked):
         )
 
 
-class SearchRequest(Asked):
+class SearchRequest(QuestionFields):
     query: str = Field(description="What to look for.")
     limit: Annotated[int, Field(ge=1, le=50)] = 10
 

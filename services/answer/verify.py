@@ -18,7 +18,7 @@ from twofold.text.blocks import blocks, parts
 from twofold.text.links import allowed, host_of, settled
 from twofold.text.silence import hedged, leads_in
 from twofold.text.statements import Statement, statements
-from twofold.text.support import Judged, Passages, words
+from twofold.text.support import Passages, SentenceSupport, words
 
 MIN_TERMS = 3
 """A composed sentence with fewer content terms claims nothing that could be checked."""
@@ -126,36 +126,42 @@ class Verifier:
         known = self._quotes.get(mark)
         return known or self._sources.best_span(mark, self._first_said[mark])
 
-    def _judge(self, statement: Statement, bare: str, *, own: bool) -> Judged:
+    def _judge(self, statement: Statement, bare: str, *, own: bool) -> SentenceSupport:
         """`support` is 0 where nothing was claimed."""
         sources = self._sources
         cited = tuple(mark for mark in statement.marks if mark in sources.passages)
         if any(deed.search(bare) for deed in self._promises):
-            return Judged(0, (), "promise")
+            return SentenceSupport(0, (), "promise")
         if asks_for_secrets(bare) or gives_orders(bare):
-            return Judged(0, (), "planted")  # whatever page holds it
+            return SentenceSupport(0, (), "planted")  # whatever page holds it
         if not bare.strip():
-            return Judged(0, cited, "")
+            return SentenceSupport(0, cited, "")
         if self._literal:
             return self._judge_quoted(statement, bare, cited)
         if _banned(bare, self._house):
-            return Judged(0, (), "banned")
+            return SentenceSupport(0, (), "banned")
         if statement.kind == "code":
             holder = sources.holder(statement.text) if own else None
-            return Judged(1, (holder,), "") if holder else Judged(0, (), "unsupported")
+            return (
+                SentenceSupport(1, (holder,), "")
+                if holder
+                else SentenceSupport(0, (), "unsupported")
+            )
         if statement.kind == "table":
             return sources.passages.judge_table(bare)
         unknown = None if cited else hedged(bare)
         if unknown is not None and sources.known(unknown):
-            return Judged(0, (), "")
+            return SentenceSupport(0, (), "")
         return sources.passages.judge(bare, cited)
 
-    def _judge_quoted(self, statement: Statement, bare: str, cited: tuple[int, ...]) -> Judged:
+    def _judge_quoted(
+        self, statement: Statement, bare: str, cited: tuple[int, ...]
+    ) -> SentenceSupport:
         """What was taken from the chunks word for word needs no other sign than its mark."""
         if cited:
-            return Judged(1, cited, "")
+            return SentenceSupport(1, cited, "")
         if statement.whole or self._sources.claims_nothing(bare):
-            return Judged(0, (), "")
+            return SentenceSupport(0, (), "")
         return self._sources.passages.judge(bare)
 
     def _keep(self, lead: str, text: str) -> str:

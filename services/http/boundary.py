@@ -53,7 +53,7 @@ class RequestLimits:
         self._hosts = frozenset(hosts)
         self._screens = screens
         self._proxies = proxies
-        self._held = Held(HELD_BYTES)
+        self._held = BodyBudget(HELD_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,7 +106,7 @@ class RequestLimits:
                 screen(headers)
 
 
-class Held:
+class BodyBudget:
     """Bytes of bodies that are held at once, by whom they came from."""
 
     def __init__(self, most: int) -> None:

@@ -83,7 +83,7 @@ class EventStream(StreamingResponse):
 
 
 @dataclass(eq=False, kw_only=True)
-class Growing(Generic[F]):
+class GrowingStream(Generic[F]):
     """Frames that one task adds and any number of readers follow, from any of them on."""
 
     frames: list[F] = field(default_factory=list)

@@ -26,7 +26,7 @@ from services.standalone.demo import demo_router
 from services.standalone.inside import InsideTransport
 from services.standalone.replays import Replays, running
 from services.widget.app import mount
-from services.widget.widget import Ways, Widget, open_widget
+from services.widget.widget import WaysIn, Widget, open_widget
 
 DOCUMENT_PATHS = "/v1/documents"
 HOOK_PATHS = "/v1/hooks"
@@ -62,7 +62,7 @@ def open_inside(app: FastAPI, parts: Parts, *, local: bool) -> Widget:
     """A widget that asks `app`, and lives as long as it does."""
     stack = parts.stack
     own = InsideTransport(app, {CALLER: Caller(stack.settings.workspace)})
-    ways = Ways(own, InsideTransport(app, {"client": HERE}))
+    ways = WaysIn(own, InsideTransport(app, {"client": HERE}))
     widget = open_widget(stack.settings, stack.ledger, ways, local=local)
     before = app.router.lifespan_context
 

@@ -17,7 +17,7 @@ from ingestion.api import router as ingestion_router
 from ingestion.sources.by_path import open_folder
 from ingestion.sync.lease import register
 from ingestion.sync.pipeline import sync
-from models.evaluate.local import Habit, Said, SaidCitation, SeenPassage
+from models.evaluate.local import BenchCitation, BenchPassage, BenchReply, Habit
 from services.answer.app import admitting, bare_app, open_parts
 from services.answer.contract import Verified
 from services.answer.events import Acted, Delta
@@ -39,7 +39,7 @@ SLOPPY = "tuned"
 
 
 @dataclass(frozen=True, slots=True)
-class Sloppy(Ladder):
+class HabitLadder(Ladder):
     """The ladder, with the habit that a person gives it."""
 
     habits: list[Habit] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Bench:
         self.habits[:] = [habit] if habit else []
 
 
-class Remembering:
+class MemoEmbedder:
     """An embedder that knows what it has embedded: a bench asks the same again and again."""
 
     def __init__(self, embedder: Embedder) -> None:
@@ -121,13 +121,13 @@ async def open_bench(
         there = own.model_copy(update={"home": copy})
         stack = open_stack(Settings(**{**there.model_dump(), "home": copy, "ledger_url": ""}))
         with stack:
-            stack = replace(stack, embedder=Remembering(stack.embedder))
+            stack = replace(stack, embedder=MemoEmbedder(stack.embedder))
             # The source reads the copy from here on.
             config = {"path": str(copy / "pages")}
             register(stack.ledger, workspace, SOURCE, "folder", config)
             parts = open_parts(stack)
             habits: list[Habit] = []
-            ladder = Sloppy(
+            ladder = HabitLadder(
                 parts.house,
                 parts.decider,
                 calls=parts.ladder.calls,
@@ -157,13 +157,13 @@ def _open(settings: Settings) -> Stack:
 def _changed(told: ReplyResult, seen: AnswerContext, habit: Habit) -> ReplyResult:
     to = told.decision.escalation
     said = habit(
-        Said(
+        BenchReply(
             told.decision.action,
             to.team if to else None,
             to.reason if to else None,
             told.text,
-            tuple(SaidCitation(c.n, c.chunk, c.quote) for c in told.citations),
-            tuple(SeenPassage(c.chunk.id, c.chunk.key, c.chunk.text) for c in seen.packed),
+            tuple(BenchCitation(c.n, c.chunk, c.quote) for c in told.citations),
+            tuple(BenchPassage(c.chunk.id, c.chunk.key, c.chunk.text) for c in seen.packed),
         )
     )
     action = next(each for each in ACTIONS if each == said.action)

@@ -12,7 +12,7 @@ import structlog
 from models.diagnosis.verdicts import Verdict
 from models.suite.client import AnswerClient
 from services.answer import diagnoses
-from services.answer.diagnoses import Due
+from services.answer.diagnoses import DueDiagnosis
 from twofold.errors import NotFound, TwofoldError
 from twofold.ledger import Ledger
 
@@ -68,7 +68,7 @@ class Replays:
                 _log.exception("replays stumbled", error=type(error).__name__)
             await asyncio.sleep(EVERY_S)
 
-    async def _look(self, client: AnswerClient, due: Due) -> None:
+    async def _look(self, client: AnswerClient, due: DueDiagnosis) -> None:
         try:
             record = await client.record(due.answer_id)
             verdict = await self._attribute(client, record, due.said)

@@ -22,7 +22,7 @@ SCOPES: Final = frozenset({"handoffs", "admin"})
 TOO_MANY: Final = 429
 
 
-class Known(NamedTuple):
+class KeyHolder(NamedTuple):
     """What the answer service says of a key."""
 
     workspace: str
@@ -48,7 +48,7 @@ class Callers:
     workspace: str
     """Of the sites and threads that are kept here: keys of others find nothing."""
     proxies: Sequence[str]
-    _known: dict[tuple[bool, str], tuple[float, Known]] = field(default_factory=dict)
+    _known: dict[tuple[bool, str], tuple[float, KeyHolder]] = field(default_factory=dict)
 
     async def scopes(self, request: Request) -> frozenset[str]:
         """Scopes of whoever asks. Raises Unauthorized, or NotFound for another workspace's key."""
@@ -57,7 +57,7 @@ class Callers:
             raise NotFound(f"Workspace {found.workspace!r} is not kept here.")
         return found.scopes
 
-    async def _find(self, request: Request) -> Known:
+    async def _find(self, request: Request) -> KeyHolder:
         key = request.headers.get("authorization", "")
         at_home = self.local and is_local(request.scope)
         if not key and not at_home:
@@ -74,7 +74,7 @@ class Callers:
         self._known[asked] = (time.monotonic(), told)
         return told
 
-    async def _ask(self, key: str, stranger: str | None) -> Known:
+    async def _ask(self, key: str, stranger: str | None) -> KeyHolder:
         # We ask from this machine, where any bearer's word is as good as none: say for whom, or a
         # stranger's would be taken for our own user's, and the keys that he tries for our tries.
         headers = {} if stranger is None else {NAMED_IN: stranger or "unknown"}
@@ -91,7 +91,7 @@ class Callers:
         if not response.is_success:
             raise Unavailable(DOWN)
         told = orjson.loads(response.content)
-        return Known(told["workspace"], frozenset(told["scopes"]))
+        return KeyHolder(told["workspace"], frozenset(told["scopes"]))
 
 
 async def agent_of(request: Request, callers: Callers, header: str, proxied: bool) -> Agent:

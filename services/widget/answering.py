@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from services.http.problems import encode, problem_of
-from services.http.streams import Growing
+from services.http.streams import GrowingStream
 from services.widget.answers import AnswerService, Frame
 from twofold.errors import TwofoldError, UpstreamError
 
@@ -21,7 +21,7 @@ KEPT_S: Final = 60.0
 _log = structlog.get_logger("twofold.widget")
 
 
-class Question(NamedTuple):
+class ThreadQuestion(NamedTuple):
     """A question of a thread, as the answer service is asked."""
 
     thread_id: str
@@ -31,15 +31,15 @@ class Question(NamedTuple):
     """Of its answer, where that is on record."""
 
 
-Finished = Callable[[Question, dict[str, Any] | None], Any]
+Finished = Callable[[ThreadQuestion, dict[str, Any] | None], Any]
 """Called with the whole answer, or None where there is none; returns the events that follow it."""
 
 
 @dataclass(eq=False)
-class Answering(Growing[Frame]):
+class Answering(GrowingStream[Frame]):
     """One answer: its events so far, and whether it has ended."""
 
-    question: Question
+    question: ThreadQuestion
     stopped: bool = False
     """Its visitor wants no more of it."""
 
@@ -74,7 +74,7 @@ class Answerings:
         self._by_message: dict[tuple[str, str], Answering] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def join(self, question: Question) -> Answering:
+    def join(self, question: ThreadQuestion) -> Answering:
         """The answer to a question: under way already, or begun now."""
         at = question.thread_id, question.message_id
         found = self._by_message.get(at)

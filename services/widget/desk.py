@@ -28,7 +28,7 @@ _STATES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-class Seen(NamedTuple):
+class QueuedThread(NamedTuple):
     """A thread with whom it is of, and what its visitor said last."""
 
     thread: Thread
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     question: str
 
 
-def threads_of(ledger: Ledger, sites: Sites, which: Which) -> list[Seen]:
+def threads_of(ledger: Ledger, sites: Sites, which: Which) -> list[QueuedThread]:
     """Threads in these states, newest first."""
     with ledger.session() as session:
         rows = session.execute(
@@ -46,10 +46,10 @@ def threads_of(ledger: Ledger, sites: Sites, which: Which) -> list[Seen]:
             .order_by(Thread.changed_at.desc())
             .limit(MOST_CARDS)
         ).all()
-        return [Seen(t, v, _last(session, t.id)) for t, v in rows]
+        return [QueuedThread(t, v, _last(session, t.id)) for t, v in rows]
 
 
-def seen(ledger: Ledger, sites: Sites, thread_id: str) -> Seen:
+def seen(ledger: Ledger, sites: Sites, thread_id: str) -> QueuedThread:
     """One thread. Raises NotFound."""
     with ledger.session() as session:
         row = session.execute(
@@ -59,10 +59,10 @@ def seen(ledger: Ledger, sites: Sites, thread_id: str) -> Seen:
         ).first()
         if row is None:
             raise NotFound("There is no such conversation.")
-        return Seen(row.Thread, row.Visitor, _last(session, thread_id))
+        return QueuedThread(row.Thread, row.Visitor, _last(session, thread_id))
 
 
-def card(found: Seen, sites: Sites) -> dict[str, Any]:
+def card(found: QueuedThread, sites: Sites) -> dict[str, Any]:
     """A thread as the desk's queue shows it."""
     thread, visitor = found.thread, found.visitor
     return {

@@ -18,7 +18,7 @@ OVERLAP_S: Final = 10.0
 _log = structlog.get_logger("twofold.widget")
 
 
-class Watch:
+class ThreadWatch:
     """What one reader watches: a thread, or every thread."""
 
     def __init__(self) -> None:
@@ -41,14 +41,14 @@ class Watch:
         return changed
 
 
-class Feed:
+class ThreadFeed:
     """One look at the ledger a second, for all readers of this process together."""
 
     def __init__(self, threads: Threads, clock: Callable[[], float] = time.time) -> None:
         self._threads = threads
         self._clock = clock
-        self._of: dict[str, set[Watch]] = {}
-        self._all: set[Watch] = set()
+        self._of: dict[str, set[ThreadWatch]] = {}
+        self._all: set[ThreadWatch] = set()
         self._seen: dict[str, float] = {}
 
     def touch(self, thread_id: str) -> None:
@@ -62,9 +62,9 @@ class Feed:
             watch.tell(visitor_id)
 
     @contextmanager
-    def watching(self, thread_id: str | None) -> Iterator[Watch]:
+    def watching(self, thread_id: str | None) -> Iterator[ThreadWatch]:
         """Watch one thread, a visitor who has none yet, or all threads (None)."""
-        watch = Watch()
+        watch = ThreadWatch()
         group = self._all if thread_id is None else self._of.setdefault(thread_id, set())
         group.add(watch)
         try:

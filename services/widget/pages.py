@@ -33,7 +33,7 @@ _ICON: Final = (
 )
 
 
-class Entry(NamedTuple):
+class BuiltScript(NamedTuple):
     """A built script with its styles, as paths."""
 
     script: str
@@ -141,13 +141,13 @@ def asset(name: str) -> Response:
     )
 
 
-def entry_of(name: str) -> Entry:
+def entry_of(name: str) -> BuiltScript:
     """The built entry of that name. Raises SetupError where there is none."""
     manifest = orjson.loads(_built("manifest.json"))
     for key, each in manifest.items():
         if each.get("isEntry") and each.get("name") == name:
             styles = tuple(f"/widget/{path}" for path in _styles(manifest, key))
-            return Entry(f"/widget/{each['file']}", styles)
+            return BuiltScript(f"/widget/{each['file']}", styles)
     raise SetupError(f"The widget's {name} is not built. Run `make widget`.")
 
 

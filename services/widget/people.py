@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from services.widget.answers import AnswerService
-from services.widget.feed import Feed
+from services.widget.feed import ThreadFeed
 from services.widget.hours import Office
 from services.widget.sites import Placed, Sites
 from services.widget.threads import WITH_PEOPLE, Posted, State, Threads
@@ -20,7 +20,7 @@ from twofold.ledger.widget import Thread, Visitor
 _log = structlog.get_logger("twofold.widget")
 
 
-class Wish(NamedTuple):
+class HandoffDetails(NamedTuple):
     """What a visitor says along with asking for a person."""
 
     message: str = ""
@@ -28,7 +28,7 @@ class Wish(NamedTuple):
     name: str = ""
 
 
-class Reply(NamedTuple):
+class AgentReply(NamedTuple):
     """An agent's reply. With `learn` it is kept for the dataset, where `[n]` in `text` means the
     n-th of `documents`."""
 
@@ -42,14 +42,16 @@ class Reply(NamedTuple):
 class People:
     """What visitors and agents do to a thread; its readers hear of everything."""
 
-    def __init__(self, threads: Threads, feed: Feed, service: AnswerService, sites: Sites) -> None:
+    def __init__(
+        self, threads: Threads, feed: ThreadFeed, service: AnswerService, sites: Sites
+    ) -> None:
         self._threads = threads
         self._feed = feed
         self._service = service
         self._sites = sites
 
     async def ask(
-        self, site: Placed, visitor: Visitor, thread: Thread, wish: Wish
+        self, site: Placed, visitor: Visitor, thread: Thread, wish: HandoffDetails
     ) -> tuple[Thread, bool]:
         """Queue a thread for a person; whether that is new.
 
@@ -102,7 +104,7 @@ class People:
             raise Conflict(f"{thread.agent or 'Another agent'} has this conversation.")
         return await self._turn(thread_id, "taken", "agent", (*WITH_PEOPLE, "closed"), agent=name)
 
-    async def reply(self, thread_id: str, reply: Reply) -> Posted:
+    async def reply(self, thread_id: str, reply: AgentReply) -> Posted:
         """Say an agent's words to the visitor. Raises Conflict where nobody took the thread."""
         thread = await asyncio.to_thread(self._threads.get, thread_id)
         asked_at = thread.asked_at
@@ -116,7 +118,7 @@ class People:
             await self.keep(thread.handoff_id, reply)
         return said
 
-    async def keep(self, handoff_id: str, reply: Reply) -> None:
+    async def keep(self, handoff_id: str, reply: AgentReply) -> None:
         """Keep an agent's reply for the dataset."""
         body = {"text": reply.text, "documents": list(reply.documents)}
         await self._service.keep_reply(handoff_id, body)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from services.widget.errors import IdentityNeeded, IdentityRefused, SessionEnded
 from services.widget.sites import Placed
-from services.widget.tokens import Claims, Identity, Tokens
+from services.widget.tokens import Claims, HostIdentity, Tokens
 from twofold.errors import Conflict, Forbidden, Unauthorized
 from twofold.index.contract import PUBLIC
 from twofold.ledger import Ledger
@@ -63,7 +63,12 @@ class Sessions:
         raise Conflict("This visitor is being signed in elsewhere. Try again.")
 
     def _begin(
-        self, site: Placed, origin: str, renewal: str | None, vouched: Identity | None, locale: str
+        self,
+        site: Placed,
+        origin: str,
+        renewal: str | None,
+        vouched: HostIdentity | None,
+        locale: str,
     ) -> Begun:
         with self._ledger.session() as session:
             now = time.time()
@@ -97,7 +102,7 @@ class Sessions:
                 continue
         raise Conflict("This visitor is being signed in elsewhere. Try again.")
 
-    def _identify(self, site: Placed, claims: Claims, vouched: Identity) -> Begun:
+    def _identify(self, site: Placed, claims: Claims, vouched: HostIdentity) -> Begun:
         with self._ledger.session() as session:
             now = time.time()
             visitor = _visitor(session, site, vouched, "", now)
@@ -131,7 +136,7 @@ class Sessions:
         with self._ledger.session() as session:
             session.execute(update(Visitor).where(Visitor.id == visitor_id).values(**values))
 
-    def _vouched(self, site: Placed, identity: str) -> Identity:
+    def _vouched(self, site: Placed, identity: str) -> HostIdentity:
         """Raises IdentityRefused, or Forbidden for an audience that the site does not hand out."""
         if site.config.identity.mode == "none":
             raise IdentityRefused("This site signs nobody in.")
@@ -213,7 +218,7 @@ def _held(session: Session, site: Placed, renewal: str, now: float) -> VisitorSe
 
 
 def _visitor(
-    session: Session, site: Placed, vouched: Identity | None, locale: str, now: float
+    session: Session, site: Placed, vouched: HostIdentity | None, locale: str, now: float
 ) -> Visitor:
     found = None
     if vouched is not None:

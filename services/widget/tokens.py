@@ -31,7 +31,7 @@ class Claims(NamedTuple):
     expires_at: float
 
 
-class Identity(NamedTuple):
+class HostIdentity(NamedTuple):
     """Whom a host vouches for."""
 
     customer: str
@@ -85,7 +85,7 @@ class Tokens:
         """What a host signs its identity tokens with."""
         return derived(self._secret, "identity", site, str(generation))
 
-    def check_identity(self, token: str, site: str, generation: int) -> Identity:
+    def check_identity(self, token: str, site: str, generation: int) -> HostIdentity:
         """Raises IdentityRefused, with what is wrong. Replays are for the ledger to refuse."""
         claims = _identity(token, site, self._identity_keys(site, generation))
         now = self.clock()
@@ -93,7 +93,7 @@ class Tokens:
             raise IdentityRefused("The identity token has expired: sign a new one.")
         if claims["exp"] > now + IDENTITY_S + SKEW_S:
             raise IdentityRefused("The identity token is good for too long: an hour at most.")
-        return Identity(
+        return HostIdentity(
             customer=claims["sub"],
             jti=claims["jti"],
             expires_at=claims["exp"],

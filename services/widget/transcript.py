@@ -18,21 +18,23 @@ _STATES = {
 }
 
 
-class Written(NamedTuple):
+class TranscriptFile(NamedTuple):
     content: bytes
     media_type: str
     ending: str
 
 
-def write(thread: ThreadOut, site: str, format: Literal["text", "json"]) -> Written:
+def write(thread: ThreadOut, site: str, format: Literal["text", "json"]) -> TranscriptFile:
     """Everything that was said, oldest first, with the sources of each answer."""
     if format == "json":
         whole = {"site": site, **thread.model_dump(mode="json", include={"thread_id", "items"})}
-        return Written(orjson.dumps(whole, option=orjson.OPT_INDENT_2), "application/json", "json")
+        return TranscriptFile(
+            orjson.dumps(whole, option=orjson.OPT_INDENT_2), "application/json", "json"
+        )
     blocks = [f"Conversation with {site}"]
     for item in thread.items:
         blocks += _blocks(item)
-    return Written(("\n\n".join(blocks) + "\n").encode(), "text/plain; charset=utf-8", "txt")
+    return TranscriptFile(("\n\n".join(blocks) + "\n").encode(), "text/plain; charset=utf-8", "txt")
 
 
 def _blocks(item: dict[str, Any]) -> list[str]:

@@ -11,9 +11,9 @@ import httpx
 import structlog
 
 from services.widget.agents import Callers
-from services.widget.answering import Answerings, Question, event
+from services.widget.answering import Answerings, ThreadQuestion, event
 from services.widget.answers import AnswerService, Frame, open_http
-from services.widget.feed import Feed
+from services.widget.feed import ThreadFeed
 from services.widget.limits import Rates
 from services.widget.people import People, office_of
 from services.widget.quota import quota_of
@@ -43,7 +43,7 @@ class Widget:
     tokens: Tokens
     sessions: Sessions
     threads: Threads
-    feed: Feed
+    feed: ThreadFeed
     service: AnswerService
     people: People
     rates: Rates
@@ -129,7 +129,7 @@ def ask_body(
     return body
 
 
-class Ways(NamedTuple):
+class WaysIn(NamedTuple):
     """How an answer service in this process is reached: as its own widget, and as a stranger."""
 
     own: httpx.AsyncBaseTransport
@@ -137,7 +137,7 @@ class Ways(NamedTuple):
 
 
 def open_widget(
-    settings: Settings, ledger: Ledger, inside: Ways | None = None, *, local: bool = False
+    settings: Settings, ledger: Ledger, inside: WaysIn | None = None, *, local: bool = False
 ) -> Widget:
     """The widget's parts over an open ledger, and over an answer service at `answer_url` or
     `inside` this process. `local`: this machine alone can reach it, and its user needs no key.
@@ -153,10 +153,10 @@ def open_widget(
     callers = Callers(stranger, local, settings.workspace, settings.proxies)
     tokens = Tokens(open_secret(settings))
     sites, threads = Sites(ledger, settings.workspace), Threads(ledger)
-    feed = Feed(threads)
+    feed = ThreadFeed(threads)
     people = People(threads, feed, service, sites)
 
-    async def finished(question: Question, done: dict[str, Any] | None) -> list[Frame]:
+    async def finished(question: ThreadQuestion, done: dict[str, Any] | None) -> list[Frame]:
         thread_id, message_id = question.thread_id, question.message_id
         thread = await asyncio.to_thread(threads.get, thread_id)
         site = await asyncio.to_thread(sites.known, thread.site_id)

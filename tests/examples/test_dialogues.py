@@ -10,7 +10,7 @@ import pytest
 from models.data.lint.policy import unstylish
 from models.data.rows import Document
 from models.data.seeds import Seed, of_dialogues
-from models.data.sentences import Passages, sentences
+from models.data.sentences import RowPassages, sentences
 from twofold.errors import NotFound
 from twofold.house_file import load_house
 from twofold.policy import HousePolicy
@@ -84,7 +84,7 @@ def _faults(seed: Seed) -> list[str]:
                 )
             )  # fmt: skip
             meant.setdefault(mark, []).append(n)
-    passages = Passages(documents, seed.locale)
+    passages = RowPassages(documents, seed.locale)
     for sentence in sentences(seed.text):
         among = [n for mark in sentence.marks for n in meant[mark]]
         if sentence.marks and passages.holder(sentence, among) is None:

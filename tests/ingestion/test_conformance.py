@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from ingestion.preview import Seen, preview
+from ingestion.preview import Preview, preview
 from tests.ingestion import conformance_files
 from twofold.settings import Settings
 
@@ -51,7 +51,7 @@ def test_a_page_means_what_it_says(case: Case, tmp_path: Path) -> None:
     check(seen, case.expected)
 
 
-def check(seen: Seen, expected: dict[str, Any]) -> None:
+def check(seen: Preview, expected: dict[str, Any]) -> None:
     wrong = []
     for key in ("error", "skipped"):
         said = getattr(seen, key)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ingestion.extract import Block, Section, extract
 from ingestion.sources import Fetched
-from ingestion.sync.split import MIN_ROOM, Budget, Piece, Tokens, split
+from ingestion.sync.split import MIN_ROOM, Budget, ChunkText, TokenCounter, split
 from tests.fakes import HashingEmbedder
 from twofold.text import blocks as prose
 
@@ -49,8 +49,8 @@ def documents(draw: st.DrawFn, kinds: st.SearchStrategy[Block] = blocks) -> list
 budgets = st.integers(MIN_ROOM, 120).map(lambda chunk: Budget(chunk, 256))
 
 
-def cut(sections: list[Section], budget: Budget) -> list[Piece]:
-    return split("Title", sections, budget, Tokens(count))
+def cut(sections: list[Section], budget: Budget) -> list[ChunkText]:
+    return split("Title", sections, budget, TokenCounter(count))
 
 
 def unfenced(text: str) -> str:
@@ -165,7 +165,7 @@ def test_a_long_word_is_cut_between_characters() -> None:
     embedder = HashingEmbedder()
     count_letters = lambda texts: [len(letters(text)) for text in texts]  # noqa: E731
     section = Section((), (Block("paragraph", "x" * 500),), 1)
-    pieces = split("", [section], Budget(40, 256), Tokens(count_letters))
+    pieces = split("", [section], Budget(40, 256), TokenCounter(count_letters))
     assert "".join(letters(piece.text) for piece in pieces) == "x" * 500
     assert max(len(piece.text) for piece in pieces) <= 40
     assert embedder.embedded == []
@@ -185,7 +185,7 @@ def test_each_text_is_counted_once_and_all_blocks_in_one_call() -> None:
         calls.append(list(texts))
         return count(texts)
 
-    tokens = Tokens(counting)  # type: ignore[arg-type]
+    tokens = TokenCounter(counting)  # type: ignore[arg-type]
     sections = [Section((f"{n}",), (Block("paragraph", f"text {n}"),), n) for n in range(9)]
     for _ in range(3):
         split("Title", sections, Budget(200, 256), tokens)
@@ -201,7 +201,7 @@ def test_a_table_cut_in_a_document_repeats_its_header(kind: str) -> None:
         rows = "".join(f"<tr><td>{n}</td><td>word word word</td></tr>" for n in range(60))
         raw, media_type = f"<table><tr><th>No</th><th>What</th></tr>{rows}</table>", "text/html"
     extracted = extract("a", Fetched(raw.encode(), media_type))
-    pieces = split("a", extracted.sections, Budget(100, 256), Tokens(count))
+    pieces = split("a", extracted.sections, Budget(100, 256), TokenCounter(count))
     assert len(pieces) > 3
     assert all(piece.text.startswith("| No | What |\n|") for piece in pieces)
 
@@ -210,7 +210,7 @@ def test_code_cut_in_a_document_keeps_its_language() -> None:
     rows = "\n".join(f"step_{n}(word, word)" for n in range(60))
     text = f"Run this:\n\n```python\n{rows}\n```\n\nThen wait.\n"
     extracted = extract("a", Fetched(text.encode(), "text/markdown"))
-    first, *rest = split("a", extracted.sections, Budget(100, 256), Tokens(count))
+    first, *rest = split("a", extracted.sections, Budget(100, 256), TokenCounter(count))
     assert first.text.startswith("Run this:\n\n```python\nstep_0(")
     assert all(piece.text.startswith("```python\nstep_") for piece in rest)
     assert rest[-1].text.endswith(")\n```\n\nThen wait.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from models.evaluate.answers import Cited, Outcome, RecordedCandidate
+from models.evaluate.answers import Outcome, RecordedCandidate, ReturnedCitation
 from models.evaluate.attribute import attribute, record
 from models.suite.suite import Case
 
@@ -28,13 +28,15 @@ RIGHT = Outcome(
     reason=None,
     text="It is 12 hours. [1]",
     served_by="composer",
-    citations=(Cited(GOLD, 1, "12 hours", True),),
+    citations=(ReturnedCitation(GOLD, 1, "12 hours", True),),
     candidates=(HOLDS, SILENT, OTHER),
     packed=frozenset({"c1", "c3"}),
     why="",
     seconds=0.01,
 )
-WRONG = replace(RIGHT, text="Nobody knows.", citations=(Cited("hc/other.md", 1, "S", True),))
+WRONG = replace(
+    RIGHT, text="Nobody knows.", citations=(ReturnedCitation("hc/other.md", 1, "S", True),)
+)
 REFUSED = replace(
     RIGHT, action="ESCALATE", team="support", reason="not_in_sources", text="", citations=()
 )
@@ -71,7 +73,7 @@ EXAMPLES = {
         replace(RIGHT, text="It keeps. [1]"), "behaviour/selection", "left out '12 hours'"
     ),
     "quote made up": Example(
-        replace(RIGHT, citations=(Cited(GOLD, 1, "13 hours", False),)),
+        replace(RIGHT, citations=(ReturnedCitation(GOLD, 1, "13 hours", False),)),
         "behaviour/selection",
         "does not say",
     ),

@@ -7,12 +7,12 @@ import pytest
 
 from models.data.rows import read_dataset
 from models.economics import (
-    Arm,
     Effort,
     Machine,
     Measured,
     Price,
-    Tokens,
+    PricedArm,
+    TokenMeans,
     between,
     break_even,
     few_shot,
@@ -25,7 +25,7 @@ from twofold.house_file import load_house
 
 EXAMPLE = Path(__file__).parents[2] / "examples/brackwater/house.yaml"
 PRICE = Price(read=1.0, cached=0.1, written=4.0)
-LONG = Tokens(prompt=1300, shared=1000, completion=30)
+LONG = TokenMeans(prompt=1300, shared=1000, completion=30)
 
 
 def words(text: str) -> int:
@@ -33,18 +33,18 @@ def words(text: str) -> int:
 
 
 def test_what_every_call_shares_is_paid_at_the_caches_price() -> None:
-    arm = Arm("larger", LONG, PRICE)
+    arm = PricedArm("larger", LONG, PRICE)
     assert arm.per_thousand == pytest.approx(1000 * (300 * 1.0 + 1000 * 0.1 + 30 * 4.0) / 1e6)
     assert arm.uncached_per_thousand == pytest.approx(1000 * (1300 + 120) / 1e6)
 
 
 def test_a_machine_of_ones_own_costs_its_hours() -> None:
-    assert Arm("own", LONG, machine=Machine(2.0, 4000)).per_thousand == pytest.approx(0.5)
-    assert Arm("unpriced", LONG).per_thousand is None
+    assert PricedArm("own", LONG, machine=Machine(2.0, 4000)).per_thousand == pytest.approx(0.5)
+    assert PricedArm("unpriced", LONG).per_thousand is None
 
 
 def test_it_pays_from_the_volume_that_brings_the_effort_back() -> None:
-    tuned, other = Arm("t", LONG, machine=Machine(1.0, 10_000)), Arm("o", LONG, PRICE)
+    tuned, other = PricedArm("t", LONG, machine=Machine(1.0, 10_000)), PricedArm("o", LONG, PRICE)
     effort = Effort(machine_hours=2, machine_hourly=1, people_hours=10, wage=50, runs_per_month=1)
     even = break_even(tuned, other, effort, months=12)
     assert even is not None
@@ -55,8 +55,8 @@ def test_it_pays_from_the_volume_that_brings_the_effort_back() -> None:
 
 def test_there_is_no_break_even_where_tuning_saves_nothing() -> None:
     effort = Effort(1, 1, 1, 1, 1)
-    assert break_even(Arm("t", LONG, PRICE), Arm("o", LONG, PRICE), effort, 12) is None
-    assert break_even(Arm("t", LONG), Arm("o", LONG, PRICE), effort, 12) is None
+    assert break_even(PricedArm("t", LONG, PRICE), PricedArm("o", LONG, PRICE), effort, 12) is None
+    assert break_even(PricedArm("t", LONG), PricedArm("o", LONG, PRICE), effort, 12) is None
 
 
 def test_the_short_prompt_shares_less_and_examples_share_more(tmp_path: Path) -> None:

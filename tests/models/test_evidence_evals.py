@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from models.evaluate import answerability, sufficiency
-from models.evaluate.answerability import Answered, Asked, ask_all, load_asked
+from models.evaluate.answerability import (
+    AnswerabilityCase,
+    AnswerabilityResult,
+    ask_all,
+    load_asked,
+)
 from models.evaluate.labelled import load_corpus
 from models.evaluate.sufficiency import Given, load_given
 from models.suite.client import AnswerClient
@@ -67,8 +72,16 @@ def test_a_folder_without_queries_is_named(tmp_path: Path) -> None:
 
 
 def test_actions_are_counted_by_what_was_true() -> None:
-    asked = [Asked("a", (), True), Asked("b", (), True), Asked("c", (), False)]
-    answered = [Answered("ANSWER", 0.9), Answered("ESCALATE", 0.2), Answered("ANSWER", 0.4)]
+    asked = [
+        AnswerabilityCase("a", (), True),
+        AnswerabilityCase("b", (), True),
+        AnswerabilityCase("c", (), False),
+    ]
+    answered = [
+        AnswerabilityResult("ANSWER", 0.9),
+        AnswerabilityResult("ESCALATE", 0.2),
+        AnswerabilityResult("ANSWER", 0.4),
+    ]
     found = answerability.report(asked, answered).data()
     assert found["auroc"] == 0.5
     assert (found["n"], found["answerable"], found["unanswerable"]) == (
@@ -119,7 +132,7 @@ def test_sufficiency_is_reported_as_its_users_read_it() -> None:
 def test_the_service_is_surer_of_what_its_corpus_holds(folder: Path) -> None:
     local, asked = Local(Settings(home=folder / "home")), load_asked(folder)
 
-    async def ask() -> list[Answered]:
+    async def ask() -> list[AnswerabilityResult]:
         async with local.corpus(load_corpus(folder), "en", _silent) as http:
             return await ask_all(AnswerClient(http), asked, "en", _silent)
 

@@ -13,7 +13,7 @@ import pytest
 
 from models.manifest import MANIFEST, WEIGHTS, AdapterManifest, file_sha256, read_adapter
 from models.recipes import load_recipe
-from models.training.finetune import Job, finetune
+from models.training.finetune import TrainingJob, finetune
 from tests.models.training import (
     PATIENCE,
     command,
@@ -88,8 +88,10 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_recipe(tmp_path_factory.mktemp("recipe"))
 
 
-def job(dataset: Path, base: Path, recipe: Path, out: Path, **more: Any) -> Job:
-    return Job(dataset, str(base), load_recipe(str(recipe)), out, load_house(EXAMPLE), **more)
+def job(dataset: Path, base: Path, recipe: Path, out: Path, **more: Any) -> TrainingJob:
+    return TrainingJob(
+        dataset, str(base), load_recipe(str(recipe)), out, load_house(EXAMPLE), **more
+    )
 
 
 class Run:

@@ -9,7 +9,7 @@ import pytest
 
 from models.data.rows import write_rows
 from models.recipes import load_recipe, shipped
-from models.training.finetune import Job, finetune
+from models.training.finetune import TrainingJob, finetune
 from models.training.rows import MASKED, encode, encode_all, prompt_ids
 from tests.models.training import ChatTokenizer, make_dataset, make_recipe, make_row
 from twofold.errors import InvalidInput, NotFound, SetupError
@@ -148,5 +148,5 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
         load_recipe("huge")
 
 
-def _job(dataset: Path, base: Path, folder: Path, house: HousePolicy) -> Job:
-    return Job(dataset, str(base), load_recipe("tiny-cpu"), folder / "out", house)
+def _job(dataset: Path, base: Path, folder: Path, house: HousePolicy) -> TrainingJob:
+    return TrainingJob(dataset, str(base), load_recipe("tiny-cpu"), folder / "out", house)

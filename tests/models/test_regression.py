@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from models.evaluate.local import LOCAL
-from models.evaluate.regression import Asked, Run, compare, markdown
+from models.evaluate.regression import RegressionCase, RegressionRun, compare, markdown
 from models.markdown import plain
 from tests.models.fakes import FakeLocal, FakeService
 from twofold.__main__ import build
@@ -72,11 +72,11 @@ def test_a_missing_and_a_foreign_baseline_are_told(tmp_path: Path) -> None:
     assert _gate(tmp_path, 0).exit_code == 2
 
 
-def _run(**asked: tuple[str, bool]) -> Run:
-    return Run(
+def _run(**asked: tuple[str, bool]) -> RegressionRun:
+    return RegressionRun(
         at="2026-11-01T00:00:00+00:00",
         asked={
-            id: Asked(
+            id: RegressionCase(
                 case=case, question=id, cluster=id, problems=() if ok else ("wrong",),
                 action="ANSWER", text="t",
             )

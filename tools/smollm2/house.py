@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.data.rows import Row, read_dataset
-from models.data.sentences import Passages, sentences
+from models.data.sentences import RowPassages, sentences
 from models.data.vary import kind_of
 from models.suite.facts import says
 
@@ -119,7 +119,7 @@ def _absent(
 ) -> Row | None:
     """A question of another row, handed over because the documents of this one do not hold it."""
     shown = {document.document for document in row.documents}
-    passages = Passages(row.documents, row.locale)
+    passages = RowPassages(row.documents, row.locale)
     for other in rng.sample(answering, 8):
         gold = {other.documents[n - 1].document for n in other.gold}
         gap = gaps.get(other.parent)

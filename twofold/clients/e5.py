@@ -146,7 +146,7 @@ class Weights(NamedTuple):
         )
 
 
-class Reader:
+class E5Tokenizer:
     """Texts to the ids of their tokens, without special ones."""
 
     def __init__(self, weights: Weights) -> None:

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from twofold.clients import bert, e5, minilm
 from twofold.clients.graph import Array
-from twofold.clients.runtime import Threads, batches, cores, kept_session, padded, session
+from twofold.clients.runtime import BatchThreads, batches, cores, kept_session, padded, session
 from twofold.errors import SetupError, UpstreamError
 
 Vectors = npt.NDArray[np.float32]
@@ -55,7 +55,7 @@ class Embedder(Protocol):
         """Tokens of each whole text, special tokens not counted."""
 
 
-class Remembering:
+class CachingEmbedder:
     """An embedder that remembers questions: each is embedded to be searched for and again to be
     answered, and every turn of a conversation again with the next one. Safe for many threads."""
 
@@ -94,7 +94,7 @@ class _OnThisMachine:
     def __init__(self, session: ort.InferenceSession, threads: int) -> None:
         """`session` takes one thread per run."""
         self._session = session
-        self._threads = Threads(threads, "embed")
+        self._threads = BatchThreads(threads, "embed")
 
     def embed(self, texts: Sequence[str], *, passages: bool = False) -> Vectors:
         rows = self._rows(texts, passages)
@@ -167,7 +167,7 @@ class E5(_OnThisMachine):
     def __init__(self, session: ort.InferenceSession, weights: e5.Weights, threads: int) -> None:
         super().__init__(session, threads)
         self._ends = weights.begin, weights.end
-        self._reader = e5.Reader(weights)
+        self._reader = e5.E5Tokenizer(weights)
         self._words = e5.Words(weights.tensors["emb.word"])
 
     @classmethod

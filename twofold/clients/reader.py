@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from twofold.clients import bert, minilm, weights
 from twofold.clients.kept import KeptVectors
 from twofold.clients.matcher import REMEDY, unpacked
-from twofold.clients.runtime import Threads, batches, cores, kept_session, padded
+from twofold.clients.runtime import BatchThreads, batches, cores, kept_session, padded
 
 PACKAGE, FILE = "twofold", "assets/reader.safetensors"
 SHA256: Final = "3a2e03ac74114106274efc64a2ce47c3054cd1357d3a542986bd3c00812e9c2a"
@@ -39,7 +39,7 @@ class Reader:
         or damaged."""
         weights.verified(PACKAGE, FILE, SHA256, REMEDY)
         self._cache = cache
-        self._threads = Threads(threads or cores(), "read")
+        self._threads = BatchThreads(threads or cores(), "read")
         self._opening = Lock()
         self._kept = KeptVectors(KEPT)
         self._model: tuple[ort.InferenceSession, Pairs] | None = None

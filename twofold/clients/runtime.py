@@ -71,7 +71,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Threads:
+class BatchThreads:
     """Runs batches side by side."""
 
     def __init__(self, count: int, name: str) -> None:

@@ -111,7 +111,7 @@ def _load() -> _Fitted:
 FITTED: Final = _load()
 
 
-class Judged(NamedTuple):
+class SentenceSupport(NamedTuple):
     """Of one sentence: the probability (0..1) that it is supported, by which passages, and what is
     wrong with it; empty where nothing is. A caller may have problems of its own."""
 
@@ -290,13 +290,13 @@ class Passages:
             return "address"
         return wording(own.text, self._locales[marks[0]]).problem(said, self._locale)
 
-    def judge(self, sentence: str, cited: Iterable[int] = ()) -> Judged:
+    def judge(self, sentence: str, cited: Iterable[int] = ()) -> SentenceSupport:
         """Judge a sentence by the texts it cites; where they do not hold it or it cites none, by
         the one that does, or the two best that do together."""
         marks = self._shown(cited)
         problem = self.problem(sentence, marks)
         if not problem:
-            return Judged(self.support(sentence, marks), marks, "")
+            return SentenceSupport(self.support(sentence, marks), marks, "")
         ranked = sorted(self.texts, key=lambda n: (-self.support(sentence, (n,)), n))
         problems = {n: self.problem(sentence, (n,)) for n in ranked}
         both = tuple(sorted(ranked[:2]))
@@ -304,13 +304,13 @@ class Passages:
             # What one passage denies or counts otherwise, another one beside it does not mend.
             alone = len(each) == 1 or {problems[n] for n in each} <= {"unsupported"}
             if each and alone and not self.problem(sentence, each):
-                return Judged(self.support(sentence, each), each, "")
+                return SentenceSupport(self.support(sentence, each), each, "")
         best = problems[ranked[0]] if ranked else "uncited"
         if not marks:
             problem = "uncited" if best == "unsupported" else best
-        return Judged(self.support(sentence, marks or ranked[:1]), (), problem)
+        return SentenceSupport(self.support(sentence, marks or ranked[:1]), (), problem)
 
-    def judge_table(self, table: str) -> Judged:
+    def judge_table(self, table: str) -> SentenceSupport:
         """Judge a table by its rows: the cells of each must stand together in one row or sentence
         of a text, or the row be supported as a sentence is."""
         held: Counter[int] = Counter()
@@ -318,10 +318,12 @@ class Passages:
             if not _RULE.match(row):
                 holders = [n for n in self.texts if self._holds_row(n, row)]
                 if not holders:
-                    return Judged(0.0, (), self.judge(row).problem or "unsupported")
+                    return SentenceSupport(0.0, (), self.judge(row).problem or "unsupported")
                 held.update(holders)
         best = max(held, key=lambda n: (held[n], -n), default=0)
-        return Judged(1.0, (best,), "") if best else Judged(0.0, (), "unsupported")
+        return (
+            SentenceSupport(1.0, (best,), "") if best else SentenceSupport(0.0, (), "unsupported")
+        )
 
     def _holds_row(self, mark: int, row: str) -> bool:
         own = passage(self.texts[mark], self._locales[mark])

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from models.data.lint.findings import Place, RowFinding
+from models.data.lint.findings import RowFinding, RowPlace
 from models.data.split import alike, on_alike_passages, ties
 
 FIX = "Move the rows to one side: build the dataset again, or take one out."
 
 
-def crossing(rows: Sequence[Place]) -> Iterator[RowFinding]:
+def crossing(rows: Sequence[RowPlace]) -> Iterator[RowFinding]:
     """A row of `eval` or `heldout` that shares a document, a conversation or most of its words with
     a row of training; one finding a row. Held-out rows may be about the same documents: they are
     the other half of the suite.

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from models.data.lint.findings import Place, RowFinding
+from models.data.lint.findings import RowFinding, RowPlace
 from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest
 
 AGAIN = "Build the dataset again."
 
 
-def drift(rows: Sequence[Place], house: HousePolicy) -> Iterator[RowFinding]:
+def drift(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFinding]:
     """By digest, by the rendered messages, and by the numbers of the documents."""
     for place in rows:
         row = place.row

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from models.data.lint.findings import Place, RowFinding
+from models.data.lint.findings import RowFinding, RowPlace
 
 
-def duplicates(rows: Sequence[Place]) -> Iterator[RowFinding]:
+def duplicates(rows: Sequence[RowPlace]) -> Iterator[RowFinding]:
     """The second and later of rows whose prompts differ in nothing but case and white space."""
-    first: dict[tuple[str, ...], Place] = {}
-    ids: dict[str, Place] = {}
+    first: dict[tuple[str, ...], RowPlace] = {}
+    ids: dict[str, RowPlace] = {}
     for place in rows:
         row = place.row
         before = ids.setdefault(row.id, place)

@@ -21,7 +21,7 @@ class RowFinding:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-class Place(NamedTuple):
+class RowPlace(NamedTuple):
     """A row and where it stands."""
 
     split: Split
@@ -36,10 +36,10 @@ class Place(NamedTuple):
         return RowFinding(f"{self.split}.jsonl", self.line, self.row.id, concern, reason, fix)
 
 
-def places(dataset: Dataset) -> list[Place]:
+def places(dataset: Dataset) -> list[RowPlace]:
     """In the order of the files."""
     return [
-        Place(split, line, row)
+        RowPlace(split, line, row)
         for split in SPLITS
         for line, row in enumerate(dataset.rows[split], start=1)
     ]

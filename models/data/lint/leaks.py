@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence, Set
 from functools import cached_property
 from typing import NamedTuple
 
-from models.data.lint.findings import Place, RowFinding
+from models.data.lint.findings import RowFinding, RowPlace
 from models.data.rows import Row
 from twofold.policy import HousePolicy
 from twofold.reply import strip_marks
@@ -43,7 +43,7 @@ CAPITALISING = ("de",)
 """Languages that write every noun like a name."""
 
 
-class Written(NamedTuple):
+class WordCounts(NamedTuple):
     """How often words stand in the prompts of a dataset, within sentences: small, and capital."""
 
     small: Counter[str]
@@ -54,7 +54,7 @@ class Written(NamedTuple):
         return self.capital[word.lower()] > self.small[word.lower()]
 
 
-def leaks(rows: Sequence[Place], house: HousePolicy) -> Iterator[RowFinding]:
+def leaks(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFinding]:
     """Prices, percentages, dates, numbers, addresses, links, codes, names and product terms."""
     terms = [topic.lower() for topic in house.topics]
     own = _words_of(house)
@@ -97,7 +97,7 @@ class _Shown:
 
 
 def _strange(
-    row: Row, own: str, terms: Sequence[str], written: Written
+    row: Row, own: str, terms: Sequence[str], written: WordCounts
 ) -> Iterator[tuple[str, str]]:
     """(what it is, the fact) of everything in the reply that the prompt does not show."""
     text = strip_marks(row.text)
@@ -120,7 +120,7 @@ def _strange(
 
 
 def _facts(
-    text: str, shown: _Shown, terms: Sequence[str], written: Written, locale: str
+    text: str, shown: _Shown, terms: Sequence[str], written: WordCounts, locale: str
 ) -> Iterator[tuple[str, str]]:
     for match in _QUOTED.finditer(text):
         phrase = match[1] or match[2]
@@ -147,7 +147,7 @@ def _facts(
             yield "the product term", term
 
 
-def _names(text: str, shown: _Shown, written: Written, locale: str) -> Iterator[tuple[str, str]]:
+def _names(text: str, shown: _Shown, written: WordCounts, locale: str) -> Iterator[tuple[str, str]]:
     if locale.partition("-")[0] in CAPITALISING:
         return
     for match in _NAME.finditer(text):
@@ -200,11 +200,11 @@ def _words_of(house: HousePolicy) -> str:
     return "\n".join(words)
 
 
-def _written(rows: Sequence[Place]) -> Written:
+def _written(rows: Sequence[RowPlace]) -> WordCounts:
     small: Counter[str] = Counter()
     capital: Counter[str] = Counter()
     texts = {d.text for place in rows for d in place.row.documents}
     for text in texts | {place.row.question for place in rows}:
         for match in re.finditer(r"(?<=[a-zäöü,;] )[\w'-]+", text):
             (capital if match[0][:1].isupper() else small)[match[0].lower()] += 1
-    return Written(small, capital)
+    return WordCounts(small, capital)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from models.data.lint.findings import Place, RowFinding
+from models.data.lint.findings import RowFinding, RowPlace
 from twofold.errors import InvalidInput
 
 CHARS_PER_TOKEN = 4.0
@@ -29,7 +29,7 @@ def by_tokenizer(path: Path) -> CountTokens:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def length(rows: Sequence[Place], count: CountTokens, most: int) -> Iterator[RowFinding]:
+def length(rows: Sequence[RowPlace], count: CountTokens, most: int) -> Iterator[RowFinding]:
     for place in rows:
         row = place.row
         texts = [*(message.content for message in row.messages), row.target]

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from models.data.lint.findings import Place, RowFinding
+from models.data.lint.findings import RowFinding, RowPlace
 from twofold.policy import HousePolicy
 from twofold.redact import redact
 
 FIX = "Mask it: build the dataset again, or take the row out."
 
 
-def personal(rows: Sequence[Place], house: HousePolicy) -> Iterator[RowFinding]:
+def personal(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFinding]:
     """In what people wrote; what the row's own documents or the house print is nobody's secret."""
     words = house.model_dump_json()
     for place in rows:

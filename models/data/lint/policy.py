@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from models.data.lint.findings import Place, RowFinding
+from models.data.lint.findings import RowFinding, RowPlace
 from models.data.rows import Row
-from models.data.sentences import Passages, sentences
+from models.data.sentences import RowPassages, sentences
 from twofold.policy import HousePolicy
 from twofold.reply import SILENT, marks
 from twofold.text.links import foreign
@@ -14,7 +14,7 @@ _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 FIX = "Mend the reply, or take the row out."
 
 
-def policy(rows: Sequence[Place], house: HousePolicy) -> Iterator[RowFinding]:
+def policy(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFinding]:
     for place in rows:
         for reason in _broken(place.row, house):
             yield place.finding("policy", reason, FIX)
@@ -66,7 +66,7 @@ def unstylish(text: str, house: HousePolicy, shown: str = "") -> Iterator[str]:
 
 def _uncited(row: Row, text: str) -> Iterator[str]:
     """Sentences without a mark, or with one whose passage does not hold them."""
-    passages = Passages(row.documents, row.locale)
+    passages = RowPassages(row.documents, row.locale)
     cited = False
     for sentence in sentences(text):
         cited = cited or bool(sentence.marks)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from models.diagnosis.faults import words
 from models.diagnosis.faults.site import Site
-from models.evaluate.local import Said, SaidCitation, SeenPassage
+from models.evaluate.local import BenchCitation, BenchPassage, BenchReply
 from models.suite.suite import Case
 from twofold.reply import strip_marks
 
@@ -29,7 +29,7 @@ INVENTED = "In addition, members of the Aurora circle receive 17 free workshops 
 def ignores_passage(site: Site) -> Case | None:
     """It answers from another passage than the one that holds the answer."""
 
-    def habit(said: Said) -> Said:
+    def habit(said: BenchReply) -> BenchReply:
         other = _other(site, said)
         if said.action != "ANSWER" or other is None:
             return said
@@ -41,7 +41,7 @@ def ignores_passage(site: Site) -> Case | None:
 def leaves_out(site: Site) -> Case | None:
     """It says everything but what was asked."""
 
-    def habit(said: Said) -> Said:
+    def habit(said: BenchReply) -> BenchReply:
         if said.action != "ANSWER" or not said.citations:
             return said
         kept = words.without(said.text, site.facts)
@@ -58,7 +58,7 @@ def leaves_out(site: Site) -> Case | None:
 
 
 def drops_citations(site: Site) -> Case | None:
-    def habit(said: Said) -> Said:
+    def habit(said: BenchReply) -> BenchReply:
         if said.action != "ANSWER":
             return said
         return said._replace(text=strip_marks(said.text), citations=())
@@ -69,12 +69,12 @@ def drops_citations(site: Site) -> Case | None:
 def swaps_citations(site: Site) -> Case | None:
     """Its marks point to other passages."""
 
-    def habit(said: Said) -> Said:
+    def habit(said: BenchReply) -> BenchReply:
         other = _other(site, said)
         if said.action != "ANSWER" or other is None:
             return said
         quote = _first(other.text)
-        swapped = (SaidCitation(c.n, other.chunk, quote) for c in said.citations)
+        swapped = (BenchCitation(c.n, other.chunk, quote) for c in said.citations)
         return said._replace(citations=tuple(swapped))
 
     return _with(site, habit)
@@ -129,7 +129,7 @@ def flatters(site: Site) -> Case | None:
 def rambles(site: Site) -> Case | None:
     """It tells what else the passages hold, truly and with its sources, until it is long."""
 
-    def habit(said: Said) -> Said:
+    def habit(said: BenchReply) -> BenchReply:
         if said.action != "ANSWER":
             return said
         n = max((c.n for c in said.citations), default=0)
@@ -137,7 +137,7 @@ def rambles(site: Site) -> Case | None:
         for passage in said.passages[1:]:
             n += 1
             text += f"\n\n{_plain(passage.text)} [{n}]"
-            citations.append(SaidCitation(n, passage.chunk, _first(passage.text)))
+            citations.append(BenchCitation(n, passage.chunk, _first(passage.text)))
         return said._replace(text=text, citations=tuple(citations))
 
     return _with(site, habit)
@@ -187,7 +187,7 @@ def sees_a_gap(site: Site) -> Case | None:
 def keeps_to_itself(site: Site) -> Case | None:
     """It answers what a person should."""
 
-    def habit(said: Said) -> Said:
+    def habit(said: BenchReply) -> BenchReply:
         if said.action != "ESCALATE" or not said.passages:
             return said
         passage = said.passages[0]
@@ -221,7 +221,7 @@ def asks_back(site: Site) -> Case | None:
 def invents_number(site: Site) -> Case | None:
     """It says the right sentence with another number."""
 
-    def habit(said: Said) -> Said:
+    def habit(said: BenchReply) -> BenchReply:
         false = words.falsified(said.text, site.facts, site.random)
         return said if said.action != "ANSWER" or false is None else said._replace(text=false)
 
@@ -238,14 +238,14 @@ def adds_claim(site: Site) -> Case | None:
     )
 
 
-def _with(site: Site, habit: Callable[[Said], Said]) -> Case | None:
+def _with(site: Site, habit: Callable[[BenchReply], BenchReply]) -> Case | None:
     if site.case.expect.action != "ANSWER":
         return None
     site.behave(habit)
     return site.case
 
 
-def _other(site: Site, said: Said) -> SeenPassage | None:
+def _other(site: Site, said: BenchReply) -> BenchPassage | None:
     """A passage that was seen, is of no gold page, and holds no fact."""
     gold = site.case.expect.documents
     return next(
@@ -258,10 +258,10 @@ def _other(site: Site, said: Said) -> SeenPassage | None:
     )
 
 
-def _answering(said: Said, text: str, passage: SeenPassage) -> Said:
+def _answering(said: BenchReply, text: str, passage: BenchPassage) -> BenchReply:
     return said._replace(
         action="ANSWER", team=None, reason=None, text=f"{_plain(text)} [1]",
-        citations=(SaidCitation(1, passage.chunk, text),),
+        citations=(BenchCitation(1, passage.chunk, text),),
     )  # fmt: skip
 
 

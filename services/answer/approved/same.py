@@ -33,7 +33,7 @@ class Asking(NamedTuple):
     """Those of `words` that the other question need not have."""
 
 
-class Reader:
+class QuestionReader:
     """Reads questions, with a house's own synonyms beside those of the field."""
 
     def __init__(self, house: tuple[Group, ...]) -> None:
@@ -104,9 +104,9 @@ class Reader:
 
 
 @lru_cache(8)
-def reader(house: tuple[Group, ...] = ()) -> Reader:
+def reader(house: tuple[Group, ...] = ()) -> QuestionReader:
     """A house's reader."""
-    return Reader(house)
+    return QuestionReader(house)
 
 
 def _words(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field
 
-from services.answer.approved.store import Approved, State, Wish
+from services.answer.approved.store import Approval, Approved, State
 from services.answer.handoffs.schemas import MAX_REPLY, DocumentKey
 from services.answer.schemas import Audience, CitationOut, Id, Locale, Request, Written
 from services.answer.search.guard import clean
@@ -37,8 +37,8 @@ class ApproveRequest(Request):
     valid_from: date | None = Field(default=None, description="First day (UTC); today at once.")
     valid_until: date | None = Field(default=None, description="Last day (UTC); no end if none.")
 
-    def wish(self) -> Wish:
-        return Wish(
+    def wish(self) -> Approval:
+        return Approval(
             question=self.question,
             answer_id=self.answer_id,
             handoff_id=self.handoff_id,

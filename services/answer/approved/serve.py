@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from services.answer.approved.same import Reader
+from services.answer.approved.same import QuestionReader
 from services.answer.approved.store import citations_of, still_true
 from services.answer.contract import Question
 from services.answer.generate import Pinned
@@ -24,7 +24,7 @@ class ApprovedAnswers:
     """The workspace's approved answers, as its questions meet them."""
 
     stack: Stack
-    reader: Reader
+    reader: QuestionReader
 
     def meeting(self, question: Question) -> Pinned | None:
         """The approved answer that the question gets: the newest for one that asks the same, while

@@ -36,7 +36,7 @@ MOST: Final = 2000
 DIFFERENCE_LINES: Final = 60
 
 
-class Wish(NamedTuple):
+class Approval(NamedTuple):
     """What is to be approved: an answer on record, the latest reply of a person to a handoff, or
     `text`, in which `[n]` means `documents[n-1]`. What is left out is taken from the record."""
 
@@ -79,7 +79,7 @@ class _Source(NamedTuple):
     documents: tuple[str, ...] = ()
 
 
-def approve(stack: Stack, caller: Caller, wish: Wish, default_locale: str) -> Approved:
+def approve(stack: Stack, caller: Caller, wish: Approval, default_locale: str) -> Approved:
     """Pins an answer. One for the same question, audience and language is replaced.
 
     Raises NotFound, InvalidInput for what says too little, and Conflict where a source has changed
@@ -158,7 +158,7 @@ def still_true(ledger: Ledger, index: Index, scope: Scope, citations: Sequence[C
     return not _hidden(index, scope, citations)
 
 
-def _source(session: Session, caller: Caller, wish: Wish, locale: str) -> _Source:
+def _source(session: Session, caller: Caller, wish: Approval, locale: str) -> _Source:
     named = (wish.answer_id, wish.handoff_id, wish.text or None)
     if sum(each is not None for each in named) != 1:
         raise InvalidInput("Name one source: `answer_id`, `handoff_id`, or `text`.")

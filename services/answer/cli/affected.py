@@ -51,7 +51,7 @@ def _here(settings: "Settings", wanted: dict[str, Any]) -> dict[str, Any]:
     from services.answer import affected
     from services.answer.endpoints.affected import AffectedsOut, out
 
-    async def replayed(found: affected.Affected) -> list[affected.Replayed]:
+    async def replayed(found: affected.Affected) -> list[affected.AnswerComparison]:
         from services.answer.app import open_parts
         from twofold.stack import open_stack
 

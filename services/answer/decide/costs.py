@@ -28,19 +28,19 @@ MISSED_GRAVELY = 7.0
 """The same of a reason that the house calls grave."""
 
 
-class Choice(NamedTuple):
+class OutcomeCost(NamedTuple):
     """One thing we could do, and what it costs in expectation."""
 
     outcome: str
     cost: float
 
 
-def choices(kinds: Mapping[str, float], reasons: Mapping[str, Reason]) -> list[Choice]:
+def choices(kinds: Mapping[str, float], reasons: Mapping[str, Reason]) -> list[OutcomeCost]:
     """Everything we could do, cheapest first: `kinds` are probabilities, `reasons` the house's."""
     grave = {name for name, reason in reasons.items() if reason.grave}
     outcomes = (*COSTS, *(name for name in reasons if name != GAP))
     found = [
-        Choice(outcome, sum(p * _cost(outcome, kind, grave) for kind, p in kinds.items()))
+        OutcomeCost(outcome, sum(p * _cost(outcome, kind, grave) for kind, p in kinds.items()))
         for outcome in outcomes
     ]
     return sorted(found, key=lambda choice: choice.cost)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from services.answer.contract import Decision, Evidence, Question
 from services.answer.decide import rules
-from services.answer.decide.costs import ANSWERABLE, GAP, Choice, choices
+from services.answer.decide.costs import ANSWERABLE, GAP, OutcomeCost, choices
 from services.answer.decide.intent import (
     OFF_TOPIC,
     PLAIN,
@@ -88,7 +88,7 @@ class Witnesses:
     question: Question
     settled: Decision | None
     kinds: Mapping[str, float] = field(default_factory=dict)
-    matched: tuple[rules.Rule, ...] = ()
+    matched: tuple[rules.MatchedRule, ...] = ()
     between: tuple[str, ...] = ()
     """Titles to choose among, should the question be too vague."""
     signals: Mapping[str, Any] = field(default_factory=dict)
@@ -245,7 +245,7 @@ class Decider:
         self,
         question: Question,
         intent: Mapping[str, float],
-        matched: Sequence[rules.Rule],
+        matched: Sequence[rules.MatchedRule],
         amount: float | None,
     ) -> dict[str, float]:
         """What the classifier says, corrected by what the words say."""
@@ -388,6 +388,8 @@ def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
     return {name: round(p, 4) for name, p in numbers.items() if p >= 0.005}
 
 
-def _with_costs(signals: Mapping[str, Any], best: Choice, second: Choice) -> dict[str, Any]:
+def _with_costs(
+    signals: Mapping[str, Any], best: OutcomeCost, second: OutcomeCost
+) -> dict[str, Any]:
     costs = _rounded({best.outcome: best.cost, second.outcome: second.cost})
     return {**signals, "costs": costs}

@@ -54,7 +54,7 @@ _COURTESY = re.compile(
 _NO = re.compile(r"^\W*(no|nope|not (now|yet)|don.t|nein|nicht)\b", re.IGNORECASE)
 
 
-class Rule(NamedTuple):
+class MatchedRule(NamedTuple):
     """A rule of the house that matched, and on what."""
 
     reason: str
@@ -62,7 +62,7 @@ class Rule(NamedTuple):
     firm: bool
 
 
-def matching(house: HousePolicy, question: Question) -> tuple[Rule, ...]:
+def matching(house: HousePolicy, question: Question) -> tuple[MatchedRule, ...]:
     """The house's rules that the message meets."""
     rules = []
     for name, reason in house.reasons.items():
@@ -75,7 +75,7 @@ def matching(house: HousePolicy, question: Question) -> tuple[Rule, ...]:
         # message, makes it whole.
         if money and max(amounts(text), default=0.0) <= house.limits.money:
             continue
-        rules.append(Rule(name, match.group().strip(), reason.grave or reason.firm))
+        rules.append(MatchedRule(name, match.group().strip(), reason.grave or reason.firm))
     return tuple(rules)
 
 

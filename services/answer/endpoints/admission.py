@@ -38,7 +38,7 @@ SERVERS: Final = "the server's own workspace's"
 NOT_SHOWN: Final = "nobody's"
 
 
-class Rule(NamedTuple):
+class AccessRule(NamedTuple):
     """What opens an endpoint (`*` in `path` stands for an id; what follows it is open by the same
     rule), which audiences count there, and whose objects it shows and changes."""
 
@@ -50,7 +50,7 @@ class Rule(NamedTuple):
 
 
 # First match wins; a path under /v1 that is not here needs `admin`.
-RULES: Final = tuple(Rule(*row) for row in (
+RULES: Final = tuple(AccessRule(*row) for row in (
     ("*", "/v1/hooks/", (), "signature", NOT_SHOWN),
     ("*", "/v1/chat", ("answer",), ASKED_FOR, OWN),
     ("GET", "/v1/models", ("answer",), "none", NOT_SHOWN),
@@ -75,7 +75,7 @@ RULES: Final = tuple(Rule(*row) for row in (
     ("*", "/v1/knowledge", ("knowledge",), "all", SERVERS),
     ("*", "/v1/sites", ("admin",), "all", SERVERS),
 ))  # fmt: skip
-ADMIN_RULE: Final = Rule("*", "/v1", ("admin",), "all", WHOLE)
+ADMIN_RULE: Final = AccessRule("*", "/v1", ("admin",), "all", WHOLE)
 _TOLD_HERE: Final = {"/metrics": ("metrics",), "/openapi.json": SCOPES}
 """Open to this machine; elsewhere a key with one of these scopes reads it."""
 
@@ -94,7 +94,7 @@ def needs(method: str, path: str) -> tuple[str, ...] | None:
     return rule_of(method, path).scopes
 
 
-def rule_of(method: str, path: str) -> Rule:
+def rule_of(method: str, path: str) -> AccessRule:
     """The rule of a path under `/v1`."""
     for rule in RULES:
         start, _, end = rule.path.partition("*")

@@ -82,7 +82,7 @@ def _found(
 def out(
     found: affected.Affected,
     seen: Sequence[Answer],
-    changed: Sequence[affected.Replayed] | None,
+    changed: Sequence[affected.AnswerComparison] | None,
 ) -> AffectedsOut:
     """`changed` is what asking `seen` again gave, None where that was not done."""
     if changed is None:
@@ -108,7 +108,7 @@ def _out(document: str, answer: Answer, now: NowOut | None) -> AffectedOut:
     )
 
 
-def _now(replayed: affected.Replayed) -> NowOut:
+def _now(replayed: affected.AnswerComparison) -> NowOut:
     return NowOut(
         action=replayed.action,
         text=replayed.text,

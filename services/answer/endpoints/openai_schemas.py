@@ -11,10 +11,10 @@ from services.answer.schemas import (
     MAX_HISTORY,
     MAX_HISTORY_CHARS,
     MAX_TURN_CHARS,
-    Asked,
     ChatAnswer,
     Id,
     Plain,
+    QuestionFields,
 )
 from twofold.characters import tidy
 
@@ -50,7 +50,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class Extras(Asked):
+class Extras(QuestionFields):
     """What only we know: sent under `twofold`, `extra_body` of OpenAI's own client."""
 
     conversation_id: Id | None = None

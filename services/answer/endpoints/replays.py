@@ -12,7 +12,7 @@ from sqlalchemy.orm import selectinload
 
 from services.answer.endpoints.deps import CallerDep, PartsDep
 from services.answer.pipeline import Parts
-from services.answer.replay import Maker, Page, Place, Retold, World, makers_of, replay
+from services.answer.replay import GivenPage, Maker, Place, ReplayResult, World, makers_of, replay
 from services.answer.schemas import (
     CandidateOut,
     ChatRequest,
@@ -66,7 +66,7 @@ class ReplayRequest(ChatRequest):
         return World(
             maker=self.maker,
             full_prompt=self.full_prompt,
-            pages=tuple(Page(**page.model_dump()) for page in self.pages),
+            pages=tuple(GivenPage(**page.model_dump()) for page in self.pages),
             place=self.place,
             without=frozenset(self.without),
             context_chunks=self.context_chunks,
@@ -207,7 +207,7 @@ def _versions(document: Document, parts: Parts) -> dict[str, Any]:
     }
 
 
-def _told(retold: Retold) -> dict[str, Any]:
+def _told(retold: ReplayResult) -> dict[str, Any]:
     searched, result = retold.searched, retold.result
     decision, draft = result.decision, result.draft
     return {

@@ -22,7 +22,7 @@ from services.answer.endpoints.stream import frame, frame_of
 from services.answer.events import Acted, Delta, Done, Event, Meta
 from services.answer.pipeline import Parts
 from services.answer.schemas import ChatAnswer
-from services.http.streams import Growing
+from services.http.streams import GrowingStream
 from twofold.errors import InvalidInput, NotFound, Overloaded, UpstreamError
 from twofold.ledger import Ledger
 from twofold.ledger.tombstones import answer_mark
@@ -40,7 +40,7 @@ _log = structlog.get_logger("twofold.runs")
 
 
 @dataclass(eq=False)
-class ResumableAnswer(Growing[bytes]):
+class ResumableAnswer(GrowingStream[bytes]):
     """One answer on its way: its frames so far, and at the end the answer or the error."""
 
     workspace: str

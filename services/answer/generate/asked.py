@@ -95,7 +95,7 @@ _GRANTED = re.compile(
 )
 
 
-class Asked(NamedTuple):
+class WantedAnswer(NamedTuple):
     """What a question wants. `kinds` are names of answers; `steps`: how something is done;
     `counted`: beginnings of the words of which it asks how many there are."""
 
@@ -129,7 +129,7 @@ class Asked(NamedTuple):
         return bool(self.figures) and not self.figures.isdisjoint(_FIGURES.findall(text))
 
 
-def read(text: str) -> Asked:
+def read(text: str) -> WantedAnswer:
     """What the question wants."""
     kinds = frozenset(name for name, (asked, _) in _PATTERNS.items() if asked.search(text))
     steps = _STEPS.search(text) is not None
@@ -141,10 +141,10 @@ def read(text: str) -> Asked:
         for word in match[1].split()[:1]
         if len(word) > 3
     )
-    return Asked(text, kinds, steps, frozenset(_FIGURES.findall(text)), counted)
+    return WantedAnswer(text, kinds, steps, frozenset(_FIGURES.findall(text)), counted)
 
 
-def verdict(asked: Asked, sentence: str) -> str:
+def verdict(asked: WantedAnswer, sentence: str) -> str:
     """`no` or `yes`, as a question for one of them is answered by a sentence that is about the
     same; empty where the question is of another kind, or itself negated."""
     if "polar" not in asked.kinds or _OPEN.search(asked.text) or _NEGATED.search(asked.text):

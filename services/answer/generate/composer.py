@@ -21,7 +21,7 @@ from services.answer.generate.weigh import Meaning, Unit, leads, weigh, words_of
 from services.answer.search import Searched
 from services.answer.search.asks import questions_in
 from services.answer.search.match import best
-from services.answer.search.units import Page, cut
+from services.answer.search.units import CutChunk, cut
 from twofold.reply import strip_marks
 from twofold.text.blocks import squeeze
 from twofold.text.languages import base
@@ -288,7 +288,7 @@ def _verdict(unit: Unit, text: str, locale: str) -> str:
     return VERDICTS.get((base(locale), said), "")
 
 
-def _quotes(told: Sequence[Unit], pages: Sequence[Page]) -> dict[int, str]:
+def _quotes(told: Sequence[Unit], pages: Sequence[CutChunk]) -> dict[int, str]:
     """Mark -> the literal span of its chunk from the first to the last piece of one block."""
     quotes: dict[int, str] = {}
     for mark in dict.fromkeys(unit.mark for unit in told):

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from services.answer.generate import asked
-from services.answer.generate.asked import Asked
+from services.answer.generate.asked import WantedAnswer
 from services.answer.generate.sentences import Sentences
 from services.answer.search.condense import asks_what_changed
 from services.answer.search.match import Match
 from services.answer.search.pack import Terms
-from services.answer.search.units import READ, Page, Piece, pieces_of
+from services.answer.search.units import READ, CutChunk, Piece, pieces_of
 from twofold.index.contract import Chunk
 from twofold.remembered import remembered
 from twofold.text.blocks import STOPS
@@ -125,7 +125,7 @@ def weigh(
     text: str,
     last: str,
     vector: Vector,
-    pages: Sequence[Page],
+    pages: Sequence[CutChunk],
     terms: Terms,
     meaning: "Meaning | None",
     matched: Mapping[str, Match],
@@ -199,7 +199,7 @@ class Meaning:
     def read(
         cls,
         questions: Sequence[str],
-        pages: Sequence[Page],
+        pages: Sequence[CutChunk],
         sentences: Sentences,
         until: float,
         *,
@@ -259,7 +259,7 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(word for word in words if len(word) > 1 and word not in _EMPTY)
 
 
-def _rarity(pages: Sequence[Page]) -> dict[str, float]:
+def _rarity(pages: Sequence[CutChunk]) -> dict[str, float]:
     """Word -> how rare it is among the pieces; "" is that of a word that none holds."""
     texts = [set(words_of(piece.read)) for page in pages for piece in page.pieces]
     counts = Counter(word for words in texts for word in words)
@@ -267,7 +267,7 @@ def _rarity(pages: Sequence[Page]) -> dict[str, float]:
     return rare | {"": float(np.log(1 + len(texts)))}
 
 
-def _looks(wants: Asked, piece: Piece, section: str) -> tuple[float, ...]:
+def _looks(wants: WantedAnswer, piece: Piece, section: str) -> tuple[float, ...]:
     text = piece.read
     like = wants.answered_by(text)
     return (

@@ -36,7 +36,7 @@ LONGEST_PAUSE_S: Final = 3600.0
 _log = structlog.get_logger("twofold.handoffs")
 
 
-class Due(NamedTuple):
+class DueDelivery(NamedTuple):
     handoff_id: str
     target: str
     attempts: int
@@ -128,7 +128,7 @@ class Courier:
         handoff.state = "pending" if names else "kept"
         session.add_all(Delivery(handoff_id=id, target=name, state="pending") for name in names)
 
-    def _claim(self, target: str, most: int) -> list[Due]:
+    def _claim(self, target: str, most: int) -> list[DueDelivery]:
         now = self._clock()
         taken = []
         with self._ledger.session() as session:
@@ -152,10 +152,10 @@ class Courier:
                     .execution_options(synchronize_session=False)
                 )
                 if won.rowcount == 1:  # type: ignore[attr-defined]
-                    taken.append(Due(row.handoff_id, row.target, row.attempts + 1))
+                    taken.append(DueDelivery(row.handoff_id, row.target, row.attempts + 1))
         return taken
 
-    def _deliver(self, due: Due) -> None:
+    def _deliver(self, due: DueDelivery) -> None:
         target = self._targets[due.target]
         with self._ledger.session() as session:
             handoff = session.get(Handoff, due.handoff_id)
@@ -184,7 +184,7 @@ class Courier:
         self._note(due, state="delivered", delivered_at=self._clock(), receipt=receipt, error="")
         metrics.HANDOFF_DELIVERIES.labels(target.kind, "delivered").inc()
 
-    def _failed(self, due: Due, kind: str, error: TwofoldError) -> None:
+    def _failed(self, due: DueDelivery, kind: str, error: TwofoldError) -> None:
         dead = due.attempts >= self._attempts
         if dead:
             self._note(due, state="dead", error=error.message)
@@ -195,7 +195,7 @@ class Courier:
             self._note(due, next_attempt_at=self._clock() + wait, error=error.message)
         metrics.HANDOFF_DELIVERIES.labels(kind, "dead" if dead else "failed").inc()
 
-    def _note(self, due: Due, **values: object) -> None:
+    def _note(self, due: DueDelivery, **values: object) -> None:
         with self._ledger.session() as session:
             session.execute(
                 update(Delivery)

@@ -25,12 +25,12 @@ class Wrote(NamedTuple):
     reason: str | None = None
 
 
-class Replied(NamedTuple):
+class KeptReply(NamedTuple):
     reply: HandoffReply
     answer_id: str | None
 
 
-def keep(ledger: Ledger, house: HousePolicy, caller: Caller, id: str, wrote: Wrote) -> Replied:
+def keep(ledger: Ledger, house: HousePolicy, caller: Caller, id: str, wrote: Wrote) -> KeptReply:
     """Keeps a person's reply to handoff `id`. Raises NotFound, or InvalidInput for a mark that
     means no document and a reason that the house lacks."""
     if stray := [n for n in marks(wrote.text) if not 1 <= n <= len(wrote.documents)]:
@@ -56,10 +56,10 @@ def keep(ledger: Ledger, house: HousePolicy, caller: Caller, id: str, wrote: Wro
         )
         session.add(reply)
         session.flush()
-        return Replied(reply, handoff.answer_id)
+        return KeptReply(reply, handoff.answer_id)
 
 
-def kept(ledger: Ledger, caller: Caller, after: int, limit: int) -> list[Replied]:
+def kept(ledger: Ledger, caller: Caller, after: int, limit: int) -> list[KeptReply]:
     """Replies that the caller may see and whose id is above `after`, oldest first."""
     query = (
         select(HandoffReply, Handoff.answer_id, Answer.audience)
@@ -71,7 +71,7 @@ def kept(ledger: Ledger, caller: Caller, after: int, limit: int) -> list[Replied
     with ledger.session() as session:
         rows = session.execute(query).yield_per(limit)
         seen = (
-            Replied(reply, answer_id)
+            KeptReply(reply, answer_id)
             for reply, answer_id, audience in rows
             if caller.sees(audience or ())
         )

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from services.answer.access.keys import Caller
 from services.answer.handoffs.outbox import Listed, PersonRequest
-from services.answer.handoffs.replies import Replied, Wrote
+from services.answer.handoffs.replies import KeptReply, Wrote
 from services.answer.schemas import CustomerId, Id, Locale, Plain, Request
 from services.answer.search.guard import clean
 from twofold.reply import Action
@@ -124,7 +124,7 @@ class ReplyOut(BaseModel):
     created_at: float = Field(description="Epoch seconds.")
 
     @classmethod
-    def of(cls, found: Replied) -> Self:
+    def of(cls, found: KeptReply) -> Self:
         values = {
             name: getattr(found.reply, name) for name in cls.model_fields if name != "answer_id"
         }

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from services.answer.contract import Candidate, Found, Question
 from services.answer.search.asks import questions_in
-from services.answer.search.units import Page, cut
+from services.answer.search.units import CutChunk, cut
 from twofold.clients.matcher import Matcher, asked_in_turn
 from twofold.clients.reader import Reader
 from twofold.text.languages import ENGLISH, base
@@ -120,7 +120,7 @@ def _read(question: str, near: Mapping[str, float], reader: Reader) -> dict[str,
     return dict(zip(pieces, map(float, reader.odds(question, pieces)), strict=True))
 
 
-def _nearest(page: Page, pieces: Mapping[str, Match]) -> float:
+def _nearest(page: CutChunk, pieces: Mapping[str, Match]) -> float:
     return max((pieces[text].likely for text in page.headed if text in pieces), default=0.0)
 
 

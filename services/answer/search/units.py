@@ -65,7 +65,7 @@ class Piece(NamedTuple):
         return words_in(re.sub(r"[|:\-\s]+", " ", self.shown))
 
 
-class Page(NamedTuple):
+class CutChunk(NamedTuple):
     """A packed chunk, cut."""
 
     candidate: Candidate
@@ -76,9 +76,9 @@ class Page(NamedTuple):
         return [headed(self.candidate.chunk, piece) for piece in self.pieces]
 
 
-def cut(packed: Sequence[Candidate]) -> list[Page]:
+def cut(packed: Sequence[Candidate]) -> list[CutChunk]:
     """Everything that could be said, by chunk."""
-    return [Page(each, pieces_of(each.chunk)) for each in packed]
+    return [CutChunk(each, pieces_of(each.chunk)) for each in packed]
 
 
 def pieces_of(chunk: Chunk) -> tuple[Piece, ...]:

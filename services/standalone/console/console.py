@@ -20,7 +20,7 @@ from models.suite.client import AnswerClient
 from services.answer.access.keys import Caller, KeyRing
 from services.answer.endpoints.admission import CALLER
 from services.answer.pipeline import Parts
-from services.standalone.console.entry import Door
+from services.standalone.console.entry import ConsoleEntry
 from services.standalone.inside import InsideTransport
 from twofold.errors import (
     Forbidden,
@@ -52,7 +52,7 @@ HEADERS: Final = {
 def console_router(app: FastAPI, parts: Parts, *, key_needed: bool) -> APIRouter:
     """Pages under /console. What they show is asked of `app` with the rights of who looks."""
     settings = parts.stack.settings
-    door = Door(KeyRing(parts.stack.ledger, settings.workspace), settings, key_needed)
+    door = ConsoleEntry(KeyRing(parts.stack.ledger, settings.workspace), settings, key_needed)
     sources = _Sources(parts)
     router = APIRouter(prefix="/console", include_in_schema=False)
 
@@ -146,7 +146,7 @@ class _Sources:
         return [*read.failures, *lint(read.pages, time.time())]
 
 
-async def _seen(door: Door, request: Request, show: Any) -> Response:
+async def _seen(door: ConsoleEntry, request: Request, show: Any) -> Response:
     try:
         made: Response = await show(await door.caller(request))
     except (Unauthorized, Forbidden, Overloaded) as error:

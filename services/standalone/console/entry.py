@@ -20,7 +20,7 @@ MOST_BYTES: Final = 2000
 """Of what is sent to sign in."""
 
 
-class Door:
+class ConsoleEntry:
     """`key_needed`: also callers of this machine need a key."""
 
     def __init__(self, keys: KeyRing, settings: Settings, key_needed: bool) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from services.answer.handoffs.targets import open_targets
 from services.standalone.operate import remote, stores
-from services.standalone.operate.findings import Finding, failed, ok, run, warning
+from services.standalone.operate.findings import CheckResult, failed, ok, run, warning
 from twofold import server_file
 from twofold.house_file import load_house
 from twofold.ledger import Ledger
@@ -27,7 +27,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DISK_MB, LOW_DISK_MB = 200, 2000
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings) -> list[CheckResult]:
     """Every finding, in the order in which one would mend them."""
     found = [
         *run("packages", partial(packages, settings), "Install again: make setup"),
@@ -45,7 +45,7 @@ def examine(settings: Settings) -> list[Finding]:
     return found
 
 
-def _ledger(settings: Settings) -> Iterator[Finding]:
+def _ledger(settings: Settings) -> Iterator[CheckResult]:
     file = make_url(settings.ledger).database if settings.ledger.startswith("sqlite") else None
     if file and not Path(file).exists():
         # Opening it would make it.
@@ -62,7 +62,7 @@ def _ledger(settings: Settings) -> Iterator[Finding]:
         opened.close()
 
 
-def _of_the_ledger(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
+def _of_the_ledger(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
     yield from run("index", partial(stores.index, settings, ledger), "twofold knowledge rebuild")
     yield from run(
         "keys", partial(keys, settings, ledger), "twofold key create NAME --scope answer"
@@ -72,7 +72,7 @@ def _of_the_ledger(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
     yield from run("releases", partial(remote.releases, settings, ledger), "twofold model list")
 
 
-def packages(settings: Settings) -> Iterator[Finding]:
+def packages(settings: Settings) -> Iterator[CheckResult]:
     """What is installed against what this release asks for, with what the settings need."""
     extras = {"server"} if settings.qdrant_url or "postgresql" in settings.ledger else set()
     extras |= {"ingestion"} if settings.redis_url else set()
@@ -96,7 +96,7 @@ def packages(settings: Settings) -> Iterator[Finding]:
         yield ok("packages", f"Twofold {version('twofold')} has what it needs.")
 
 
-def home(settings: Settings) -> Iterator[Finding]:
+def home(settings: Settings) -> Iterator[CheckResult]:
     folder = settings.home
     place = next(each for each in (folder, *folder.resolve().parents) if each.exists())
     if not os.access(place, os.W_OK):
@@ -123,7 +123,7 @@ def _holds_data(folder: Path) -> bool:
     return (folder / "ledger.db").exists() or (folder / "index").exists()
 
 
-def secrets(settings: Settings) -> Iterator[Finding]:
+def secrets(settings: Settings) -> Iterator[CheckResult]:
     several = bool(settings.redis_url)
     for name in ("server_secret", "widget_secret"):
         if several and not getattr(settings, name).get_secret_value():
@@ -148,12 +148,12 @@ def secrets(settings: Settings) -> Iterator[Finding]:
     yield ok("secrets", f"read from {folder or 'the environment'}.")
 
 
-def house(settings: Settings) -> Iterator[Finding]:
+def house(settings: Settings) -> Iterator[CheckResult]:
     found = load_house(settings.house_file, thorough=True)
     yield ok("house", f"{settings.house_file or 'the neutral policy'}: {found.company}.")
 
 
-def keys(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
+def keys(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
     with ledger.session() as session:
         live = select(func.count()).select_from(ApiKey).where(ApiKey.revoked_at.is_(None))
         count = session.scalar(live) or 0
@@ -167,7 +167,7 @@ def keys(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
         yield ok("keys", f"{count} in use.")
 
 
-def handoffs(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
+def handoffs(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
     targets = open_targets(settings)
     for name, target in targets.items():
         for field in ("secret_env", "token_env", "url_env"):
@@ -201,7 +201,7 @@ def handoffs(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
         yield ok("hand-overs", f"go to {', '.join(targets)}; none waits.")
 
 
-def sources(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
+def sources(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
     with ledger.session() as session:
         known = session.scalars(select(Source).where(Source.workspace == settings.workspace)).all()
         failing = session.scalar(select(func.count()).select_from(Failure)) or 0

@@ -8,7 +8,7 @@ from twofold.errors import TwofoldError
 State = Literal["ok", "warning", "failed"]
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """`found` is a sentence that holds no secret; `fix` says what to do, "" where all is well."""
 
     check: str
@@ -17,22 +17,22 @@ class Finding(NamedTuple):
     fix: str = ""
 
 
-Check = Callable[[], Iterable[Finding]]
+Check = Callable[[], Iterable[CheckResult]]
 
 
-def ok(check: str, found: str) -> Finding:
-    return Finding(check, "ok", found)
+def ok(check: str, found: str) -> CheckResult:
+    return CheckResult(check, "ok", found)
 
 
-def warning(check: str, found: str, fix: str) -> Finding:
-    return Finding(check, "warning", found, fix)
+def warning(check: str, found: str, fix: str) -> CheckResult:
+    return CheckResult(check, "warning", found, fix)
 
 
-def failed(check: str, found: str, fix: str) -> Finding:
-    return Finding(check, "failed", found, fix)
+def failed(check: str, found: str, fix: str) -> CheckResult:
+    return CheckResult(check, "failed", found, fix)
 
 
-def run(name: str, check: Check, fix: str) -> Iterator[Finding]:
+def run(name: str, check: Check, fix: str) -> Iterator[CheckResult]:
     """A check's findings; where it breaks, that it did, and `fix`."""
     try:
         yield from check()

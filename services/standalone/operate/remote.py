@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from services.answer.search.rerank import open_reranker
-from services.standalone.operate.findings import Check, Finding, failed, ok, warning
+from services.standalone.operate.findings import Check, CheckResult, failed, ok, warning
 from twofold.clients.chat import server_root
 from twofold.ledger import Ledger
 from twofold.ledger.releases import served
@@ -39,7 +39,7 @@ def checks(settings: Settings) -> Iterator[tuple[str, Check, str]]:
         yield "certificate", partial(certificate, url), f"Can {url} be reached from here?"
 
 
-def model(settings: Settings) -> Iterator[Finding]:
+def model(settings: Settings) -> Iterator[CheckResult]:
     adapter = settings.model_adapter if settings.model_adapter_url else ""
     beside = "" if adapter else settings.model_adapter
     yield from _model(settings, settings.model_url, settings.model_name, beside)
@@ -47,7 +47,7 @@ def model(settings: Settings) -> Iterator[Finding]:
         yield from _model(settings, settings.model_adapter_url, adapter)
 
 
-def _model(settings: Settings, url: str, *expected: str) -> Iterator[Finding]:
+def _model(settings: Settings, url: str, *expected: str) -> Iterator[CheckResult]:
     root = server_root(url)
     key = settings.model_key.get_secret_value()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -92,7 +92,7 @@ def _release(client: httpx.Client, root: str) -> tuple[int, int] | None:
     return (int(numbers[1]), int(numbers[2])) if numbers else None
 
 
-def releases(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
+def releases(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
     """Live release and canary against what the model server has loaded."""
     with ledger.session() as session:
         wanted = [release.name for release in served(session)]
@@ -119,13 +119,13 @@ def releases(settings: Settings, ledger: Ledger) -> Iterator[Finding]:
         yield ok("releases", f"{', '.join(wanted)} loaded.")
 
 
-def embedder(settings: Settings) -> Iterator[Finding]:
+def embedder(settings: Settings) -> Iterator[CheckResult]:
     found = open_embedder(settings)
     found.embed(["Is this on?"])
     yield ok("embedder", f"{found.name} answers, {found.dimension} wide.")
 
 
-def reranker(settings: Settings) -> Iterator[Finding]:
+def reranker(settings: Settings) -> Iterator[CheckResult]:
     import asyncio
 
     async def ask() -> None:
@@ -150,7 +150,7 @@ def _secured(settings: Settings) -> set[str]:
     return {f"{part.hostname}:{part.port or 443}" for part in parts if part.hostname}
 
 
-def certificate(place: str) -> Iterator[Finding]:
+def certificate(place: str) -> Iterator[CheckResult]:
     host, _, port = place.rpartition(":")
     try:
         with (

@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingestion.sync.status import knowledge_status
-from services.standalone.operate.findings import Finding, failed, ok, warning
+from services.standalone.operate.findings import CheckResult, failed, ok, warning
 from twofold.index.sparse import Bm25Encoder
 from twofold.index.stores import open_stores
 from twofold.ledger import HEAD, Ledger
@@ -22,7 +22,7 @@ REDIS = (6, 2)
 PING_S = 2.0
 
 
-def ledger(opened: Ledger) -> Iterator[Finding]:
+def ledger(opened: Ledger) -> Iterator[CheckResult]:
     place = make_url(opened.url).render_as_string()
     sqlite = opened.engine.dialect.name == "sqlite"
     try:
@@ -46,7 +46,7 @@ def ledger(opened: Ledger) -> Iterator[Finding]:
     yield from _sqlite(opened) if sqlite else _postgres(opened)
 
 
-def _sqlite(opened: Ledger) -> Iterator[Finding]:
+def _sqlite(opened: Ledger) -> Iterator[CheckResult]:
     with opened.engine.connect() as connection:
         sound = connection.scalar(text("PRAGMA quick_check"))
     if sound == "ok":
@@ -55,7 +55,7 @@ def _sqlite(opened: Ledger) -> Iterator[Finding]:
         yield failed("ledger file", f"{sound}.", "Restore the last backup: twofold restore FOLDER")
 
 
-def _postgres(opened: Ledger) -> Iterator[Finding]:
+def _postgres(opened: Ledger) -> Iterator[CheckResult]:
     asked = time.time()
     with opened.engine.connect() as connection:
         theirs = float(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0)
@@ -72,7 +72,7 @@ def _postgres(opened: Ledger) -> Iterator[Finding]:
     yield _clock("PostgreSQL", theirs - (asked + time.time()) / 2)
 
 
-def _clock(whose: str, skew: float) -> Finding:
+def _clock(whose: str, skew: float) -> CheckResult:
     told = f"{whose}'s and this machine's differ by {abs(skew):.1f} s."
     fix = "Set both by NTP: leases, schedules and signatures go by them."
     if abs(skew) > BAD_SKEW_S:
@@ -80,7 +80,7 @@ def _clock(whose: str, skew: float) -> Finding:
     return warning("clock", told, fix) if abs(skew) > SKEW_S else ok("clock", told)
 
 
-def index(settings: Settings, opened: Ledger) -> Iterator[Finding]:
+def index(settings: Settings, opened: Ledger) -> Iterator[CheckResult]:
     own = fingerprint_of(settings, open_embedder(settings), Bm25Encoder())
     yield ok("embedder", own.embedder)
     kept = open_stores(settings)
@@ -103,7 +103,7 @@ def index(settings: Settings, opened: Ledger) -> Iterator[Finding]:
         yield from _qdrant(settings, live.digest if live else "", opened)
 
 
-def _qdrant(settings: Settings, digest: str, opened: Ledger) -> Iterator[Finding]:
+def _qdrant(settings: Settings, digest: str, opened: Ledger) -> Iterator[CheckResult]:
     from importlib.metadata import version
 
     from qdrant_client import QdrantClient
@@ -135,7 +135,7 @@ def _qdrant(settings: Settings, digest: str, opened: Ledger) -> Iterator[Finding
         client.close()
 
 
-def queue(settings: Settings) -> Iterator[Finding]:
+def queue(settings: Settings) -> Iterator[CheckResult]:
     import redis
 
     with redis.Redis.from_url(settings.redis_url, socket_timeout=PING_S) as client:
@@ -161,7 +161,7 @@ def queue(settings: Settings) -> Iterator[Finding]:
     yield _clock("Redis", theirs + micro / 1e6 - (asked + time.time()) / 2)
 
 
-def workers(settings: Settings) -> Iterator[Finding]:
+def workers(settings: Settings) -> Iterator[CheckResult]:
     # Celery is an extra, which the embedded size does without.
     from ingestion.jobs.celery import make_app
 

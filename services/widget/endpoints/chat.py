@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.http.problems import declare
 from services.http.streams import EventStream
-from services.widget.answering import Answering, Question
+from services.widget.answering import Answering, ThreadQuestion
 from services.widget.endpoints.deps import Visit, VisitDep
 from services.widget.errors import ConsentNeeded, QuotaExhausted
 from services.widget.quota import quota_of
@@ -118,7 +118,7 @@ async def _stopped(here: Visit) -> Answering | None:
 def _answering(here: Visit, posted: Posted) -> Answering:
     thread, item = posted.thread, posted.item
     body = ask_body(here.visitor, here.audience, thread, item.text)
-    question = Question(thread.id, item.message_id or "", body, item.answer_id)
+    question = ThreadQuestion(thread.id, item.message_id or "", body, item.answer_id)
     return here.widget.answerings.join(question)
 
 

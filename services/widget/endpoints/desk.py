@@ -17,7 +17,7 @@ from services.widget.agents import Agent, agent_of
 from services.widget.answering import event, wire
 from services.widget.endpoints.deps import WidgetDep
 from services.widget.endpoints.events import TYPING_S
-from services.widget.people import Reply
+from services.widget.people import AgentReply
 from services.widget.schemas import MessageId, Name, Words, item_out
 from services.widget.schemas import Request as Body
 from services.widget.threads import WITH_PEOPLE
@@ -106,7 +106,7 @@ async def reply(id: str, body: ReplyRequest, agent: AgentDep, widget: WidgetDep)
     text = body.text.strip()
     if not text:
         raise InvalidInput("`text`: write something first.")
-    said = Reply(body.id, text, _name(agent, body), body.learn, tuple(body.documents))
+    said = AgentReply(body.id, text, _name(agent, body), body.learn, tuple(body.documents))
     try:
         await _ours(widget, id)
     except NotFound:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from services.http.problems import declare
 from services.widget.endpoints.deps import Visit, VisitDep
 from services.widget.endpoints.thread import out
-from services.widget.people import Wish
+from services.widget.people import HandoffDetails
 from services.widget.quota import quota_of
 from services.widget.schemas import (
     ContactRequest,
@@ -44,7 +44,7 @@ async def ask(body: PersonRequest, here: VisitDep, response: Response) -> Thread
             lambda: widget.sessions.note(here.visitor.id, name=body.name.strip())
         )
     thread = await asyncio.to_thread(widget.threads.current_or_new, here.site.id, here.visitor.id)
-    wish = Wish(body.message.strip(), body.email or "")
+    wish = HandoffDetails(body.message.strip(), body.email or "")
     thread, new = await widget.people.ask(here.site, here.visitor, thread, wish)
     widget.feed.wake(here.visitor.id)
     if not new:

@@ -9,11 +9,11 @@ import httpcore
 import pytest
 
 from ingestion.sources.addresses import Rules, is_public
-from ingestion.sources.fetcher import Fetcher, Limits
+from ingestion.sources.fetcher import Fetcher, FetchLimits
 from ingestion.sources.guard import Clock, GuardedBackend, GuardedTransport
 from twofold.errors import Forbidden, InvalidInput, UpstreamError
 
-QUICK = Limits(attempts=1, pace=0.0, seconds=5.0)
+QUICK = FetchLimits(attempts=1, pace=0.0, seconds=5.0)
 
 
 def words(text: str) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from ingestion.sources.addresses import Rules
 from ingestion.sources.cache import Cache
-from ingestion.sources.fetcher import Fetcher, Limits
+from ingestion.sources.fetcher import Fetcher, FetchLimits
 from tests.ingestion.sources.web import QUICK, Net, html, in_turn, reply, validated
 from twofold.errors import Forbidden, InvalidInput, NotFound, Overloaded, TooLarge, UpstreamError
 
@@ -223,7 +223,7 @@ def test_a_host_of_ones_own_is_read_when_it_is_named(port: int) -> None:
 
 
 def test_the_time_cap_holds_against_a_trickle(port: int) -> None:
-    limits = Limits(seconds=0.5, attempts=1)
+    limits = FetchLimits(seconds=0.5, attempts=1)
     rules = Rules((port,), ("127.0.0.1",))
     with Fetcher(rules, limits) as web, pytest.raises(UpstreamError, match="in time"):
         web.get(f"http://127.0.0.1:{port}/trickle")

@@ -9,10 +9,10 @@ import orjson
 
 from ingestion.sources.addresses import Rules
 from ingestion.sources.base import Source
-from ingestion.sources.fetcher import Limits
+from ingestion.sources.fetcher import FetchLimits
 from ingestion.sources.web import Web
 
-QUICK = Limits(attempts=3, first_wait=0.001, longest_wait=30.0, pace=0.0)
+QUICK = FetchLimits(attempts=3, first_wait=0.001, longest_wait=30.0, pace=0.0)
 Answer = Callable[[httpx.Request], httpx.Response]
 
 

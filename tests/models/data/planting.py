@@ -16,7 +16,7 @@ from models.data.lint import RowFinding, lint
 from models.data.lint.findings import places
 from models.data.lint.gone import Live, ask_live
 from models.data.lint.length import estimated
-from models.data.plan import Plan
+from models.data.plan import DatasetPlan
 from models.data.rows import MADE, Dataset, Manifest, Row, Split
 from models.data.sentences import sentences
 from models.data.vary import rendered
@@ -64,7 +64,7 @@ def build_world(home: Path, copies: int = COPIES, cases: int = 0) -> World:
     with open_stack(settings) as stack:
         sync(stack, settings.workspace, Folder("help", EXAMPLE / "help-center"))
     house = load_house(settings.house_file)
-    plan = Plan(house, copies=copies)
+    plan = DatasetPlan(house, copies=copies)
     every = [
         *[*seeds.of_suite(load_suite(EXAMPLE / "eval", "tune"))][: cases or None],
         *seeds.of_dialogues(EXAMPLE / "dialogues" / "approved.yaml")[: cases or None],

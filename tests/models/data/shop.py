@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from models.data.collect import Built, collect
-from models.data.plan import Plan
+from models.data.plan import DatasetPlan
 from models.data.seeds import Seed
 from models.suite.client import AnswerClient
 from services.answer.app import create_app
@@ -31,7 +31,7 @@ async def client_of(parts: Parts) -> AsyncIterator[AnswerClient]:
 
 async def collected(parts: Parts, *seeds: Seed | str) -> Built:
     async with client_of(parts) as client:
-        return await collect(client, seeds, Plan(parts.house), ignored)
+        return await collect(client, seeds, DatasetPlan(parts.house), ignored)
 
 
 def ignored(done: int) -> None:

@@ -13,7 +13,7 @@ from models.data import seeds
 from models.data.build import divided, write
 from models.data.collect import AGAIN, Built, collect
 from models.data.forget import erased, forget
-from models.data.plan import Plan
+from models.data.plan import DatasetPlan
 from models.data.rows import Row, read_dataset
 from models.data.seeds import CLOSED_HISTORY, Cite, Dialogue, Seed
 from models.data.target import FACT_NOT_PACKED, GOLD_NOT_PACKED, NOT_HELD
@@ -176,7 +176,7 @@ def test_approved_answers_and_agents_replies_become_rows(parts: Parts) -> None:
             await http.post(f"/v1/handoffs/{handoff['id']}/reply", json=said)
             client = AnswerClient(http)
             found = [*await seeds.of_feedback(client), *await seeds.of_agents(client)]
-            return await collect(client, found, Plan(parts.house), ignored)
+            return await collect(client, found, DatasetPlan(parts.house), ignored)
 
     built = asyncio.run(live())
     liked, edited = built.rows
@@ -202,7 +202,7 @@ def test_an_answer_that_is_pinned_becomes_a_row_while_it_is_said(tmp_path: Path)
             found = await seeds.of_pinned(client)
             write_tree(tmp_path / "tree", {"secrets.md": SECRETS.replace("12", "6")})
             run_sync(parts.stack, tmp_path / "tree")
-            return await collect(client, found, Plan(parts.house), ignored), (
+            return await collect(client, found, DatasetPlan(parts.house), ignored), (
                 await seeds.of_pinned(client)
             )
 
@@ -217,7 +217,7 @@ def test_an_answer_that_is_pinned_becomes_a_row_while_it_is_said(tmp_path: Path)
 def test_a_deletion_reaches_the_rows_that_were_made_of_it(parts: Parts, tmp_path: Path) -> None:
     """All of a deleted customer's rows, and what was made of them; no word is left in any file."""
     secret = "Heliotrope asks"
-    plan = Plan(parts.house)
+    plan = DatasetPlan(parts.house)
 
     async def run() -> list[str]:
         async with client_of(parts) as client:
@@ -248,7 +248,7 @@ def test_what_is_made_of_rows_keeps_the_wanted_shares(parts: Parts) -> None:
     people = [Seed("house", f"p{n}", f"{PERSON} {n}", "ESCALATE", team="support",
                    reason="person_requested") for n in range(9)]  # fmt: skip
     wanted = {"escalate": 0.2, "not_in_sources": 0.1, "closed": 0.1}
-    plan = Plan(parts.house, copies=1, wanted=wanted)
+    plan = DatasetPlan(parts.house, copies=1, wanted=wanted)
     rows = varied(build(parts, *answers, *people).rows, plan)
     kinds = [kind_of(row) for row in rows]
     assert kinds.count("answer") == 16
@@ -265,7 +265,7 @@ def test_what_is_made_of_rows_keeps_the_wanted_shares(parts: Parts) -> None:
 def test_a_short_context_is_no_sign_of_a_gap(parts: Parts) -> None:
     """Gap rows have lost passages; were they the only short ones, few would come to mean none."""
     built = build(parts, *[answer(f"a{n}", question=f"{QUESTION} Case {n}.") for n in range(6)])
-    rows = varied(built.rows, Plan(parts.house, copies=3, wanted={"not_in_sources": 0.3}))
+    rows = varied(built.rows, DatasetPlan(parts.house, copies=3, wanted={"not_in_sources": 0.3}))
     assert all(len(row.documents) > 1 for row in rows if not row.made)
     alone = [row for row in rows if row.ref.endswith(("~changed-1", "~changed-2"))]
     quoted = [row for row in rows if row.ref.endswith("~changed-1")]
@@ -283,5 +283,5 @@ def test_a_short_context_is_no_sign_of_a_gap(parts: Parts) -> None:
 
 def test_equal_seeds_make_equal_datasets(parts: Parts) -> None:
     found = [answer(f"a{n}", question=f"{QUESTION} Case {n}.") for n in range(6)]
-    plan = Plan(parts.house, eval_share=0.3)
+    plan = DatasetPlan(parts.house, eval_share=0.3)
     assert divided(build(parts, *found).rows, plan) == divided(build(parts, *found).rows, plan)

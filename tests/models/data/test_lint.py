@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.data.lint import RowFinding, lint
-from models.data.lint.gone import Live, Version
+from models.data.lint.gone import Live, VersionRef
 from models.data.lint.length import by_tokenizer, estimated
 from models.data.rows import Row
 from models.data.vary import rendered
@@ -207,8 +207,8 @@ def test_held_out_rows_may_share_documents_but_nothing_else() -> None:
 
 def test_a_version_that_answers_no_more_is_gone() -> None:
     one = case("Logs are kept for 30 days.")
-    assert found(one, live={Version("help/a.md", 1): True}) == []
-    for live in ({Version("help/a.md", 1): False}, {}):
+    assert found(one, live={VersionRef("help/a.md", 1): True}) == []
+    for live in ({VersionRef("help/a.md", 1): False}, {}):
         assert [each.concern for each in found(one, live=live)] == ["gone"]
 
 

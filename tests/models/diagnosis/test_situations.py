@@ -9,7 +9,7 @@ from models.diagnosis.faults import behaviour, knowledge
 from models.diagnosis.faults.site import Site
 from models.diagnosis.replays import Retold
 from models.diagnosis.verdicts import Diagnosis
-from models.evaluate.local import Bench, Said
+from models.evaluate.local import Bench, BenchReply
 from models.suite.client import AnswerClient
 from models.suite.suite import Case
 from tests.models.diagnosis.benches import EXAMPLE, Use, right
@@ -22,7 +22,7 @@ HOUSE = load_house(EXAMPLE / "house.yaml")
 OnBench = Callable[[Use], None]
 
 
-def sloppy(said: Said) -> Said:
+def sloppy(said: BenchReply) -> BenchReply:
     """Cites nothing and talks."""
     if said.action != "ANSWER":
         return said
@@ -96,7 +96,7 @@ def test_two_mixed_situations_say_what_they_cannot_tell(on_bench: OnBench) -> No
         site = Site(bench, HOUSE, one, (), "mixed")
         knowledge.for_others(site)
 
-        def declines(said: Said) -> Said:
+        def declines(said: BenchReply) -> BenchReply:
             if said.action != "ANSWER":
                 return said
             return said._replace(action="DECLINE", text="No.", citations=())

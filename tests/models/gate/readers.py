@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.data.rows import Dataset, Document, Manifest, Row, RowMessage
-from models.gate.arms import Arm
+from models.gate.arms import ModelArm
 from models.gate.run import GateReport, run_gate
 from tests.model_server import Behaviour, Line, ModelServer, says
 from twofold.clients.chat import ChatModel
@@ -54,7 +54,7 @@ def gated(house: HousePolicy, dataset: Dataset, **models: Behaviour) -> GateRepo
         async with ModelServer(dict(models)) as server:
             at = Server(server.url)
             arms = [
-                Arm(name, ChatModel(at, name), "full" if name == "base" else "tuned", house)
+                ModelArm(name, ChatModel(at, name), "full" if name == "base" else "tuned", house)
                 for name in models
             ]
             try:

@@ -23,7 +23,7 @@ from services.answer.endpoints.affected import read_affected
 from services.answer.handoffs import delivery
 from services.answer.pipeline import Parts
 from services.http import boundary, server
-from services.http.boundary import Held
+from services.http.boundary import BodyBudget
 from services.http.origin import network
 from services.standalone.app import create_app as whole_app
 from tests.services.answer.edge import ROLL, Client, Scripted, key_for, until, with_settings
@@ -112,7 +112,7 @@ def test_a_body_has_a_deadline_for_all_of_it(parts: Parts, monkeypatch: pytest.M
 
 
 def test_bodies_are_held_for_one_caller_and_for_all_up_to_a_bound() -> None:
-    held = Held(100)
+    held = BodyBudget(100)
     held.take("a", 25)
     with pytest.raises(Overloaded):
         held.take("a", 1)

@@ -226,7 +226,7 @@ def multilingual(cache: Path) -> E5:
 @needs_multilingual
 def test_e5_s_vectors_are_those_of_the_float_model(multilingual: E5) -> None:
     weights = e5.Weights.open()
-    words, reader = e5.Words(weights.tensors["emb.word"]), e5.Reader(weights)
+    words, reader = e5.Words(weights.tensors["emb.word"]), e5.E5Tokenizer(weights)
     reference = Reference(e5.bert_weights(weights.tensors), 12)
 
     def wanted(text: str) -> Vectors:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.fakes import HashingEmbedder
 from twofold.clients import embedder
-from twofold.clients.embedder import FEW, Remembering
+from twofold.clients.embedder import FEW, CachingEmbedder
 
 TEXTS = st.lists(st.sampled_from([f"text number {n}" for n in range(8)]), max_size=FEW)
 
@@ -17,7 +17,7 @@ def test_vectors_are_those_of_the_embedder_and_no_text_is_embedded_twice(
     calls: list[list[str]],
 ) -> None:
     inner, plain = HashingEmbedder(), HashingEmbedder()
-    remembering = Remembering(inner)
+    remembering = CachingEmbedder(inner)
     for texts in calls:
         found = remembering.embed(texts)
         assert found.shape == (len(texts), plain.dimension)
@@ -28,7 +28,7 @@ def test_vectors_are_those_of_the_embedder_and_no_text_is_embedded_twice(
 def test_what_was_asked_for_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedder, "REMEMBERED", 2)
     inner = HashingEmbedder()
-    remembering = Remembering(inner)
+    remembering = CachingEmbedder(inner)
     for text in ("a", "b", "a", "c", "a", "b"):
         remembering.embed([text])
     assert inner.embedded == ["a", "b", "c", "b"]
@@ -36,7 +36,7 @@ def test_what_was_asked_for_longest_ago_is_forgotten_first(monkeypatch: pytest.M
 
 def test_an_ingests_texts_push_no_question_out() -> None:
     inner = HashingEmbedder()
-    remembering = Remembering(inner)
+    remembering = CachingEmbedder(inner)
     remembering.embed(["a question"])
     many = [f"sentence {n}" for n in range(FEW + 1)]
     remembering.embed(many)
