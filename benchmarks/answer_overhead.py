@@ -41,7 +41,7 @@ from benchmarks.harness import percentiles, publish
 QUESTION = "How long does rolling a signing secret keep both secrets valid?"
 STAY = f"{QUESTION} I stay for the rest."
 NO_MODEL = "I want to talk to a human"
-LOOKING = ("condense", "retrieve", "pack", "decide")
+LOOKING = ("condense", "retrieve", "match", "pack", "decide")
 CALLERS = 32
 EACH = 8
 FIRST_SENTENCE = re.compile(rb"event: delta\n")

@@ -9,6 +9,7 @@ import orjson
 from twofold.errors import InvalidInput, UpstreamError
 
 if TYPE_CHECKING:
+    import httpx
     from pydantic import SecretStr
 
 HEALTH_SECONDS = 2.0
@@ -39,19 +40,33 @@ class Running(NamedTuple):
         try:
             with httpx.Client(trust_env=False, timeout=timeout_s, headers=headers) as client:
                 response = client.request(method, f"{self.url}{path}", json=json, params=params)
-                found = response.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise UpstreamError(
-                f"The server at {self.url} broke off ({type(error).__name__})."
-                " Try again, or read its log."
-            ) from error
-        if response.is_success and isinstance(found, dict):
-            return found
-        detail = found.get("detail") if isinstance(found, dict) else None
-        said = str(detail or f"The server at {self.url} answered status {response.status_code}.")
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            said += " Set TWOFOLD_API_KEY to a key of it: this command sends that."
-        raise InvalidInput(said) if response.is_client_error else UpstreamError(said)
+        except httpx.HTTPError as error:
+            raise _broke_off(self.url, error) from error
+        return result(response, self.url)
+
+
+def result(response: "httpx.Response", url: str) -> dict[str, Any]:
+    """The JSON object that the server at `url` answered; nothing where it had nothing to say.
+
+    Raises InvalidInput where it refuses the request, UpstreamError where it broke off.
+    """
+    try:
+        found = response.json() if response.content else {}
+    except ValueError as error:
+        raise _broke_off(url, error) from error
+    if response.is_success and isinstance(found, dict):
+        return found
+    detail = found.get("detail") if isinstance(found, dict) else None
+    said = str(detail or f"The server at {url} answered status {response.status_code}.")
+    if response.status_code == 401:
+        said += " Set TWOFOLD_API_KEY to a key of it: this command sends that."
+    raise InvalidInput(said) if response.is_client_error else UpstreamError(said)
+
+
+def _broke_off(url: str, error: Exception) -> UpstreamError:
+    return UpstreamError(
+        f"The server at {url} broke off ({type(error).__name__}). Try again, or read its log."
+    )
 
 
 def announce(home: Path, url: str) -> None:

@@ -23,6 +23,11 @@ def print_json(value: Any) -> None:
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
+def line(text: str) -> str:
+    """The text on one line, without control characters: no customer's words drive the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def when(moment: float, *, utc: bool = False) -> str:
     """A day and its time, to the minute; as this machine's clock shows it, or in UTC."""
     return time.strftime("%Y-%m-%d %H:%M", (time.gmtime if utc else time.localtime)(moment))

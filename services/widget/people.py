@@ -51,7 +51,7 @@ class People:
         self._sites = sites
 
     async def ask(
-        self, site: Placed, visitor: Visitor, thread: Thread, wish: HandoffDetails
+        self, site: Placed, visitor: Visitor, thread: Thread, details: HandoffDetails
     ) -> tuple[Thread, bool]:
         """Queue a thread for a person; whether that is new.
 
@@ -60,13 +60,13 @@ class People:
         if not site.config.handoff.enabled:
             raise Conflict("Nobody can take over here.")
         waiting = waiting_state(site)
-        address = wish.email or thread.email or visitor.email or ""
+        address = details.email or thread.email or visitor.email or ""
         needed = waiting == "offhours" and site.config.handoff.email == "required"
         if needed and not address:
             raise InvalidInput("Nobody is there now. Leave an e-mail address for the reply.")
         if thread.state in WITH_PEOPLE:
             return thread, False
-        body = {"message": wish.message, "locale": visitor.locale, "contact": address}
+        body = {"message": details.message, "locale": visitor.locale, "contact": address}
         if visitor.customer:
             body["customer"] = visitor.customer
         if thread.conversation_id is not None:

@@ -1,7 +1,7 @@
 """Answers on their way, and what ends one before it is through: its deletion, or its reader.
 
-In this process at once. Of other processes' wishes the ledger tells, in which a deletion leaves its
-mark anyway: it is looked at every LOOK_S while an answer is on its way.
+In this process at once. What other processes ask for stands in the ledger, where a deletion leaves
+its mark anyway: it is looked at every LOOK_S while an answer is on its way.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ from twofold.ledger.models import Answer, Conversation, Handoff
 
 
 class Asker(Protocol):
-    """Who wants something of a conversation: a Caller, a question, a wish for a person."""
+    """Who wants something of a conversation: a Caller, a question, a request for a person."""
 
     @property
     def workspace(self) -> str: ...

@@ -37,7 +37,7 @@ class ApproveRequest(Request):
     valid_from: date | None = Field(default=None, description="First day (UTC); today at once.")
     valid_until: date | None = Field(default=None, description="Last day (UTC); no end if none.")
 
-    def wish(self) -> Approval:
+    def approval(self) -> Approval:
         return Approval(
             question=self.question,
             answer_id=self.answer_id,

@@ -79,7 +79,7 @@ class _Source(NamedTuple):
     documents: tuple[str, ...] = ()
 
 
-def approve(stack: Stack, caller: Caller, wish: Approval, default_locale: str) -> Approved:
+def approve(stack: Stack, caller: Caller, approval: Approval, default_locale: str) -> Approved:
     """Pins an answer. One for the same question, audience and language is replaced.
 
     Raises NotFound, InvalidInput for what says too little, and Conflict where a source has changed
@@ -87,8 +87,8 @@ def approve(stack: Stack, caller: Caller, wish: Approval, default_locale: str) -
     """
     now = time.time()
     with stack.ledger.session() as session:
-        source = _source(session, caller, wish, default_locale)
-        audience = source.audience if wish.audience is None else wish.audience
+        source = _source(session, caller, approval, default_locale)
+        audience = source.audience if approval.audience is None else approval.audience
         caller.check_audiences(audience)
         scope = Scope(caller.workspace, int(now), audience)
         citations = source.citations or tuple(_cited(session, stack.index, scope, source))
@@ -98,17 +98,17 @@ def approve(stack: Stack, caller: Caller, wish: Approval, default_locale: str) -
             raise Conflict(f"{stale[0].document} has changed since. Ask again, then approve that.")
         if hidden := _hidden(stack.index, scope, citations):
             raise Conflict(f"{hidden[0].document} may not be shown to that audience.")
-        question = redact(" ".join((wish.question or source.question).split()))
+        question = redact(" ".join((approval.question or source.question).split()))
         row = ApprovedAnswer(
             id=str(uuid4()),
             workspace=caller.workspace,
             question=question,
-            locale=wish.locale or source.locale,
+            locale=approval.locale or source.locale,
             audience=sorted(audience),
             text=source.text,
             citations=[asdict(each) for each in citations],
-            valid_from=now if wish.valid_from is None else wish.valid_from,
-            valid_until=wish.valid_until,
+            valid_from=now if approval.valid_from is None else approval.valid_from,
+            valid_until=approval.valid_until,
             approved_by=caller.owner,
             created_at=now,
         )
@@ -158,17 +158,19 @@ def still_true(ledger: Ledger, index: Index, scope: Scope, citations: Sequence[C
     return not _hidden(index, scope, citations)
 
 
-def _source(session: Session, caller: Caller, wish: Approval, locale: str) -> _Source:
-    named = (wish.answer_id, wish.handoff_id, wish.text or None)
+def _source(session: Session, caller: Caller, approval: Approval, locale: str) -> _Source:
+    named = (approval.answer_id, approval.handoff_id, approval.text or None)
     if sum(each is not None for each in named) != 1:
         raise InvalidInput("Name one source: `answer_id`, `handoff_id`, or `text`.")
-    if wish.answer_id is not None:
-        return _of_answer(session, caller, wish.answer_id, wish.question)
-    if wish.handoff_id is not None:
-        return _of_reply(session, caller, wish.handoff_id)
-    if not wish.question.strip():
+    if approval.answer_id is not None:
+        return _of_answer(session, caller, approval.answer_id, approval.question)
+    if approval.handoff_id is not None:
+        return _of_reply(session, caller, approval.handoff_id)
+    if not approval.question.strip():
         raise InvalidInput("`question`: which one does the text answer?")
-    return _Source(wish.question, wish.text, frozenset(), locale, documents=wish.documents)
+    return _Source(
+        approval.question, approval.text, frozenset(), locale, documents=approval.documents
+    )
 
 
 def _of_answer(session: Session, caller: Caller, id: str, question: str) -> _Source:

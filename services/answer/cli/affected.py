@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twofold.terminal import print_json, when
+from twofold.terminal import line, print_json, when
 
 if TYPE_CHECKING:
     from twofold.settings import Settings
@@ -86,13 +86,8 @@ def _print(found: dict[str, Any], *, replay: bool) -> None:
         typer.echo(
             f"\n{when(each['created_at'])}  {each['answer']['answer_id']}  cited version {versions}"
         )
-        typer.echo(f"  asked: {_line(each['question'])}")
-        typer.echo(f"  then:  {each['answer']['action']}: {_line(each['answer']['text'])}")
+        typer.echo(f"  asked: {line(each['question'])}")
+        typer.echo(f"  then:  {each['answer']['action']}: {line(each['answer']['text'])}")
         if now := each["now"]:
-            typer.echo(f"  now:   {now['action']}: {_line(now['text'])}")
+            typer.echo(f"  now:   {now['action']}: {line(now['text'])}")
             typer.echo(f"  differs in {', '.join(now['changes'])}")
-
-
-def _line(text: str) -> str:
-    # Without control characters: what a customer typed must not drive the terminal.
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.terminal import line, print_json
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
@@ -38,7 +40,7 @@ def approve(
             body[name] = day.date().isoformat()
     made = _call("POST", PATH, body)
     if json:
-        _print(made)
+        print_json(made)
     else:
         typer.echo(f"{made['id']}  {made['state']}  {made['question']}")
 
@@ -48,16 +50,16 @@ def list_all(json: Json = False) -> None:
     """Approved answers, newest first; what changed in the sources of those that are suspended."""
     found = _call("GET", PATH)
     if json:
-        _print(found)
+        print_json(found)
         return
     for each in found["answers"]:
         day = datetime.fromtimestamp(each["created_at"], UTC).strftime("%Y-%m-%d")
-        typer.echo(f"{each['id']}  {day}  {each['state']}  {_line(each['question'])}")
+        typer.echo(f"{each['id']}  {day}  {each['state']}  {line(each['question'])}")
         for change in each["changes"]:
             live = "gone" if change["live"] is None else f"now version {change['live']}"
             typer.echo(f"  {change['document']}: approved by version {change['approved']}, {live}")
-            for line in change["difference"].splitlines():
-                typer.echo(f"    {_line(line)}")
+            for each_line in change["difference"].splitlines():
+                typer.echo(f"    {line(each_line)}")
     if not found["answers"]:
         typer.echo("No approved answers. Pin one: twofold answers approve ANSWER_ID.")
 
@@ -69,7 +71,7 @@ def withdraw(id: Annotated[str, typer.Argument(help="Of an approved answer.")]) 
     typer.echo(f"Withdrew {id}.")
 
 
-def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+def _call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Of the server that runs on this home; without one, of the same endpoint in this process."""
     from twofold import server_file
     from twofold.settings import Settings
@@ -77,46 +79,24 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     settings = Settings()
     server = server_file.find(settings.home)
     if server is not None:
-        key = settings.api_key.get_secret_value()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return asyncio.run(_sent(method, path, body, None, base_url=server.url, headers=headers))
+        return server.ask(method, path, settings.api_key, json=body, timeout_s=SECONDS)
 
     from services.answer.app import admitting, bare_app, open_parts
     from twofold.stack import open_stack
 
     with open_stack(settings) as stack:
         app = admitting(bare_app(open_parts(stack)), settings.workspace)
-        return asyncio.run(_sent(method, path, body, app, base_url="http://localhost"))
+        return asyncio.run(_in_process(app, method, path, body))
 
 
-async def _sent(
-    method: str, path: str, body: dict[str, Any] | None, app: "ASGIApp | None", **more: Any
-) -> Any:
+async def _in_process(
+    app: "ASGIApp", method: str, path: str, body: dict[str, Any] | None
+) -> dict[str, Any]:
     import httpx
 
-    from twofold.errors import InvalidInput, UpstreamError
+    from twofold import server_file
 
-    transport = httpx.ASGITransport(app) if app is not None else None
-    try:
-        async with httpx.AsyncClient(
-            transport=transport, trust_env=False, timeout=SECONDS, **more
-        ) as http:
-            response = await http.request(method, path, json=body)
-            found = response.json() if response.content else {}
-    except (httpx.HTTPError, ValueError) as error:
-        raise UpstreamError(f"The server broke off ({type(error).__name__}).") from error
-    if response.is_success:
-        return found
-    said = str(found.get("detail") or f"The server answered {response.status_code}.")
-    raise InvalidInput(said) if response.is_client_error else UpstreamError(said)
-
-
-def _line(text: str) -> str:
-    # Without control characters: what a customer typed must not drive the terminal.
-    return "".join(c for c in " ".join(text.split(" ")) if c.isprintable())
-
-
-def _print(value: Any) -> None:
-    import orjson
-
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    url = "http://localhost"
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=url) as http:
+        return server_file.result(await http.request(method, path, json=body), url)

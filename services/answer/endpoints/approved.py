@@ -20,7 +20,7 @@ def approve(body: ApproveRequest, parts: PartsDep, caller: CallerDep) -> Approve
     """A question that means the same gets it word for word. It is suspended the moment a document
     that it cites changes or goes. One for the same question takes the place of an earlier one."""
     locale = parts.house.locales[0]
-    return ApprovedOut.of(store.approve(parts.stack, caller, body.wish(), locale))
+    return ApprovedOut.of(store.approve(parts.stack, caller, body.approval(), locale))
 
 
 @router.get(

@@ -52,7 +52,7 @@ def ask_for_a_person(
     caller: CallerDep,
     response: Response,
     idempotency_key: Annotated[
-        str | None, Header(description="Where there is no conversation yet: what is one wish.")
+        str | None, Header(description="Where there is no conversation yet: what is one request.")
     ] = None,
 ) -> HandoffOut:
     if not (body.conversation_id or body.message.strip() or idempotency_key):
@@ -64,8 +64,8 @@ def ask_for_a_person(
     if key is not None:
         key = ":".join(idempotency.slot(caller.workspace, caller.key, key))
     ledger, house = parts.stack.ledger, parts.house
-    wish = body.wish(caller, key, parts.stack.settings.max_question_chars)
-    id, new = outbox.request(ledger, house, wish)
+    wanted = body.person_request(caller, key, parts.stack.settings.max_question_chars)
+    id, new = outbox.request(ledger, house, wanted)
     if not new:
         response.status_code = 200
     return HandoffOut.of(outbox.find_one(ledger, house, id, caller.sees))

@@ -40,35 +40,35 @@ class PersonRequest(NamedTuple):
     owner: str = ""
     owns_all: bool = True
     key: str | None = None
-    """What makes two wishes the same one, where there is no conversation to tell."""
+    """What makes two requests the same one, where there is no conversation to tell."""
 
 
-def request(ledger: Ledger, house: HousePolicy, wish: PersonRequest) -> tuple[str, bool]:
-    """The handoff's id, and whether it is new: the same wish twice is one handoff.
+def request(ledger: Ledger, house: HousePolicy, wanted: PersonRequest) -> tuple[str, bool]:
+    """The handoff's id, and whether it is new: the same request twice is one handoff.
 
     Raises NotFound for a conversation of nobody, InvalidInput for a team the house lacks.
     """
-    if wish.team is not None and wish.team not in house.teams:
-        raise InvalidInput(f"There is no team {wish.team!r}: {', '.join(house.teams)}.")
+    if wanted.team is not None and wanted.team not in house.teams:
+        raise InvalidInput(f"There is no team {wanted.team!r}: {', '.join(house.teams)}.")
     for _ in range(2):
         try:
             with ledger.session() as session:
-                id, new = _request(session, house, wish)
+                id, new = _request(session, house, wanted)
         except IntegrityError:
-            continue  # the same wish came through another door at the same time: it is there now
+            continue  # the same request came through another door at the same time: it is there now
         metrics.HANDOFF_CREATED.labels("customer").inc(new)
         return id, new
-    raise InvalidInput("This wish could not be written down. Ask again.")
+    raise InvalidInput("This request could not be written down. Ask again.")
 
 
-def _request(session: Session, house: HousePolicy, wish: PersonRequest) -> tuple[str, bool]:
+def _request(session: Session, house: HousePolicy, wanted: PersonRequest) -> tuple[str, bool]:
     now = time.time()
     last = None
-    if wish.conversation_id is None:
-        conversation_id = str(_id(wish.workspace, wish.key) if wish.key else uuid4())
+    if wanted.conversation_id is None:
+        conversation_id = str(_id(wanted.workspace, wanted.key) if wanted.key else uuid4())
     else:
-        conversation_id = wish.conversation_id
-        find_conversation(session, wish, conversation_id, wish.customer)
+        conversation_id = wanted.conversation_id
+        find_conversation(session, wanted, conversation_id, wanted.customer)
         last = session.scalar(
             select(Answer.id)
             .where(Answer.conversation_id == conversation_id)
@@ -83,13 +83,13 @@ def _request(session: Session, house: HousePolicy, wish: PersonRequest) -> tuple
     )
     if before is not None:
         return before, False
-    if wish.conversation_id is None:
+    if wanted.conversation_id is None:
         session.add(
             Conversation(
                 id=conversation_id,
-                workspace=wish.workspace,
-                customer=wish.customer,
-                owner=wish.owner,
+                workspace=wanted.workspace,
+                customer=wanted.customer,
+                owner=wanted.owner,
                 created_at=now,
                 last_at=now,
             )
@@ -100,17 +100,17 @@ def _request(session: Session, house: HousePolicy, wish: PersonRequest) -> tuple
     session.add(
         Handoff(
             id=id,
-            workspace=wish.workspace,
+            workspace=wanted.workspace,
             conversation_id=conversation_id,
             answer_id=last,
-            team=wish.team or house.reasons[reason].team,
+            team=wanted.team or house.reasons[reason].team,
             reason=reason,
             state="pending",
             packet={
-                "question": wish.message,
+                "question": wanted.message,
                 "why": "they asked for it",
-                "locale": wish.locale,
-                "contact": wish.contact,
+                "locale": wanted.locale,
+                "contact": wanted.contact,
             },
             created_at=now,
         )

@@ -35,7 +35,7 @@ class HandoffRequest(Request):
         default=None, description="A team of the house policy; by default it decides."
     )
 
-    def wish(self, caller: Caller, key: str | None, most: int) -> PersonRequest:
+    def person_request(self, caller: Caller, key: str | None, most: int) -> PersonRequest:
         return PersonRequest(
             workspace=caller.workspace,
             owner=caller.owner,

@@ -22,7 +22,7 @@ _NOBODY = httpx.Auth()
 
 
 class Refused(UpstreamError):
-    """A target said no, or nothing. `retry_after` is its own wish, in seconds."""
+    """A target refused, or did not answer. `retry_after` is what it asks for, in seconds."""
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)

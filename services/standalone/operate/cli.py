@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from twofold.terminal import print_json
+
 MARKS = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "failed": ("FAIL", "red")}
 
 
@@ -26,10 +28,7 @@ def doctor(
 
     findings = examine(Settings())
     if json:
-        import orjson
-
-        found = [finding._asdict() for finding in findings]
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+        print_json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
             mark, colour = MARKS[finding.state]

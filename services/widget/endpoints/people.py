@@ -44,8 +44,8 @@ async def ask(body: PersonRequest, here: VisitDep, response: Response) -> Thread
             lambda: widget.sessions.note(here.visitor.id, name=body.name.strip())
         )
     thread = await asyncio.to_thread(widget.threads.current_or_new, here.site.id, here.visitor.id)
-    wish = HandoffDetails(body.message.strip(), body.email or "")
-    thread, new = await widget.people.ask(here.site, here.visitor, thread, wish)
+    details = HandoffDetails(body.message.strip(), body.email or "")
+    thread, new = await widget.people.ask(here.site, here.visitor, thread, details)
     widget.feed.wake(here.visitor.id)
     if not new:
         response.status_code = 200
