@@ -109,37 +109,39 @@ async def answer(ask: Ask, parts: Parts) -> AsyncGenerator[Event, None]:
     Only the ledger can still fail it after Meta: an answer that is not recorded is not Done.
     Closing this generator ends the model's call, and leaves no record.
     """
-    watch = RequestTimer(time.monotonic() + parts.stack.settings.deadline_s)
+    timer = RequestTimer(time.monotonic() + parts.stack.settings.deadline_s)
     meta = Meta(str(uuid4()), ask.conversation_id or str(uuid4()))
     with (
         metrics.ANSWER_IN_FLIGHT.track_inprogress(),
         bound_contextvars(answer_id=meta.answer_id),
         parts.flights.of(ask) as flight,
     ):
-        seen = await flight.going(prepare(ask, parts, watch))
+        context = await flight.going(prepare(ask, parts, timer))
         parts.flights.name(flight, ask.workspace, meta.conversation_id, meta.answer_id)
         yield meta
-        told: ReplyResult | None = None
-        with watch.step("generate"):
-            async with aclosing(reply(seen, parts, watch, meta.conversation_id, flight)) as said:
-                while (event := await flight.going(anext(said, None))) is not None:
+        result: ReplyResult | None = None
+        with timer.step("generate"):
+            async with aclosing(
+                reply(context, parts, timer, meta.conversation_id, flight)
+            ) as events:
+                while (event := await flight.going(anext(events, None))) is not None:
                     if isinstance(event, ReplyResult):
-                        told = event
+                        result = event
                     else:
-                        watch.spoke()
+                        timer.spoke()
                         yield event
-        assert told is not None  # noqa: S101  it comes last
-        answered = _answered(meta, seen, told, watch)
-        until = watch.until + GRACE_S
+        assert result is not None  # noqa: S101  it comes last
+        answered = _answered(meta, context, result, timer)
+        until = timer.until + GRACE_S
         refused = threading.Event()
-        write = partial(_write, ask, seen, told, answered, parts, watch, until, refused)
+        write = partial(_write, ask, context, result, answered, parts, timer, until, refused)
         try:
             await _apart(until, write, parts.writers, parts.stack.ledger.watch)
         except TwofoldError:
             refused.set()
             raise
-        watch.spoke()
-        for event in _unsaid(told, answered):
+        timer.spoke()
+        for event in _unsaid(result, answered):
             yield event
         yield Cited(answered.citations)
         yield Done(answered)
@@ -154,26 +156,26 @@ async def ask_once(ask: Ask, parts: Parts) -> Answered:
     raise AssertionError("a question ends in Done")
 
 
-async def prepare(ask: Ask, parts: Parts, watch: RequestTimer) -> AnswerContext:
+async def prepare(ask: Ask, parts: Parts, timer: RequestTimer) -> AnswerContext:
     """Searches, and hears what the witnesses say, before a word is written.
 
     Where only the search fails, returns a context that says so; raises any other TwofoldError.
     """
     ledger = parts.stack.ledger.watch
-    async with parts.searches.place(watch.until):
-        until = watch.share(SEARCH_SHARE)
+    async with parts.searches.place(timer.until):
+        until = timer.share(SEARCH_SHARE)
         rerank = _reranking(parts, until)
         try:
-            look = partial(_look, ask, parts, watch, rerank)
+            look = partial(_searched, ask, parts, timer, rerank)
             return await _apart(until, look, parts.searchers, ledger)
         except _NoSearch as error:
             failed = str(error)
-            _log.warning("a search failed", step=watch.at, failed=failed, where=_places(error))
+            _log.warning("a search failed", step=timer.at, failed=failed, where=_places(error))
         except _TooLate:
             failed = "search: too slow"
-            _log.warning("a search failed", step=watch.at, failed=failed)
-        unsearched = partial(_unsearched, ask, parts, watch, failed)
-        return await _apart(watch.until, unsearched, parts.writers, ledger)
+            _log.warning("a search failed", step=timer.at, failed=failed)
+        unsearched = partial(_unsearched, ask, parts, timer, failed)
+        return await _apart(timer.until, unsearched, parts.writers, ledger)
 
 
 async def find(ask: Ask, parts: Parts) -> Searched:
@@ -187,20 +189,20 @@ async def find(ask: Ask, parts: Parts) -> Searched:
                 also = synonyms(parts.house.synonyms)
                 return search(understand(ask, parts), parts.stack, rerank, also=also)
 
-        watch = parts.stack.ledger.watch
-        return await _apart(until, look, parts.searchers, watch, writing=False)
+        ledger = parts.stack.ledger.watch
+        return await _apart(until, look, parts.searchers, ledger, writing=False)
 
 
 def reply(
-    seen: AnswerContext,
+    context: AnswerContext,
     parts: Parts,
-    watch: RequestTimer,
+    timer: RequestTimer,
     conversation: str,
     flight: Flight | None = None,
 ) -> AsyncGenerator[Acted | Delta | ReplyResult, None]:
     """Yields the reply while it is made, last its `ReplyResult`. Here is decided, once."""
-    decide = partial(parts.decider.decide, seen.heard)
-    return parts.ladder.tell(seen, decide, watch.until, conversation, flight)
+    decide = partial(parts.decider.decide, context.heard)
+    return parts.ladder.tell(context, decide, timer.until, conversation, flight)
 
 
 def understand(ask: Ask, parts: Parts) -> Question:
@@ -220,28 +222,28 @@ def understand(ask: Ask, parts: Parts) -> Question:
     )
 
 
-def _look(ask: Ask, parts: Parts, watch: RequestTimer, rerank: Rerank | None) -> AnswerContext:
+def _searched(ask: Ask, parts: Parts, timer: RequestTimer, rerank: Rerank | None) -> AnswerContext:
     with _naming_what_failed():
-        with watch.step("condense"):
+        with timer.step("condense"):
             question = understand(ask, parts)
         with _naming_search():
             also = synonyms(parts.house.synonyms)
-            searched = search(question, parts.stack, rerank, watch.step, also)
-    with watch.step("decide"):
+            searched = search(question, parts.stack, rerank, timer.step, also)
+    with timer.step("decide"):
         heard = parts.decider.hear(searched)
         pinned = None
         if heard.settled is None and parts.approved is not None:
             with _naming_what_failed(), _naming_search():
                 pinned = parts.approved.meeting(searched.question)
-    seen = AnswerContext(searched, Sources(searched.packed, searched.terms), heard, pinned)
-    watch.found(seen)
-    return seen
+    context = AnswerContext(searched, Sources(searched.packed, searched.terms), heard, pinned)
+    timer.found(context)
+    return context
 
 
-def _unsearched(ask: Ask, parts: Parts, watch: RequestTimer, failed: str) -> AnswerContext:
+def _unsearched(ask: Ask, parts: Parts, timer: RequestTimer, failed: str) -> AnswerContext:
     """Returns the context of a question whose sources cannot be searched: the rules alone judge its
     words."""
-    with _naming_what_failed(), watch.step("condense"):
+    with _naming_what_failed(), timer.step("condense"):
         question = understand(ask, parts)
     found = Found((), np.empty(0, np.float32), SparseVector([], []))
     terms = Terms(parts.stack.sparse, question.locale, found)
@@ -261,48 +263,50 @@ def _reranking(parts: Parts, until: float) -> Rerank | None:
     return as_stage(parts.reranker, seconds)
 
 
-def _answered(meta: Meta, seen: AnswerContext, told: ReplyResult, watch: RequestTimer) -> Answered:
+def _answered(
+    meta: Meta, context: AnswerContext, result: ReplyResult, timer: RequestTimer
+) -> Answered:
     return Answered(
         answer_id=meta.answer_id,
         conversation_id=meta.conversation_id,
-        action=told.decision.action,
-        text=told.text,
-        citations=told.citations,
-        escalation=told.decision.escalation,
-        served_by=told.served_by,
-        as_of=seen.question.as_of,
-        timings=watch.timings,
+        action=result.decision.action,
+        text=result.text,
+        citations=result.citations,
+        escalation=result.decision.escalation,
+        served_by=result.served_by,
+        as_of=context.question.as_of,
+        timings=timer.timings,
     )
 
 
 def _write(
     ask: Ask,
-    seen: AnswerContext,
-    told: ReplyResult,
+    context: AnswerContext,
+    result: ReplyResult,
     answered: Answered,
     parts: Parts,
-    watch: RequestTimer,
+    timer: RequestTimer,
     until: float,
     refused: threading.Event,
 ) -> None:
     """The record, and with it a handoff's outbox row: before any promise to the customer."""
     stack = parts.stack
-    with _naming_what_failed(), watch.step("record"):
+    with _naming_what_failed(), timer.step("record"):
         record(
-            stack.ledger, ask, seen.searched, told.draft, told.verified, told.decision, answered,
-            stack.fingerprint.digest, until, refused,
+            stack.ledger, ask, context.searched, result.draft, result.verified, result.decision,
+            answered, stack.fingerprint.digest, until, refused,
         )  # fmt: skip
     if not ask.evaluation:
-        watch.ended(told)
-        _say(answered, told, logged=stack.settings.log_answers)
+        timer.ended(result)
+        _say(answered, result, logged=stack.settings.log_answers)
 
 
-def _say(answered: Answered, told: ReplyResult, *, logged: bool) -> None:
+def _say(answered: Answered, result: ReplyResult, *, logged: bool) -> None:
     """Writes what the trace and, where it is `logged`, the log keep: none of its words."""
     trace.get_current_span().set_attributes(
         {"twofold.answer_id": answered.answer_id, genai.CONVERSATION: answered.conversation_id,
          "twofold.action": answered.action, "twofold.served_by": answered.served_by,
-         "twofold.release": told.release}
+         "twofold.release": result.release}
     )  # fmt: skip
     if logged:
         to = answered.escalation
@@ -313,17 +317,17 @@ def _say(answered: Answered, told: ReplyResult, *, logged: bool) -> None:
             team=to.team if to else None,
             reason=to.reason if to else None,
             served_by=answered.served_by,
-            release=told.release or None,
+            release=result.release or None,
             citations=len(answered.citations),
             ms={step: round(s * 1000, 1) for step, s in answered.timings.items()},
         )
 
 
-def _unsaid(told: ReplyResult, answered: Answered) -> Iterator[Acted | Delta]:
+def _unsaid(result: ReplyResult, answered: Answered) -> Iterator[Acted | Delta]:
     """Yields what the customer has not received yet. A reply that was taken over acts again."""
-    if told.acted != answered.action:
+    if result.acted != answered.action:
         yield Acted(answered.action, answered.escalation, answered.served_by)
-    rest = answered.text[len(told.said) :]
+    rest = answered.text[len(result.said) :]
     for piece in rest.splitlines(keepends=True):
         yield Delta(piece)
 
