@@ -168,6 +168,8 @@ def _recommend(
         return Recommendation(advice="retrieval", text=text, unsure=unsure)
     advice: Advice = "fine_tuning" if _common(verdicts) == "fine_tune" else "prompt"
     text = f"{failed} It sees what it needs and does not act on it: {mend}. Retrieval mends none."
+    if composed := sum(v.flipped_by == "composer" for v in verdicts):
+        text += f" The composer, which needs no training, gets {composed} of them right."
     return Recommendation(advice=advice, text=text, unsure=unsure)
 
 

@@ -71,6 +71,13 @@ def test_what_the_prompt_mends_is_no_reason_to_train() -> None:
     assert "before any training" in found.fixes[0].text
 
 
+def test_before_training_it_is_said_what_the_composer_gets_right() -> None:
+    said = _made([("ignored_evidence", "composer")] * 6 + [SLOPPY] * 4).recommendation
+    assert said.advice == "fine_tuning"
+    assert said.text.endswith("The composer, which needs no training, gets 6 of them right.")
+    assert "composer" not in _made([SLOPPY] * 10).recommendation.text
+
+
 def test_gains_are_counted_over_flips_and_nothing_else() -> None:
     found = _made([UNSEEN] * 4 + [MISSING] * 6)
     first, second = found.fixes
