@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from rich.table import Table
@@ -41,6 +41,8 @@ SHIPPED = "composer, shipped"
 ARMS = (
     "composer", "base", "rag", "tuned", "both", "oracle_composer", "oracle_base", "oracle_tuned",
 )  # fmt: skip
+SLOW = ("base", "oracle_base")
+"""A base that was not trained seldom ends a reply by itself: these take longest."""
 HOURLY = 0.10
 """Dollars that a machine of two cores costs an hour: an example, as in docs/economics.md."""
 
@@ -51,12 +53,14 @@ def main() -> None:
     parser.add_argument("--html", type=Path, help="write the page of the diagnosis here")
     parser.add_argument("--json", type=Path, help="write the whole diagnosis here")
     parser.add_argument("--every", type=int, default=1, help="of the cases only each so-manieth")
+    parser.add_argument("--slow-every", type=int, default=1, help=f"of these, for {SLOW}")
     parser.add_argument("--at-once", type=int, default=4, help="questions under way")
     args = parser.parse_args()
     settings = Settings()
     cases = load_suite(EXAMPLE / "eval", "report")[:: args.every]
     with smollm2.served(settings.home, base=args.base, tuned=args.tuned) as models, show.bar() as p:
-        result, found = asyncio.run(_run(settings, models, cases, args.at_once, p))
+        plan = _Plan(cases, args.slow_every, args.at_once, p)
+        result, found = asyncio.run(_run(settings, models, plan))
     if args.html:
         args.html.write_text(render_html(found), encoding="utf-8")
     if args.json:
@@ -64,21 +68,35 @@ def main() -> None:
     publish("arms", result, _arms(result), _flips(result))
 
 
+class _Plan(NamedTuple):
+    """Which cases are asked, how many at once, and who hears how far it is."""
+
+    cases: Sequence[Case]
+    slow_every: int
+    at_once: int
+    bar: Progress
+
+    def of(self, arm: str) -> Sequence[Case]:
+        return self.cases[:: self.slow_every] if arm in SLOW else self.cases
+
+
 async def _run(
-    settings: Settings, models: dict[str, Any], cases: Sequence[Case], at_once: int, bar: Progress
+    settings: Settings, models: dict[str, Any], plan: _Plan
 ) -> tuple[dict[str, Any], Diagnosis]:
-    house = load_house(EXAMPLE / "house.yaml")
-    folder = settings.home / KEPT
-    shipped = await _asked(settings, {}, cases, ["composer"], at_once, bar)
+    house, cases, at_once = load_house(EXAMPLE / "house.yaml"), plan.cases, plan.at_once
+    shipped = await _asked(settings, {}, plan, ["composer"])
     whole = dict(models) | smollm2.SHORT
-    runs = await _asked(settings, whole, cases, ARMS, at_once, bar)
+    runs = await _asked(settings, whole, plan, ARMS)
+    compared = compare(runs, house)
     begun = time.monotonic()
     async with _service(settings, whole) as http:
         found = await diagnose(
-            AnswerClient(http), cases, house, "examples/brackwater/eval", folder=folder,
-            arms=ARMS, concurrency=at_once, progress=bar,
+            AnswerClient(http), cases, house, "examples/brackwater/eval",
+            folder=settings.home / KEPT, arms=[name for name in ARMS if name not in SLOW],
+            concurrency=at_once, progress=plan.bar,
         )  # fmt: skip
-    compared = compare(runs, house)
+    slow = tuple(measure(ran, house) for ran in runs if ran.name in SLOW)
+    found = found.model_copy(update={"arms": (*found.arms, *slow), "comparisons": tuple(compared)})
     told = {
         "cases": len(cases),
         "actions": dict(Counter(case.expect.action for case in cases)),
@@ -100,21 +118,20 @@ def _service(settings: Settings, more: dict[str, Any]) -> Any:
 
 
 async def _asked(
-    settings: Settings,
-    more: dict[str, Any],
-    cases: Sequence[Case],
-    names: Sequence[str],
-    at_once: int,
-    bar: Progress,
+    settings: Settings, more: dict[str, Any], plan: _Plan, names: Sequence[str]
 ) -> list[Ran]:
     http: httpx.AsyncClient
+    found: list[Ran] = []
     async with _service(settings, more) as http:
         client = AnswerClient(http)
         world = await client.world()
         client = client.remembering(Kept(settings.home / KEPT, world["digest"]))
-        return await run_arms(
-            client, cases, names, makers=world["makers"], concurrency=at_once, progress=bar
-        )
+        for name in names:
+            found += await run_arms(
+                client, plan.of(name), [name], makers=world["makers"], concurrency=plan.at_once,
+                progress=plan.bar,
+            )  # fmt: skip
+    return found
 
 
 def _arm(ran: Ran, house: Any, at_once: int) -> dict[str, Any]:
@@ -122,7 +139,8 @@ def _arm(ran: Ran, house: Any, at_once: int) -> dict[str, Any]:
     arm = measure(ran, house).model_dump(mode="json", exclude={"name", "why_not", "cost", "ran"})
     minutes = sum(each.outcome.seconds for each in ran.retold) / at_once / 60
     dollars = minutes / 60 * HOURLY / len(ran.retold) * 1000
-    return arm | {"minutes": round(minutes, 2), "dollars_a_thousand": round(dollars, 3)}
+    took = {"minutes": round(minutes, 2), "dollars_a_thousand": round(dollars, 3)}
+    return arm | took | {"cases": len(ran.retold)}
 
 
 def _arm_of(found: Diagnosis) -> dict[str, Any]:

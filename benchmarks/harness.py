@@ -37,8 +37,9 @@ def publish(name: str, result: Mapping[str, Any], *tables: Table) -> None:
 
 def keep(name: str, result: Mapping[str, Any], command: str) -> None:
     """Writes `benchmarks/results/NAME.json`. A path of this machine is told by its last name, in
-    capitals: `/x/data` is DATA, which the reader brings."""
+    capitals: `/x/data` is DATA, which the reader brings; an address of it is URL."""
     words = (Path(word).name.upper() if word[:1] == "/" else word for word in command.split(" "))
+    words = ("URL" if word.startswith("http://127.0.0.1:") else word for word in words)
     kept = {"command": " ".join(words), "machine": _machine(), "date": _today(), "result": result}
     text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
     (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")

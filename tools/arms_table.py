@@ -1,9 +1,11 @@
-"""The tables of docs/diagnosis.md that say what the arms did: rendered by `tools.figures`."""
+"""Tables that say what arms did, and a served model beside the composer: rendered by
+`tools.figures` into docs/diagnosis.md and docs/behaviour.md."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.diagnosis.verdicts import METRICS
+from models.suite.customer import OUTCOMES
 
 
 def arms_table(result: Mapping[str, Any]) -> str:
@@ -42,6 +44,21 @@ def flips_table(result: Mapping[str, Any]) -> str:
         for name in order
     ]
     return _table(["counterfactual", "tried on", "made pass, or showed it"], rows)
+
+
+def served_table(result: Mapping[str, Any]) -> str:
+    """Of what `python -m benchmarks.served` kept."""
+    rows = [
+        [
+            name, *(_figure(found[outcome]) for outcome in OUTCOMES), f"{found['p50']:.1f} s",
+            f"{found['p95']:.1f} s", f"{found['by'].get('tuned', 0)} of {found['turns']}",
+            str(found["replaced"]),
+        ]
+        for name, found in result.items()
+    ]  # fmt: skip
+    named = [outcome.replace("_", " ") for outcome in OUTCOMES]
+    head = ["", *named, "p50", "p95", "told by the model", "its reply replaced"]
+    return _table(head, rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,6 +1,6 @@
 """Writes the figures that documents quote, from what commands measured: `make figures`.
 
-    python -m tools.figures                          the tables of README and docs/figures.md
+    python -m tools.figures                          the tables of README and docs
     python -m tools.figures keep NAME -- COMMAND …   run a command, keep its last line of JSON
 
 `benchmarks/figures.yaml` says which figures stand in which table and how they are put. A benchmark
@@ -12,18 +12,29 @@ import argparse
 import json
 import re
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from benchmarks.harness import RESULTS, keep
+from tools.arms_table import arms_table, flips_table, served_table
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs/figures.md")
+PAGES = tuple(
+    ROOT / page
+    for page in ("README.md", "docs/figures.md", "docs/diagnosis.md", "docs/behaviour.md")
+)
 FIGURES = ROOT / "benchmarks/figures.yaml"
 TABLE = re.compile(r"(<!-- figures: (\w+) -->).*?(<!-- /figures -->)", re.DOTALL)
-"""Where a table stands: `what` is that of all rows, `readme` and `weak` are README's two."""
+"""Where a table stands: `what` is that of all rows, `readme` and `weak` are README's two; those of
+OF_ONE show one result in a form of its own."""
+OF_ONE: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "arms": ("arms", arms_table),
+    "flips": ("arms", flips_table),
+    "served": ("served", served_table),
+}
 
 
 class _Share(float):
@@ -37,11 +48,15 @@ class _Share(float):
 
 
 def table(key: str) -> str:
-    """The rows of `figures.yaml` that have `key`, their text for this table, as Markdown.
+    """The rows of `figures.yaml` that have `key`, their text for this table, as Markdown; or what
+    OF_ONE says.
 
     Raises KeyError where a result lacks a figure.
     """
     kept = {path.stem: json.loads(path.read_text("utf-8")) for path in RESULTS.glob("*.json")}
+    if key in OF_ONE:
+        name, render = OF_ONE[key]
+        return render(kept[name]["result"])
     values = {name: _numbers(each["result"]) for name, each in kept.items()}
     whole = key == "what"
     head = ["what", "figure", *(["command"] if whole else []), "measured"]
