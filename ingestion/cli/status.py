@@ -23,7 +23,7 @@ def register(knowledge: typer.Typer) -> None:
 
 def status(workspace: Workspace = "", json: Json = False) -> None:
     """Sources, live documents and chunks, last syncs, and what failed and how to retry it."""
-    from ingestion.sync.status import knowledge_status
+    from ingestion.sync.status import NOTHING_INDEXED, knowledge_status
 
     ledger, workspace = _ledger(workspace)
     known = knowledge_status(ledger, workspace)
@@ -32,6 +32,8 @@ def status(workspace: Workspace = "", json: Json = False) -> None:
         return
     _print_sources(known.sources)
     typer.echo(f"\n{known.documents} live documents, {known.chunks} chunks.")
+    if not known.documents:
+        typer.echo(NOTHING_INDEXED)
     for failure in known.failures:
         typer.echo(f"\nfailed: {failure.document} at {failure.step}, {failure.attempts} times")
         again = f"again at {when(failure.next_at)}" if failure.next_at else "not by itself"

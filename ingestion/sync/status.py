@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -11,6 +11,11 @@ from twofold.errors import NotFound
 from twofold.ledger import Ledger
 from twofold.ledger.documents import find_document
 from twofold.ledger.models import Document, Failure, Job, Source, Sync, Version
+
+NOTHING_INDEXED: Final = (
+    "Nothing is indexed yet, so every question goes to a person."
+    " Index the documents: twofold ingest PATH --source NAME"
+)
 
 
 class SyncStatus(NamedTuple):
@@ -117,6 +122,14 @@ def knowledge_status(ledger: Ledger, workspace: str) -> KnowledgeStatus:
             sum(source.chunks for source in sources),
             [*map(_failure, failures), *dead],
         )
+
+
+def nothing_indexed(ledger: Ledger, workspace: str) -> bool:
+    with ledger.session() as session:
+        live = select(Document.id).where(
+            Document.workspace == workspace, Document.live.is_not(None)
+        )
+        return session.scalar(live.limit(1)) is None
 
 
 def list_sources(ledger: Ledger, workspace: str) -> list[SourceStatus]:

@@ -5,10 +5,10 @@ evidence say; `reply` decides once: at the header of a model's reply, which is o
 before the composer. Each sentence is verified before it is told.
 
 Every question ends in one of three ways. It is answered. Or, where index or embedder do not answer,
-it is handed over with the words that search is down. Or, where the ledger does not answer, it is
-refused, to be asked again: a hand-over is a row of the outbox before it is a promise, and a spool
-beside the ledger would be a promise kept on one machine's disk, which nobody could look up, delete
-or deliver twice at most.
+or nothing is indexed yet, it is handed over with the words that search is down. Or, where the
+ledger does not answer, it is refused, to be asked again: a hand-over is a row of the outbox before
+it is a promise, and a spool beside the ledger would be a promise kept on one machine's disk, which
+nobody could look up, delete or deliver twice at most.
 """
 
 import asyncio
@@ -67,6 +67,8 @@ LOOK_EVERY_S = 0.5
 """Who waits for the ledger hears within this that it is known not to answer."""
 FRAMES = 4
 """Of a failed search's trace, the innermost, are logged."""
+NOTHING_INDEXED = "nothing is indexed"
+"""What fails a search where there is nothing to search: no question is off topic there."""
 BUSY = "More questions arrive than can be searched for. Ask again in a moment."
 
 _log = structlog.get_logger("twofold.pipeline")
@@ -229,6 +231,9 @@ def _searched(ask: Ask, parts: Parts, timer: RequestTimer, rerank: Rerank | None
         with _naming_search():
             also = synonyms(parts.house.synonyms)
             searched = search(question, parts.stack, rerank, timer.step, also)
+            empty = not searched.found.candidates and not parts.stack.index.count()
+        if empty:
+            raise _NoSearch(NOTHING_INDEXED)
     with timer.step("decide"):
         heard = parts.decider.hear(searched)
         pinned = None
@@ -333,7 +338,7 @@ def _unsaid(result: ReplyResult, answered: Answered) -> Iterator[Acted | Delta]:
 
 
 class _NoSearch(Exception):
-    """Index or embedder failed; the message says which problem it was."""
+    """Index or embedder failed, or hold nothing; the message says which problem it was."""
 
 
 class _TooLate(Unavailable):

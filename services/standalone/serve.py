@@ -32,6 +32,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the answer API and the page; Ctrl+C stops."""
+    from ingestion.sync.status import NOTHING_INDEXED, nothing_indexed
     from services.http.server import address, bind
     from twofold import server_file, telemetry, tracing
     from twofold.errors import Conflict
@@ -53,6 +54,8 @@ def serve(
         with bound, opened(settings) as stack:
             for folder in index or ():
                 ingest(stack, *source(folder))
+            if nothing_indexed(stack.ledger, settings.workspace):
+                say(NOTHING_INDEXED)
             answer_on(stack, settings, host, bound, url)
 
 

@@ -89,11 +89,18 @@ def test_an_emptied_folder_is_refused_until_it_is_meant(tree: Path) -> None:
     assert run("ingest", tree, "--source", "help", "--allow-empty").exit_code == 0
 
 
+def test_status_says_that_nothing_is_indexed(tree: Path) -> None:
+    write_tree(tree, {"a.md": ""})
+    run("ingest", tree, "--source", "help")
+    assert "every question goes to a person" in run("knowledge", "status").stdout
+
+
 def test_status_shows_sources_and_failures_with_how_to_retry(tree: Path) -> None:
     write_tree(tree, {"a.md": "Apples.", "b.md": ""})
     run("ingest", tree, "--source", "help")
     told = run("knowledge", "status").stdout
     assert "1 live documents, 1 chunks." in told
+    assert "every question goes to a person" not in told
     assert "failed: help/b.md at extract, 1 times" in told
     assert "next attempt: not by itself" in told
     assert "retry: twofold knowledge retry help b.md" in told

@@ -13,9 +13,11 @@ from twofold.terminal import print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from twofold.server_file import Running
     from twofold.settings import Settings
 
 HTTP_SECONDS = 120.0
+LOOK_SECONDS = 5.0
 UNBROKEN = 10_000
 """Columns of an output that nobody watches."""
 COLOURS = {"ANSWER": "green", "CLARIFY": "yellow", "ESCALATE": "dark_orange", "DECLINE": "blue"}
@@ -64,6 +66,8 @@ def ask(
         body["conversation_id"] = conversation
     settings = Settings()
     server = server_file.find(settings.home)
+    if server and _holds_nothing(server, settings):
+        raise _nothing_indexed(settings)
     answer = (
         server.ask("POST", "/v1/chat", settings.api_key, json=body, timeout_s=HTTP_SECONDS)
         if server
@@ -102,6 +106,16 @@ def _in_process(settings: "Settings", body: dict[str, Any]) -> dict[str, Any]:
         ask = request.ask(Caller(settings.workspace))
         answered = asyncio.run(ask_once(ask, open_parts(stack)))
     return ChatAnswer.of(answered).model_dump()
+
+
+def _holds_nothing(server: "Running", settings: "Settings") -> bool:
+    """Whether nothing is indexed there: a customer is handed over, and who runs it can mend it."""
+    from twofold.errors import TwofoldError
+
+    try:
+        return not server.ask("GET", "/readyz", settings.api_key, timeout_s=LOOK_SECONDS)["chunks"]
+    except TwofoldError:
+        return False  # the question is told what is wrong
 
 
 def _nothing_indexed(settings: "Settings") -> Exception:

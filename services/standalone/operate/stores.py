@@ -97,6 +97,8 @@ def index(settings: Settings, opened: Ledger) -> Iterator[CheckResult]:
             "index", f"{live.digest} was made with another {' and '.join(names)}.",
             "twofold knowledge rebuild; or go back to the settings it was made with.",
         )  # fmt: skip
+    elif not documents:
+        yield warning("index", f"{where} holds no document.", "twofold ingest PATH --source NAME")
     else:
         yield ok("index", f"{where}: {live.digest} is live, for {documents} documents.")
     if settings.qdrant_url:

@@ -75,11 +75,12 @@ PAGES = {"secrets.md": SECRETS, "invoices.md": INVOICES}
 
 @contextmanager
 def knowing(folder: Path, pages: Mapping[str, str] = PAGES) -> Iterator[Parts]:
-    """Parts that have read the pages and have no model."""
+    """Parts that have read the pages, if any, and have no model."""
     settings = Settings(home=folder / "home", house=BRACKWATER, deadline_s=120)
     with make_stack(folder / "home", settings=settings) as stack:
-        write_tree(folder / "tree", dict(pages))
-        run_sync(stack, folder / "tree")
+        if pages:
+            write_tree(folder / "tree", dict(pages))
+            run_sync(stack, folder / "tree")
         policy = house()
         decider = Decider(policy, stack.embedder)
         pinned = ApprovedAnswers(stack, reader())

@@ -179,6 +179,19 @@ def test_ask_says_where_nothing_is_indexed(tmp_path: Path, monkeypatch: pytest.M
         assert nowhere.exists() == made
 
 
+def test_ask_says_so_through_a_server_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWOFOLD_HOME", str(tmp_path / "new"))
+    with serving(tmp_path / "new") as (_, url, said):
+        assert any("Nothing is indexed yet" in line for line in said)
+        refused = twofold("ask", ROLL)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "Nothing is indexed in" in refused.stderr
+        assert "twofold ingest" in refused.stderr
+        assert httpx.get(f"{url}/v1/handoffs", trust_env=False).json()["handoffs"] == []
+
+
 def test_ask_goes_on_with_a_conversation() -> None:
     first = json.loads(CliRunner().invoke(build(), ["ask", ROLL, "--json"]).stdout)
     more = ["ask", "And where?", "--conversation", first["conversation_id"], "--json"]
