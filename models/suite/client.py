@@ -1,7 +1,7 @@
 """What an eval asks of an answer service, over its HTTP interface."""
 
 from typing import Any, Protocol, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -62,6 +62,21 @@ class AnswerClient:
             # The time as well: whoever was last may be deleted before the next page is asked for.
             since, after = page[-1]["created_at"], page[-1]["answer"]["answer_id"]
         return found
+
+    async def latest(
+        self,
+        since: float,
+        limit: int,
+        until: float | None = None,
+        after: str = "",
+        rating: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """A page of what was asked since then (epoch seconds), newest first: behind the answer
+        `after`, which was asked at `until`."""
+        asked = {"newest": "true", "since": since, "limit": limit, "after": after}
+        asked |= {} if until is None else {"until": until}
+        asked |= {} if rating is None else {"rating": rating}
+        return list((await self._json("GET", f"/v1/questions?{urlencode(asked)}"))["questions"])
 
     async def approved(self) -> list[dict[str, Any]]:
         """Every answer whose latest rating is `up`."""

@@ -1,10 +1,10 @@
 """GET /v1/questions: what was asked lately, what came of it, and what was found about it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import selectinload
 
 from services.answer.access.objects import owned
@@ -50,7 +50,7 @@ class AskedOut(BaseModel):
 
 
 class QuestionsOut(BaseModel):
-    questions: list[AskedOut] = Field(description="Oldest first.")
+    questions: list[AskedOut] = Field(description="Oldest first, or `newest`.")
 
 
 @router.get("/v1/questions", summary="What was asked, and what came of it", responses=declare())
@@ -61,9 +61,17 @@ def read_questions(
     after: Annotated[
         str,
         Query(
-            pattern=r"^[0-9a-f-]{0,36}$", description="Only what came after the answer of this id."
+            pattern=r"^[0-9a-f-]{0,36}$",
+            description="Only what comes behind the answer of this id, in the order asked for.",
         ),
     ] = "",
+    until: Annotated[
+        float | None, Query(ge=0, description="Asked at or before; epoch seconds.")
+    ] = None,
+    rating: Annotated[
+        Literal["up", "down"] | None, Query(description="Only what was rated so, the last time.")
+    ] = None,
+    newest: Annotated[bool, Query(description="Newest first.")] = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 200,
 ) -> QuestionsOut:
     """What evals asked is left out: it is nobody's question."""
@@ -76,16 +84,18 @@ def read_questions(
         .outerjoin(Diagnosed, Diagnosed.answer_id == Answer.id)
         .where(owned(caller), Answer.workspace == caller.workspace, Answer.created_at >= since)
         .where(or_(customer.is_(None), ~customer.startswith(EVALUATION)))
-        .order_by(Answer.created_at, Answer.id)
+        .order_by(*(each.desc() if newest else each for each in (Answer.created_at, Answer.id)))
         .options(selectinload(Answer.citations))
     )
+    if rating is not None:
+        query = query.where(Feedback.rating == rating)
+    if until is not None:
+        query = query.where(Answer.created_at <= until)
     shown: list[AskedOut] = []
     with parts.stack.ledger.session() as session:
         if after and (last := session.get(Answer, after)) is not None:
-            later = (Answer.created_at > last.created_at) | (
-                (Answer.created_at == last.created_at) & (Answer.id > last.id)
-            )
-            query = query.where(later)
+            here, there = tuple_(Answer.created_at, Answer.id), (last.created_at, last.id)
+            query = query.where(here < there if newest else here > there)
         # Counted are those that the caller may see: a page short of them would look like the last.
         for answer, feedback, diagnosed in session.execute(query.execution_options(yield_per=200)):
             if caller.sees(answer.audience):

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
 
 import httpx
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -12,7 +13,12 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 from starlette.responses import HTMLResponse, Response
 
 from ingestion.lint import Finding, lint, read_source
-from ingestion.sync.status import SourceStatus, knowledge_status
+from ingestion.sync.status import (
+    NOTHING_INDEXED,
+    SourceStatus,
+    knowledge_status,
+    nothing_indexed,
+)
 from models.diagnosis.gaps import gaps
 from models.diagnosis.page.html import STYLE, STYLE_HASH, context, environment
 from models.diagnosis.traffic import looked_into, traffic
@@ -20,7 +26,7 @@ from models.suite.client import AnswerClient
 from services.answer.access.keys import Caller, KeyRing
 from services.answer.endpoints.admission import CALLER
 from services.answer.pipeline import Parts
-from services.standalone.console.entry import ConsoleEntry
+from services.standalone.console.entry import ConsoleEntry, wanted
 from services.standalone.inside import InsideTransport
 from twofold.errors import (
     Forbidden,
@@ -32,11 +38,15 @@ from twofold.errors import (
 )
 
 HERE: Final = Path(__file__).parent
+AFTER: Final = r"^[0-9a-f-]{0,36}$"
 SINCE: Final = {"1d": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
 RECORDS: Final = "/console/answers/"
 LINTED_S: Final = 300.0
 """How long what was found in the sources is shown before it is looked for again."""
 MOST_FINDINGS: Final = 200
+PAGE: Final = 50
+"""Answers in a table."""
+Since = Annotated[Literal["1d", "7d", "30d"], Query()]
 HEADERS: Final = {
     "Content-Security-Policy": (
         f"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'self';"
@@ -57,23 +67,44 @@ def console_router(app: FastAPI, parts: Parts, *, key_needed: bool) -> APIRouter
     router = APIRouter(prefix="/console", include_in_schema=False)
 
     @router.get("")
-    async def overview(
-        request: Request, since: Annotated[Literal["1d", "7d", "30d"], Query()] = "7d"
-    ) -> Response:
+    async def overview(request: Request, since: Since = "7d") -> Response:
         async def show(caller: Caller) -> Response:
             now = time.time()
             async with _client(app, caller) as http:
                 asked = await AnswerClient(http).questions(now - SINCE[since])
             found = traffic(asked, now)
             missing = await asyncio.to_thread(gaps, asked, parts.stack.embedder)
+            empty = await asyncio.to_thread(nothing_indexed, parts.stack.ledger, settings.workspace)
             shown = context(found, missing, RECORDS)
             return _page(
                 "overview.html.j2",
-                since=since,
-                spans=SINCE,
-                answers=asked[::-1],
-                found=_found,
+                empty=empty,
+                nothing_indexed=NOTHING_INDEXED,
+                **_table(asked[::-1][: PAGE + 1], since),
                 **shown,
+            )
+
+        return await _seen(door, request, show)
+
+    @router.get("/answers")
+    async def answers(
+        request: Request,
+        since: Since = "7d",
+        until: Annotated[float | None, Query(ge=0)] = None,
+        after: Annotated[str, Query(pattern=AFTER)] = "",
+        rating: Literal["up", "down"] | None = None,
+    ) -> Response:
+        async def show(caller: Caller) -> Response:
+            async with _client(app, caller) as http:
+                found = await AnswerClient(http).latest(
+                    time.time() - SINCE[since], PAGE + 1, until, after, rating
+                )
+            return _page(
+                "answers.html.j2",
+                first=not after,
+                records=RECORDS,
+                **_table(found, since, rating),
+                **_bare(),
             )
 
         return await _seen(door, request, show)
@@ -99,7 +130,13 @@ def console_router(app: FastAPI, parts: Parts, *, key_needed: bool) -> APIRouter
             if not caller.may(("knowledge",)):
                 raise Forbidden("This key lacks the scope knowledge, which the sources need.")
             found = await asyncio.to_thread(sources.look)
-            return _page("sources.html.j2", **found, now=time.time(), **_bare())
+            return _page(
+                "sources.html.j2",
+                **found,
+                now=time.time(),
+                nothing_indexed=NOTHING_INDEXED,
+                **_bare(),
+            )
 
         return await _seen(door, request, show)
 
@@ -108,7 +145,7 @@ def console_router(app: FastAPI, parts: Parts, *, key_needed: bool) -> APIRouter
         try:
             return await door.sign_in(request)
         except TwofoldError as error:
-            return _sign_in(error)
+            return _sign_in(error, wanted(await request.body()))
 
     @router.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -150,14 +187,15 @@ async def _seen(door: ConsoleEntry, request: Request, show: Any) -> Response:
     try:
         made: Response = await show(await door.caller(request))
     except (Unauthorized, Forbidden, Overloaded) as error:
-        return _sign_in(error)
+        return _sign_in(error, request.url.path + f"?{request.url.query}" * bool(request.url.query))
     except NotFound as error:
         return _page("said.html.j2", 404, said=error.message, **_bare())
     return made
 
 
-def _sign_in(error: TwofoldError) -> Response:
-    return _page("sign_in.html.j2", error.status, said=error.message, **_bare())
+def _sign_in(error: TwofoldError, going_to: str) -> Response:
+    said = error.message
+    return _page("sign_in.html.j2", error.status, said=said, going_to=going_to, **_bare())
 
 
 def _client(app: FastAPI, caller: Caller) -> httpx.AsyncClient:
@@ -173,6 +211,23 @@ def _page(name: str, status: int = 200, **shown: Any) -> Response:
 def _bare() -> dict[str, Any]:
     """What the frame needs of a page that shows no diagnosis."""
     return {"style": STYLE, "style_hash": STYLE_HASH}
+
+
+def _table(
+    answers: Sequence[Mapping[str, Any]], since: str, rating: str | None = None
+) -> dict[str, Any]:
+    """What the table shows of answers, newest first; one beyond PAGE says that there are more.
+
+    The address of the older ones names the last that is shown, so that it shows the same to whom it
+    is sent, whatever was asked since.
+    """
+    older, shown = "", answers[:PAGE]
+    if len(answers) > PAGE:
+        last = shown[-1]
+        at = {"since": since, "until": last["created_at"], "after": last["answer"]["answer_id"]}
+        older = f"/console/answers?{urlencode(at | ({'rating': rating} if rating else {}))}"
+    told = {"since": since, "spans": SINCE, "rating": rating, "found": _found}
+    return {"answers": shown, "older": older, **told}
 
 
 def _found(asked: Mapping[str, Any]) -> str:

@@ -40,14 +40,15 @@ class ConsoleEntry:
         return await self._keys.find(None)
 
     async def sign_in(self, request: Request) -> Response:
-        """A form with a key becomes a cookie that only this browser's visits to /console carry."""
+        """A form with a key becomes a cookie that only this browser's visits to /console carry, and
+        leads to the page that was wanted."""
         check_same_site(request.headers)
         body = await request.body()
         if len(body) > MOST_BYTES:
             raise Unauthorized("That is no key.")
-        plain = parse_qs(body.decode("utf-8", "replace")).get("key", [""])[0].strip()
+        plain = _field(body, "key").strip()
         await self._known(request, plain)
-        response = RedirectResponse("/console", 303)
+        response = RedirectResponse(wanted(body), 303)
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
         response.set_cookie(
             COOKIE, plain, max_age=LASTS_S, path="/console", secure=secure, httponly=True,
@@ -78,6 +79,16 @@ class ConsoleEntry:
         if caller.workspace != self._workspace:
             raise NotFound(f"Workspace {caller.workspace!r} is not kept here.")
         return caller
+
+
+def wanted(form: bytes) -> str:
+    """The page of the console that who signs in was going to."""
+    page = _field(form, "going_to")
+    return page if page.startswith(("/console/", "/console?")) else "/console"
+
+
+def _field(form: bytes, name: str) -> str:
+    return parse_qs(form[:MOST_BYTES].decode("utf-8", "replace")).get(name, [""])[0]
 
 
 def _shown(request: Request) -> str | None:

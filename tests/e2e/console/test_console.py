@@ -113,6 +113,26 @@ def test_a_wrong_key_opens_nothing(chrome: Browser, console: tuple[str, str]) ->
     page.close()
 
 
+def test_a_link_to_a_page_of_answers_can_be_sent_to_a_colleague(
+    chrome: Browser, console: tuple[str, str]
+) -> None:
+    url, key = console
+    page, complaints = _visit(chrome, url, key, "light")
+    page.get_by_role("link", name="6 rated down").click()
+    expect(page.get_by_role("row")).to_have_count(1 + len(ASKED))
+    _check(page, "answers-light")
+    sent = page.url
+    assert complaints == []
+    page.close()
+    other = chrome.new_page()
+    other.goto(sent)
+    other.get_by_label("Key").fill(key)
+    other.get_by_role("button", name="Sign in").click()
+    expect(other.get_by_role("heading", name="Answers rated down")).to_be_visible()
+    assert other.url == sent
+    other.close()
+
+
 def _check(page: Page, name: str) -> None:
     page.evaluate(AXE)
     assert page.evaluate(RUN, TAGS) == []

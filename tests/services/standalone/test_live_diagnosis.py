@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from celery import signals
@@ -14,11 +15,14 @@ from prometheus_client import REGISTRY
 from selectolax.lexbor import LexborHTMLParser
 from sqlalchemy import delete, event, select, update
 
+from ingestion.sync.status import NOTHING_INDEXED
 from services.answer import diagnoses
 from services.answer.pipeline import Parts
 from services.standalone.app import create_app
 from services.standalone.celery import make_app
+from services.standalone.console import console
 from tests.servers import wait_until
+from tests.services.answer.asking import knowing
 from tests.services.answer.edge import Client, key_for
 from tests.services.standalone.serving import needs_weights, small_parts
 from twofold.ledger.service import ApiKey, Diagnosed
@@ -261,3 +265,68 @@ def test_celerys_task_looks_into_what_waits(parts: Parts) -> None:
     assert asked["diagnosed"]["verdict"]["cause"] == "not_in_sources"
     signals.worker_shutdown.send(sender=app)
     app.close()
+
+
+def test_every_answer_can_be_reached_page_by_page(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "PAGE", 2)
+    call = _quiet(parts)
+    asked = _fill(call, *(f"How do I invite member {n}?" for n in range(5)))[::-1]
+
+    def shown(path: str) -> tuple[list[str], str]:
+        page = LexborHTMLParser(call("GET", path).text)
+        rows = [str(link.attributes["href"]) for link in page.css("#answers ~ .wide td a")]
+        older = page.css_first("a[rel=next]")
+        return [row.rpartition("/")[2] for row in rows], str(older and older.attributes["href"])
+
+    for answer in asked[:3]:
+        call("POST", "/v1/feedback", {"answer_id": answer, "rating": "down"})
+    down, rest = shown("/console/answers?since=1d&rating=down")
+    assert (down, shown(rest)[0]) == (asked[:2], asked[2:3])
+    first, second = shown("/console?since=1d")
+    assert (first, "since=1d" in second) == (asked[:2], True)
+    assert shown("/console/answers?since=1d") == (first, second)
+    _fill(call, "How do I invite a latecomer?")
+    middle, third = shown(second)
+    assert middle == asked[2:4], "whatever was asked since"
+    call("DELETE", f"/v1/conversations/{_conversation(call, asked[3])}")
+    last, none = shown(third)
+    assert (asked[4] in last, none) == (True, "None")
+    assert not {*asked[:3]} & {*last}
+    assert call("GET", "/console/answers?after=x").status_code == 422
+
+
+def _conversation(call: Client, answer: str) -> str:
+    return str(call("GET", f"/v1/answers/{answer}").json()["answer"]["conversation_id"])
+
+
+def test_signing_in_leads_to_the_page_that_was_wanted(parts: Parts) -> None:
+    far = Client(create_app(parts), address="203.0.113.7")
+    key = key_for(parts, "reads", "read")
+    wanted = "/console/answers?since=30d&until=1.5"
+    form = LexborHTMLParser(far("GET", wanted).text).css_first("input[name=going_to]")
+    assert form is not None
+    assert form.attributes["value"] == wanted
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+
+    def leads_to(page: str) -> str:
+        content = urlencode({"key": key, "going_to": page})
+        signed = far("POST", "/console/sign-in", headers=headers, content=content)
+        assert signed.status_code == 303
+        return signed.headers["location"]
+
+    assert leads_to(wanted) == wanted
+    for elsewhere in ("https://evil.example", "//evil.example", "/desk", "/consoles"):
+        assert leads_to(elsewhere) == "/console"
+    with parts.stack.ledger.session() as session:
+        session.execute(delete(ApiKey))
+
+
+def test_the_console_says_that_nothing_is_indexed(tmp_path: Path) -> None:
+    with knowing(tmp_path, {}) as parts:
+        call = _quiet(parts)
+        for path in ("/console", "/console/sources"):
+            assert NOTHING_INDEXED in call("GET", path).text
+    with knowing(tmp_path / "more") as parts:
+        assert NOTHING_INDEXED not in _quiet(parts)("GET", "/console").text
