@@ -114,8 +114,9 @@ class AnswerService:
         headers = {"Idempotency-Key": key}
         return await self._call("POST", "/v1/handoffs", json=dict(body), headers=headers)
 
-    async def handoffs(self, limit: int) -> list[dict[str, Any]]:
-        found = await self._call("GET", "/v1/handoffs", params={"limit": limit})
+    async def handoffs(self, limit: int, since: float = 0.0) -> list[dict[str, Any]]:
+        params = {"limit": limit, "since": since}
+        found = await self._call("GET", "/v1/handoffs", params=params)
         return list(found["handoffs"])
 
     async def handoff(self, id: str) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def card(found: QueuedThread, sites: Sites) -> dict[str, Any]:
         "site": sites.known(thread.site_id).config.name,
         "team": thread.team,
         "reason": thread.reason,
+        "searched": thread.searched,
         "customer": visitor.customer,
         "visitor": visitor.name,
         "email": thread.email or visitor.email,
@@ -85,41 +86,45 @@ def card(found: QueuedThread, sites: Sites) -> dict[str, Any]:
 
 
 def external_card(handoff: Mapping[str, Any]) -> dict[str, Any]:
-    """A hand-off that came by the API: there is no thread to answer in."""
-    packet = handoff["packet"]
+    """A hand-off that came by the API: there is no thread to answer in. It is done with once a
+    reply was kept."""
+    packet, replied = handoff["packet"], handoff.get("replied", False)
     said = [turn["text"] for turn in packet.get("transcript", ()) if turn["role"] == "customer"]
     return {
         "id": handoff["id"],
         "thread_id": None,
-        "state": EXTERNAL,
+        "state": "closed" if replied else EXTERNAL,
         "site": "",
         "team": handoff["team"],
         "reason": handoff["reason"],
+        "searched": handoff.get("searched", True),
         "customer": packet.get("customer"),
         "visitor": "",
-        "email": "",
+        "email": packet.get("contact", ""),
         "locale": packet.get("locale", ""),
         "created_at": handoff["created_at"],
         "changed_at": handoff["created_at"],
         "question": said[-1] if said else "",
         "agent": None,
-        "seq": 0,
+        "seq": int(replied),
     }
 
 
 async def cards(widget: Widget, which: Which) -> list[dict[str, Any]]:
-    """The queue: threads, and with `open` and `all` what came by the API; newest first."""
+    """The queue: threads, and what came by the API; newest first."""
 
     def of_threads() -> list[dict[str, Any]]:
         found = threads_of(widget.ledger, widget.sites, which)
         return [card(each, widget.sites) for each in found]
 
     found = await asyncio.to_thread(of_threads)
-    if which in ("open", "all"):
+    if which != "taken":
         handoffs = await widget.service.handoffs(MOST_CARDS)
         ids = [each["conversation_id"] for each in handoffs]
         ours = await asyncio.to_thread(widget.threads.conversations, ids)
-        found += [external_card(h) for h in handoffs if h["conversation_id"] not in ours]
+        others = [external_card(h) for h in handoffs if h["conversation_id"] not in ours]
+        wanted = {"open": (EXTERNAL,), "closed": ("closed",), "all": (EXTERNAL, "closed")}[which]
+        found += [each for each in others if each["state"] in wanted]
     return sorted(found, key=lambda each: each["changed_at"], reverse=True)
 
 

@@ -76,7 +76,8 @@ class People:
             "conversation_id": handoff["conversation_id"],
             "email": address,
         }
-        return await self._queue(thread.id, waiting, "visitor", handoff, values), True
+        queued = await self._queue(thread.id, waiting, "visitor", handoff, values, details.message)
+        return queued, True
 
     async def handed_over(self, thread_id: str, escalation: Mapping[str, Any]) -> Thread:
         """Queue a thread that the assistant handed over. The outbox has it already: where the
@@ -145,12 +146,15 @@ class People:
         by: str,
         handoff: Mapping[str, Any],
         values: dict[str, Any],
+        said: str = "",
     ) -> Thread:
         return await self._turn(
             thread_id, waiting, by, (),
+            said=said,
             handoff_id=handoff.get("id"),
             team=handoff.get("team", ""),
             reason=handoff.get("reason", ""),
+            searched=handoff.get("searched", True),
             agent="",
             asked_at=time.time(),
             **values,
@@ -171,6 +175,7 @@ class People:
             handoff_id=handoff.get("id"),
             team=handoff.get("team", thread.team),
             reason=handoff.get("reason", thread.reason),
+            searched=handoff.get("searched", thread.searched),
         )
         return self._threads.get(thread.id)
 

@@ -185,9 +185,16 @@ class Threads:
             return Posted(thread, item, new=True)
 
     def turn(
-        self, thread_id: str, to: State, by: By, allowed: Sequence[str] = (), **values: Any
+        self,
+        thread_id: str,
+        to: State,
+        by: By,
+        allowed: Sequence[str] = (),
+        said: str = "",
+        **values: Any,
     ) -> Thread:
-        """Brings a thread into another state; `values` are further columns of it.
+        """Brings a thread into another state, with what its visitor `said` to that; `values` are
+        further columns of it.
 
         Raises Conflict where it is in none of `allowed` (empty: any).
         """
@@ -197,6 +204,9 @@ class Threads:
                 raise Conflict(f"This conversation is {SAYS[thread.state]}.")
             for name, value in values.items():
                 setattr(thread, name, value)
+            if said and thread.state != to:
+                id = str(uuid4())
+                _append(session, thread, kind="message", by="visitor", message_id=id, text=said)
             if thread.state != to or to == "taken":
                 _append(session, thread, kind="state", state=to, by=by, name=thread.agent)
             return thread

@@ -153,7 +153,7 @@ def open_widget(
     callers = Callers(stranger, local, settings.workspace, settings.proxies)
     tokens = Tokens(open_secret(settings))
     sites, threads = Sites(ledger, settings.workspace), Threads(ledger)
-    feed = ThreadFeed(threads)
+    feed = ThreadFeed(threads, service)
     people = People(threads, feed, service, sites)
 
     async def finished(question: ThreadQuestion, done: dict[str, Any] | None) -> list[Frame]:

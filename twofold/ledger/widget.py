@@ -110,6 +110,8 @@ class Thread(Base):
     handoff_id: Mapped[str | None] = mapped_column(String(36))
     team: Mapped[str] = mapped_column(default="")
     reason: Mapped[str] = mapped_column(default="")
+    searched: Mapped[bool] = mapped_column(default=True)
+    """False where the reason is that the sources could not be searched."""
     agent: Mapped[str] = mapped_column(default="")
     email: Mapped[str] = mapped_column(default="")
     asked_at: Mapped[float | None]

@@ -127,8 +127,9 @@ def list_handoffs(
     if json:
         print_json([HandoffOut.of(each).model_dump() for each in found])
         return
-    for row, deliveries, _ in found:
-        line = f"{row.id}  {when(row.created_at, utc=True)}  {row.state}  {row.team}  {row.reason}"
+    for row, searched, _, deliveries, _ in found:
+        reason = row.reason if searched else "not searched"
+        line = f"{row.id}  {when(row.created_at, utc=True)}  {row.state}  {row.team}  {reason}"
         for each in deliveries:
             why = f" ({each.error})" if each.error else ""
             line += f"\n  {each.target}: {each.state}, {each.attempts} attempts{why}"

@@ -31,9 +31,10 @@ def read_handoffs(
     caller: CallerDep,
     state: HandoffState | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    since: Annotated[float, Query(ge=0, description="Made at or after; epoch seconds.")] = 0,
 ) -> HandoffsOut:
     ledger, house = parts.stack.ledger, parts.house
-    found = outbox.find(ledger, house, caller.workspace, state, limit, caller.sees)
+    found = outbox.find(ledger, house, caller.workspace, state, limit, caller.sees, since)
     return HandoffsOut(handoffs=[HandoffOut.of(each) for each in found])
 
 

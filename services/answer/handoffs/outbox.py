@@ -16,7 +16,7 @@ from twofold import metrics
 from twofold.errors import InvalidInput, NotFound
 from twofold.ledger import Ledger
 from twofold.ledger.models import Answer, Conversation, Feedback, Handoff
-from twofold.ledger.service import Delivery
+from twofold.ledger.service import Delivery, HandoffReply
 from twofold.policy import NOT_IN_SOURCES, HousePolicy
 from twofold.reply import strip_marks
 
@@ -183,11 +183,19 @@ def packet(
 
 def _because(session: Session, handoff: Handoff, house: HousePolicy) -> str:
     """Why a person takes over, in words."""
-    answer = session.get(Answer, handoff.answer_id) if handoff.answer_id else None
-    if handoff.reason == NOT_IN_SOURCES and answer is not None and FAILED in answer.signals:
-        return f"the sources could not be searched ({answer.signals[FAILED]}): they may answer it"
+    failed = _unsearched(session, handoff)
+    if failed is not None:
+        return f"the sources could not be searched ({failed}): they may answer it"
     reason = house.reasons.get(handoff.reason)
     return reason.when.strip() if reason else handoff.reason.replace("_", " ")
+
+
+def _unsearched(session: Session, handoff: Handoff) -> str | None:
+    """What failed, where it was handed over because the sources could not be searched."""
+    if handoff.reason != NOT_IN_SOURCES or handoff.answer_id is None:
+        return None
+    answer = session.get(Answer, handoff.answer_id)
+    return None if answer is None else answer.signals.get(FAILED)
 
 
 def _summary(handoff: Handoff, answers: Sequence[Answer], because: str) -> str:
@@ -247,6 +255,8 @@ def _suggestion(answers: Sequence[Answer]) -> str:
 
 class Listed(NamedTuple):
     handoff: Handoff
+    searched: bool
+    replied: bool
     deliveries: list[Delivery]
     packet: dict[str, Any]
 
@@ -258,9 +268,11 @@ def find(
     state: str | None = None,
     limit: int = 50,
     sees: Sees = everything,
+    since: float = 0.0,
 ) -> list[Listed]:
-    """Handoffs of a workspace that may be seen, newest first."""
+    """Handoffs of a workspace that were made since then and may be seen, newest first."""
     query = select(Handoff, Answer.audience).where(Handoff.workspace == workspace)
+    query = query.where(Handoff.created_at >= since)
     query = query.outerjoin(Answer, Answer.id == Handoff.answer_id)
     if state is not None:
         query = query.where(Handoff.state == state)
@@ -278,7 +290,10 @@ def find_one(ledger: Ledger, house: HousePolicy, id: str, sees: Sees) -> Listed:
 
 def _listed(session: Session, row: Handoff, house: HousePolicy, sees: Sees) -> Listed:
     deliveries = session.scalars(select(Delivery).where(Delivery.handoff_id == row.id))
-    return Listed(row, list(deliveries), packet(session, row, house, sees))
+    searched = _unsearched(session, row) is None
+    kept = select(HandoffReply.id).where(HandoffReply.handoff_id == row.id).limit(1)
+    replied = session.scalar(kept) is not None
+    return Listed(row, searched, replied, list(deliveries), packet(session, row, house, sees))
 
 
 def retry(ledger: Ledger, workspace: str, id: str | None = None) -> int:

@@ -68,6 +68,11 @@ class HandoffOut(BaseModel):
     answer_id: str | None
     team: str
     reason: str
+    searched: bool = Field(
+        description="False where that is that the sources could not be searched; not that they do"
+        " not answer it."
+    )
+    replied: bool = Field(description="Whether what a person replied was kept.")
     state: HandoffState
     created_at: float = Field(description="Epoch seconds.")
     deliveries: list[DeliveryOut]
@@ -75,10 +80,12 @@ class HandoffOut(BaseModel):
 
     @classmethod
     def of(cls, found: Listed) -> Self:
-        names = cls.model_fields.keys() - {"deliveries", "packet"}
+        names = cls.model_fields.keys() - {"searched", "replied", "deliveries", "packet"}
         return cls.model_validate(
             {name: getattr(found.handoff, name) for name in names}
             | {
+                "searched": found.searched,
+                "replied": found.replied,
                 "deliveries": [
                     {name: getattr(each, name) for name in DeliveryOut.model_fields}
                     for each in found.deliveries

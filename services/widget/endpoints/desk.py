@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -111,6 +112,7 @@ async def reply(id: str, body: ReplyRequest, agent: AgentDep, widget: WidgetDep)
         await _ours(widget, id)
     except NotFound:
         await widget.people.keep(id, said)
+        widget.feed.touch(id)
         return {"item": None, "learned": True}
     posted = await widget.people.reply(id, said)
     return {"item": item_out(posted.item, posted.thread, {}), "learned": body.learn}
@@ -180,7 +182,13 @@ async def _changed(
     try:
         found = await asyncio.to_thread(desk.seen, widget.ledger, widget.sites, id)
     except NotFound:
-        return  # deleted since, or no thread of ours
+        # It came by the API; or was deleted since.
+        with suppress(NotFound):
+            card = desk.external_card(await widget.service.handoff(id))
+            if told.get(id) != card["seq"]:
+                told[id] = card["seq"]
+                yield wire(event("card", card))
+        return
     thread = found.thread
     if thread.state not in (*WITH_PEOPLE, "closed") and id not in told:
         return

@@ -4,10 +4,13 @@ import re
 from datetime import UTC, datetime
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
+from services.widget.sites import Placed
 from tests.e2e.widget.browsing import DeskVisit, Opened, Visit
 from tests.e2e.widget.serving import Place
+from twofold.errors import Unavailable
 
 ROLL = "How long does the old signing secret keep working after I roll it?"
 HACKED = "Somebody took over my account and changed the password, says the API"
@@ -19,6 +22,8 @@ def test_a_person_is_asked_for_takes_over_and_replies(chat: Visit, desk: DeskVis
     expect(chat.app.get_by_role("heading", name="A person will answer here")).to_be_visible()
     desk.pick("Noor A")
     talk = desk.page.locator(".transcript")
+    expect(talk).to_contain_text("Is that also true for Brook?")
+    expect(chat.app.locator(".bubble").last).to_have_text("Is that also true for Brook?")
     expect(talk).to_contain_text(ROLL)
     expect(talk).to_contain_text("12 hours")
     expect(desk.page.locator(".aside")).to_contain_text(
@@ -70,6 +75,72 @@ def test_the_desk_tells_the_assistants_words_from_the_customers_in_what_came_by_
     expect(said.nth(1).locator("h3")).to_contain_text("Assistant")
     expect(said.nth(1)).to_have_class("said ours assistant")
     expect(desk.page.locator(".aside")).not_to_contain_text("account_takeover")
+
+
+def test_what_comes_by_the_api_appears_and_is_done_once_it_is_answered(
+    desk: DeskVisit, place: Place
+) -> None:
+    wish = {"message": "Please call me about invoice 4711.", "contact": "noor@shop.example"}
+    made = httpx.post(f"{place.alone}/v1/handoffs", json=wish, timeout=60)
+    assert made.status_code == 201
+    desk.pick("invoice 4711")
+    expect(desk.page.locator(".aside")).to_contain_text("noor@shop.example")
+    desk.reply("I called you.")
+    expect(desk.page.locator(".reply .callout")).to_contain_text("This one is done.")
+    expect(desk.page.locator(".card", has_text="invoice 4711")).to_have_count(0)
+    expect(desk.page.locator(".problem")).to_have_count(0)
+    desk.pick("invoice 4711", tab="Closed")
+
+
+def test_a_draft_waits_while_another_hand_off_is_looked_at(
+    visits: Opened, site: Placed, place: Place, desk: DeskVisit
+) -> None:
+    one, other = (visits().go(place.page(site)).open() for _ in range(2))
+    one.ask_person(Your_name="First Comer")
+    other.ask_person(Your_name="Second Comer")
+    desk.pick("First Comer").take()
+    desk.page.locator("#reply").fill("Dear First,")
+    desk.pick("Second Comer").take()
+    expect(desk.page.locator("#reply")).to_have_value("")
+    one.app.locator("#message").press_sequentially("Hello?")
+    one.app.locator("#message").press("Enter")
+    card = desk.page.locator(".card", has_text="First Comer")
+    expect(card).to_contain_text("Hello?")
+    expect(card.locator(".tags")).to_contain_text("new message")
+    desk.pick("First Comer", tab="Active")
+    expect(desk.page.locator("#reply")).to_have_value("Dear First,")
+    expect(card.locator(".tags")).not_to_contain_text("new message")
+    desk.press("Close")
+    desk.press("Take over")
+    expect(one.app.locator(".presence")).to_have_text("Mara Lind is with you")
+
+
+def test_a_failed_search_is_not_called_a_gap_in_the_sources(
+    chat: Visit, desk: DeskVisit, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(type(place.parts.stack.index), "search", _fails)
+        chat.write("Which ports does the relay of the search that fails use?")
+        expect(chat.app.get_by_role("heading", name="A person will answer here")).to_be_visible()
+    card = desk.page.locator(".card", has_text="the search that fails")
+    expect(card.locator(".tags")).to_have_text("search failed")
+
+
+def _fails(*_: object) -> None:
+    raise Unavailable("The index does not answer.")
+
+
+def test_on_a_phone_nothing_lies_over_the_form_of_a_hand_over(
+    visits: Opened, site: Placed, place: Place
+) -> None:
+    phone = {"viewport": {"width": 360, "height": 700}, "is_mobile": True, "has_touch": True}
+    chat = visits(**phone).go(place.page(site)).open()
+    chat.ask(ROLL)
+    chat.write("I want to speak with a human")
+    field = chat.app.get_by_label("E-mail address")
+    expect(field).to_be_in_viewport(ratio=1)
+    expect(chat.app.get_by_role("button", name="Save")).to_be_in_viewport(ratio=1)
+    expect(chat.app.locator(".below")).to_have_count(0)
 
 
 def test_no_word_of_a_tab_is_broken(desk: DeskVisit) -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from services.answer.handoffs import outbox
 from services.answer.handoffs.delivery import LEASE_S, Courier, pause
 from services.answer.handoffs.targets import open_targets
 from services.answer.pipeline import Parts
+from tests.services.answer.asking import knowing
 from tests.services.answer.edge import HACKED, ROLL, Client, with_settings
 from tests.services.standalone.serving import needs_weights, own_threads, served
 from twofold.__main__ import build
@@ -494,3 +496,26 @@ def test_a_delivery_of_an_unknown_target_waits(call: Client, parts: Parts) -> No
     with parts.stack.ledger.session() as session:
         session.execute(update(Delivery).values(target="gone"))
     assert Post(parts, Receiver(httpx.Response(204)), WEBHOOK).round(later=3600) == 0
+
+
+def test_where_nothing_is_indexed_yet_a_person_takes_over(tmp_path: Path) -> None:
+    with knowing(tmp_path, {}) as parts:
+        call = Client(create_app(parts))
+        for asked in (ROLL, "What is the weather in Paris?", "price?"):
+            told = call("POST", "/v1/chat", {"message": asked}).json()
+            assert told["action"] == "ESCALATE"
+            assert told["text"].startswith("I cannot search our help center at the moment.")
+        questions = call("GET", "/v1/questions").json()["questions"]
+        assert [each["searched"] for each in questions] == [False] * 3
+        handoffs = call("GET", "/v1/handoffs").json()["handoffs"]
+        assert [each["searched"] for each in handoffs] == [False] * 3
+        assert "nothing is indexed" in handoffs[0]["packet"]["reason_text"]
+
+
+def test_handoffs_since_a_moment(call: Client) -> None:
+    made = [
+        call("POST", "/v1/handoffs", {"message": f"{n}: a person, please"}).json() for n in range(2)
+    ]
+    since = made[1]["created_at"]
+    found = call("GET", f"/v1/handoffs?since={since}").json()["handoffs"]
+    assert [each["id"] for each in found] == [made[1]["id"]]

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from tests.services.answer.asking import QUESTION
 from tests.services.widget.visiting import Following, Visitor, World
+from twofold.errors import Unavailable
 from twofold.ledger.widget import Thread
 from twofold.metrics import HANDOFF_FIRST_REPLY
 
@@ -45,7 +46,9 @@ def test_from_asking_for_a_person_to_the_end_of_it(here: World) -> None:
         card = next(c for c in queue(here) if c["id"] == asked["thread_id"])
         assert (card["state"], card["agent"]) == ("queued", None)
         detail = here.desk("GET", f"/handoffs/{card['id']}").json()
-        assert QUESTION in [item.get("text") for item in detail["items"]]
+        said = [item.get("text") for item in detail["items"] if item["kind"] != "state"]
+        assert said == [QUESTION, "It still fails."]
+        assert detail["question"] == "It still fails."
         assert detail["summary"]
         assert detail["suggested_reply"]
         assert detail["sources"][0]["title"] == answer["citations"]["citations"][0]["title"]
@@ -132,7 +135,7 @@ def test_a_reply_that_is_sent_twice_is_said_once(here: World) -> None:
         sender.start()
     for sender in senders:
         sender.join()
-    assert [i["text"] for i in visitor.thread()["items"] if i["kind"] == "message"] == ["Hello"]
+    assert [i["text"] for i in visitor.thread()["items"] if i["kind"] == "message"][1:] == ["Hello"]
 
 
 def test_back_to_the_assistant_means_that_it_answers_again(here: World) -> None:
@@ -272,3 +275,55 @@ def test_a_site_s_retention_takes_threads_and_answers_away(here: World) -> None:
     assert httpx.get(path).status_code == 404
     assert visitor.thread()["items"] == []
     assert len(recent.thread()["items"]) == 1
+
+
+def unsearchable(*_: object) -> None:
+    raise Unavailable("The index does not answer.")
+
+
+def test_the_desk_tells_a_search_that_failed_from_sources_that_hold_no_answer(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gap, failed = here.visitor(here.site()), here.visitor(here.site())
+    gap.ask("Which colours does the zeppelin come in?")
+    with monkeypatch.context() as patch:
+        patch.setattr(here.parts.stack.index, "search", unsearchable)
+        failed.ask(QUESTION)
+        body = {"message": QUESTION}
+        by_api = httpx.post(f"{here.url}/v1/chat", json=body, timeout=30).json()
+    handoffs = httpx.get(f"{here.url}/v1/handoffs").json()["handoffs"]
+    ids = {each["answer_id"]: each["id"] for each in handoffs}
+    cards = {card["id"]: card for card in queue(here)}
+    searched = {
+        name: cards[id]["searched"]
+        for name, id in {
+            "gap": gap.thread()["thread_id"],
+            "failed": failed.thread()["thread_id"],
+            "by the API": ids[by_api["answer_id"]],
+        }.items()
+    }
+    assert {card["reason"] for card in cards.values()} >= {"not_in_sources"}
+    assert searched == {"gap": True, "failed": False, "by the API": False}
+
+
+def test_who_was_handed_over_by_the_api_comes_to_an_open_desk(here: World) -> None:
+    with httpx.stream("GET", f"{here.url}/desk/v1/events", timeout=30) as stream:
+        desk = Following(stream)
+        desk.until("queue")
+        visitor = here.visitor(here.site())
+        visitor.ask("My account was hacked and someone changed my password")
+        thread = visitor.thread()["thread_id"]
+        wish = {"message": "Please call me.", "contact": "mara@example.com"}
+        made = httpx.post(f"{here.url}/v1/handoffs", json=wish, timeout=30).json()
+        cards = []
+        while not cards or cards[-1]["id"] != made["id"]:
+            cards.append(desk.until("card"))
+        reply = {"id": str(uuid4()), "text": "I called you.", "name": "Anna"}
+        assert here.desk("POST", f"/handoffs/{made['id']}/reply", reply).status_code == 201
+        assert desk.until("card", id=made["id"])["state"] == "closed"
+    assert (cards[-1]["state"], cards[-1]["question"]) == ("external", "Please call me.")
+    assert cards[-1]["email"] == "mara@example.com"
+    assert made["id"] not in [card["id"] for card in queue(here)]
+    assert made["id"] in [card["id"] for card in queue(here, "closed")]
+    assert [card["id"] for card in cards if card["state"] == "external"] == [made["id"]]
+    assert thread in [card["id"] for card in cards], "a widget's own comes as its thread alone"

@@ -26,6 +26,10 @@ export interface DeskState {
   closed: Card[];
   detail: Detail | undefined;
   typing: Record<string, boolean>;
+  /** What was begun to be written, by hand-off: another one may be looked at in between. */
+  drafts: Record<string, string>;
+  /** Active ones that wrote while another was looked at. */
+  unread: Record<string, boolean>;
   problem: string;
   told: string;
 }
@@ -47,6 +51,8 @@ export class Desk extends Store<DeskState> {
       closed: [],
       detail: undefined,
       typing: {},
+      drafts: {},
+      unread: {},
       problem: "",
       told: "",
     });
@@ -138,8 +144,13 @@ export class Desk extends Store<DeskState> {
   }
 
   private append({ handoff_id, item }: { handoff_id: string; item: Item }): void {
-    const { detail } = this.state;
-    if (detail?.id !== handoff_id) return;
+    const { detail, unread, cards } = this.state;
+    const theirs = item.kind === "message" && item.from === "visitor";
+    if (theirs) this.showTyping({ handoff_id, typing: false });
+    if (detail?.id !== handoff_id) {
+      if (theirs && cards[handoff_id]?.state === "taken") this.set({ unread: { ...unread, [handoff_id]: true } });
+      return;
+    }
     const items = [...detail.items.filter((each) => each.seq !== item.seq), item].sort((a, b) => a.seq - b.seq);
     this.set({ detail: { ...detail, items } });
   }
@@ -151,7 +162,8 @@ export class Desk extends Store<DeskState> {
   }
 
   private count(): void {
-    const waiting = Object.values(this.state.cards).filter((card) => WAITING.includes(card.state)).length;
+    const { cards, unread } = this.state;
+    const waiting = Object.values(cards).filter((card) => WAITING.includes(card.state) || unread[card.id]).length;
     document.title = waiting ? `(${waiting}) ${t("desk")}` : t("desk");
   }
 
@@ -169,7 +181,8 @@ export class Desk extends Store<DeskState> {
   open(id: string): Promise<boolean> {
     return this.attempt(async () => {
       const detail = (await (await this.call("GET", `/handoffs/${id}`)).json()) as Detail;
-      this.set({ detail });
+      this.set({ detail, unread: { ...this.state.unread, [id]: false } });
+      this.count();
     });
   }
 
@@ -187,6 +200,10 @@ export class Desk extends Store<DeskState> {
     });
   }
 
+  draft(id: string, text: string): void {
+    this.set({ drafts: { ...this.state.drafts, [id]: text } });
+  }
+
   /** Sends a reply; false where it did not arrive, so that its words stay where they were written. */
   reply(text: string, learn: boolean): Promise<boolean> {
     const { detail, name } = this.state;
@@ -194,7 +211,11 @@ export class Desk extends Store<DeskState> {
     return this.attempt(async () => {
       const body = { id: uuid(), text, name, learn, ...(documents.length && { documents }) };
       const reply = await this.call("POST", `/handoffs/${detail!.id}/reply`, body);
-      this.append({ handoff_id: detail!.id, item: ((await reply.json()) as { item: Item }).item });
+      const { item } = (await reply.json()) as { item: Item | null };
+      if (item) this.append({ handoff_id: detail!.id, item });
+      else this.put({ ...this.state.cards[detail!.id]!, state: "closed" });
+      this.draft(detail!.id, "");
+      this.count();
     });
   }
 

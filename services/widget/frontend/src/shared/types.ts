@@ -126,6 +126,8 @@ export interface Card {
   team: string;
   reason: string;
   reason_text: string;
+  /** False where the reason is that the sources could not be searched. */
+  searched: boolean;
   customer: string | null;
   visitor: string;
   email: string | null;

@@ -11,6 +11,7 @@ import { useChat } from "./context";
 import { FailureNote } from "./notice";
 
 const NEAR_END = 120;
+const WAITS = ["queued", "offhours"];
 
 interface Props {
   onSource(answer: Answer, n: number): void;
@@ -161,6 +162,10 @@ function useFollow(list: { current: HTMLDivElement | null }, state: ChatState, s
       node.querySelector(".newest")?.scrollIntoView({ block: "start", behavior: calm() });
     } else if (first) {
       [...node.querySelectorAll(".group")].at(-1)?.scrollIntoView({ block: "start" });
+    } else if (more && last?.kind === "state" && WAITS.includes(last.state)) {
+      // What the visitor asked for themselves, with a form in it: nothing lies over that.
+      follows.current = true;
+      toEnd(node);
     } else if ((more && last?.kind !== "question") || typing) {
       if (nearEnd(scrollerOf(node), lastOf(node)?.clientHeight)) toEnd(node);
       else if (more) setBelow(true);

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { format, languageName, t } from "../../shared/i18n";
 import { Icon } from "../../shared/icons";
 import { markdown } from "../../shared/markdown";
@@ -11,7 +11,9 @@ import { Transcript } from "./transcript";
 
 /** One conversation: who, why, what was said, and the reply. */
 export function DetailView({ detail }: { detail: Detail }) {
-  const [text, setText] = useState("");
+  const { desk, state } = useDesk();
+  const text = state.drafts[detail.id] ?? "";
+  const setText = (words: string) => desk.draft(detail.id, words);
   const head = useRef<HTMLHeadingElement>(null);
   useEffect(() => head.current!.focus(), []);
   return (
@@ -22,7 +24,7 @@ export function DetailView({ detail }: { detail: Detail }) {
           <Transcript detail={detail} />
           <Reply detail={detail} text={text} onText={setText} />
         </section>
-        <Aside detail={detail} onUse={setText} onCite={(n) => setText((now) => `${now}${now && !now.endsWith(" ") ? " " : ""}[${n}]`)} />
+        <Aside detail={detail} onUse={setText} onCite={(n) => setText(`${text}${text && !text.endsWith(" ") ? " " : ""}[${n}]`)} />
       </div>
     </>
   );
@@ -42,7 +44,7 @@ function Head({ detail, heading }: { detail: Detail; heading: { current: HTMLHea
         </h2>
         <p class="note">
           {t("since", { time: format(at, { dateStyle: "medium", timeStyle: "short" }) })}
-          {detail.agent && ` · ${t("takenBy", { name: clean(detail.agent) })}`}
+          {detail.state === "taken" && detail.agent && ` · ${t("takenBy", { name: clean(detail.agent) })}`}
         </p>
       </div>
       <Actions detail={detail} />
@@ -52,13 +54,13 @@ function Head({ detail, heading }: { detail: Detail; heading: { current: HTMLHea
 
 function Actions({ detail }: { detail: Detail }) {
   const { desk, state } = useDesk();
-  if (detail.state === "external") return null;
+  if (detail.thread_id === null) return null;
   const mine = detail.state === "taken" && detail.agent === state.name;
   const others = detail.state === "taken" && !mine;
   const waits = ["queued", "offhours", "reopened"].includes(detail.state);
   return (
     <div class="row">
-      {waits && (
+      {(waits || detail.state === "closed") && (
         <button type="button" class="button primary" onClick={() => void desk.act("take")}>
           {t("take")}
         </button>
@@ -161,11 +163,11 @@ function Sources({ detail, onCite }: Omit<AsideProps, "onUse">) {
               </button>
               {address ? (
                 <a href={address.href} target="_blank" rel="noopener noreferrer" dir="auto">
-                  {clean(title)}
+                  {clean(title || document)}
                   <span class="unseen"> ({t("newTab")})</span>
                 </a>
               ) : (
-                <span dir="auto">{clean(title)}</span>
+                <span dir="auto">{clean(title || document)}</span>
               )}
             </li>
           );

@@ -28,7 +28,7 @@ export function Queue() {
       <ul>
         {shown.map((card) => (
           <li key={card.id}>
-            <CardView card={card} current={state.detail?.id === card.id} typing={!!state.typing[card.id]} onOpen={() => void desk.open(card.id)} />
+            <CardView card={card} current={state.detail?.id === card.id} typing={!!state.typing[card.id]} unread={!!state.unread[card.id]} onOpen={() => void desk.open(card.id)} />
           </li>
         ))}
       </ul>
@@ -42,7 +42,15 @@ function cardsOf(state: DeskState, tab: Tab): Card[] {
   return cards.sort((one, other) => one.created_at - other.created_at);
 }
 
-function CardView({ card, current, typing, onOpen }: { card: Card; current: boolean; typing: boolean; onOpen(): void }) {
+interface CardProps {
+  card: Card;
+  current: boolean;
+  typing: boolean;
+  unread: boolean;
+  onOpen(): void;
+}
+
+function CardView({ card, current, typing, unread, onOpen }: CardProps) {
   const who = personOf(card);
   return (
     <button type="button" class="card" aria-current={current} onClick={onOpen}>
@@ -54,10 +62,11 @@ function CardView({ card, current, typing, onOpen }: { card: Card; current: bool
         {typing ? t("typing", { name: who }) : clean(card.question)}
       </span>
       <span class="tags">
-        <span class="tag">{clean(card.reason.replaceAll("_", " "))}</span>
+        {unread && <span class="tag warm">{t("unread")}</span>}
+        <span class="tag">{card.searched ? clean(card.reason.replaceAll("_", " ")) : t("unsearched")}</span>
         {card.state === "offhours" && <span class="tag warm">{t("offhours")}</span>}
         {card.state === "reopened" && <span class="tag warm">{t("reopened")}</span>}
-        {card.state === "external" && <span class="tag">{t("external")}</span>}
+        {card.thread_id === null && <span class="tag">{t("external")}</span>}
         {card.agent && <span class="tag good">{clean(card.agent)}</span>}
       </span>
     </button>

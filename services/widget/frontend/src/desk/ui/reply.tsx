@@ -14,16 +14,16 @@ interface Props {
 /** What the person answers; kept here until it has arrived. */
 export function Reply({ detail, text, onText }: Props) {
   const { desk, state } = useDesk();
-  const [learn, setLearn] = useState(detail.state === "external");
+  const external = detail.thread_id === null;
+  const [learn, setLearn] = useState(external);
   const [busy, setBusy] = useState(false);
-  const external = detail.state === "external";
   const may = external || (detail.state === "taken" && detail.agent === state.name);
   const ready = may && !!text.trim() && !busy;
   const send = async (event?: Event) => {
     event?.preventDefault();
     if (!ready) return;
     setBusy(true);
-    if (await desk.reply(text.trim(), learn)) onText("");
+    await desk.reply(text.trim(), learn);
     desk.typing(false);
     setBusy(false);
   };
@@ -37,7 +37,7 @@ export function Reply({ detail, text, onText }: Props) {
   };
   return (
     <form class="reply" onSubmit={send}>
-      {external && <p class="callout">{t("externalHint")}</p>}
+      {external && <p class="callout">{t(detail.state === "closed" ? "externalDone" : "externalHint")}</p>}
       <label class="unseen" for="reply">
         {t("reply")}
       </label>
