@@ -136,7 +136,9 @@ def test_on_a_phone_nothing_lies_over_the_form_of_a_hand_over(
     phone = {"viewport": {"width": 360, "height": 700}, "is_mobile": True, "has_touch": True}
     chat = visits(**phone).go(place.page(site)).open()
     chat.ask(ROLL)
-    chat.write("I want to speak with a human")
+    chat.ask("How do I invite a member?")
+    chat.app.locator(".thread").evaluate("each => each.scrollTo({ top: 0, behavior: 'instant' })")
+    chat.ask_person()
     field = chat.app.get_by_label("E-mail address")
     expect(field).to_be_in_viewport(ratio=1)
     expect(chat.app.get_by_role("button", name="Save")).to_be_in_viewport(ratio=1)
