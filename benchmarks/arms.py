@@ -29,12 +29,12 @@ from models.diagnosis.kept import Kept
 from models.diagnosis.page import render_html
 from models.diagnosis.verdicts import METRICS, Diagnosis, Figure
 from models.evaluate import show
-from models.evaluate.local import Progress
 from models.suite.client import AnswerClient
 from models.suite.suite import Case, load_suite
 from services.standalone.evals import Local
 from twofold.house_file import load_house
 from twofold.settings import Settings
+from twofold.terminal import StepCallback
 
 EXAMPLE = Path(__file__).parent.parent / "examples/brackwater"
 SHIPPED = "composer, shipped"
@@ -74,7 +74,7 @@ class _Plan(NamedTuple):
     cases: Sequence[Case]
     slow_every: int
     at_once: int
-    bar: Progress
+    bar: StepCallback
 
     def of(self, arm: str) -> Sequence[Case]:
         return self.cases[:: self.slow_every] if arm in SLOW else self.cases
