@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +68,21 @@ def merged_args(folder: Path, name: str, port: int, max_model_len: int) -> list[
 
 
 @contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, where nobody else hears it: the server is a session of
+    its own, and would outlive us."""
+    heard = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if heard or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
 def running(
     command: Sequence[str], url: str, log: Path, wait: float, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -93,9 +110,10 @@ def running(
             )
 
     try:
-        with Vllm(url, environment.get("VLLM_API_KEY", "")) as admin:
-            admin.wait(wait, lives)
-        yield server
+        with _told_to_end():
+            with Vllm(url, environment.get("VLLM_API_KEY", "")) as admin:
+                admin.wait(wait, lives)
+            yield server
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)

@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from models.manifest import MANIFEST, WEIGHTS
 from models.serve.merge import merge
 from models.tensors import Tensor, bfloat16, read_tensors, write_tensors
 from tests.models.serve.adapters import adapter as adapter_folder
+from tests.servers import free_port
 from twofold.__main__ import build
 from twofold.errors import Conflict, InvalidInput
 from twofold.policy import HousePolicy
@@ -133,3 +138,44 @@ def test_a_server_that_ends_at_once_is_told_with_its_log(tmp_path: Path) -> None
         running([str(script)], "http://127.0.0.1:9", tmp_path / "vllm.log", 30),
     ):
         raise AssertionError("it never was healthy")
+
+
+SERVER = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+server = HTTPServer(("127.0.0.1", int(sys.argv[1])), Healthy)
+open(sys.argv[2], "w").write(str(os.getpid()))
+server.serve_forever()
+"""
+OWNER = """
+import sys, time
+from pathlib import Path
+from models.serve.local import running
+command, port, log = sys.argv[1:5], sys.argv[3], Path(sys.argv[5])
+with running(command, f"http://127.0.0.1:{port}", log, 30):
+    print("healthy", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_who_is_told_to_end_leaves_no_server_behind(tmp_path: Path) -> None:
+    script, told = tmp_path / "server.py", tmp_path / "pid"
+    script.write_text(SERVER)
+    server = [sys.executable, str(script), str(free_port()), str(told)]
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, *server, str(tmp_path / "log")],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "healthy\n"
+    pid = int(told.read_text())
+    os.kill(pid, 0)
+    owner.terminate()
+    assert owner.wait(20) == 128 + signal.SIGTERM
+    owner.stdout.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
