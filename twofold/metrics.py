@@ -181,6 +181,12 @@ BEHAVIOUR_LANE_STRUCK = Counter(
     "Sentences that verification struck, by lane of the release.",
     ["lane"],
 )
+BEHAVIOUR_LANE_TURNED_AWAY = Counter(
+    "twofold_behaviour_lane_turned_away_total",
+    "Replies in which a model chose to answer nothing (handed over, declined, asked back), by lane"
+    " of the release.",
+    ["lane"],
+)
 BEHAVIOUR_LANE_FIRST_TOKEN = Histogram(
     "twofold_behaviour_lane_first_token_seconds",
     "From asking the model to its first token, by lane of the release.",
@@ -272,6 +278,7 @@ def _start_at_zero() -> None:
         (BEHAVIOUR_TOKENS, ("prompt", "completion")),
         (BEHAVIOUR_LANE_REPAIRS, LANES),
         (BEHAVIOUR_LANE_STRUCK, LANES),
+        (BEHAVIOUR_LANE_TURNED_AWAY, LANES),
         (BEHAVIOUR_LANE_FIRST_TOKEN, LANES),
         (ANSWER_SECONDS, ACTIONS),
         (ANSWER_REFUSED, REFUSALS),

@@ -82,6 +82,8 @@ def _release(tried: Tried) -> None:
     metrics.BEHAVIOUR_LANE_REPLIES.labels(lane, tried.outcome).inc()
     metrics.BEHAVIOUR_LANE_STRUCK.labels(lane).inc(len(tried.struck))
     metrics.BEHAVIOUR_LANE_REPAIRS.labels(lane).inc(tried.repairs)
+    if tried.action not in ("ANSWER", None):
+        metrics.BEHAVIOUR_LANE_TURNED_AWAY.labels(lane).inc()
     if tried.outcome == "replaced":
         metrics.BEHAVIOUR_REPLACED.inc()
     if tried.usage.first_token_s is not None:

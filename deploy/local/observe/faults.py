@@ -274,7 +274,7 @@ STAGES: tuple[tuple[Fault, ...], ...] = (
         Fault("one answer process asks a model that leaves the header out", "behaviour",
               ("TwofoldContractBroken",), break_contract),
         Fault("half of the conversations go to a canary that talks nonsense", "behaviour",
-              ("TwofoldCanaryWorse",), canary_of_noise),
+              ("TwofoldCanaryTurnsAway",), canary_of_noise),
     ),
     (
         Fault("that release is promoted", "behaviour", ("TwofoldGroundednessFalls",),

@@ -49,7 +49,7 @@ class Tried(NamedTuple):
     """What a model did with a question; `failed`: another one was asked; `replaced`: verification
     held nothing of it. A lane is the registry's: None is a model that settings name. `struck` are
     the problems of the sentences that verification took out, `repairs` counts what was mended of
-    the contract: also of a reply that nobody was told."""
+    the contract: also of a reply that nobody was told. `action` is what its header chose."""
 
     lane: Lane | None
     step: Step
@@ -57,6 +57,7 @@ class Tried(NamedTuple):
     usage: Usage
     struck: tuple[str, ...] = ()
     repairs: int = 0
+    action: Action | None = None
 
 
 @dataclass(slots=True)

@@ -105,8 +105,16 @@ class ReplyStream:
 
     def tried(self, outcome: Outcome) -> Tried:
         """What metrics learn of a model."""
-        struck, repairs = self._verifier.struck, len(self._parser.repairs)
-        return Tried(self._maker.lane, self._maker.step, outcome, self.usage, struck, repairs)
+        header, repairs = self._parser.header, len(self._parser.repairs)
+        return Tried(
+            self._maker.lane,
+            self._maker.step,
+            outcome,
+            self.usage,
+            self._verifier.struck,
+            repairs,
+            header.action if header else None,
+        )
 
     def draft(self) -> Draft:
         header = self._parser.header

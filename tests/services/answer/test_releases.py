@@ -243,6 +243,24 @@ def test_what_a_replaced_reply_said_counts_against_its_lane(
     assert REGISTRY.get_sample_value(*problem) == before + 2
 
 
+def test_a_lane_tells_whom_it_turned_away(parts: Parts, registry: Registry, publish) -> None:
+    """A canary that declines everything invents nothing, and is worse all the same."""
+    for name in "ab":
+        publish(name)
+    registry.promote("a")
+    registry.canary("b", 1.0)
+    with (
+        counting("turned_away_total", lane="canary") as declined,
+        counting("replies_total", lane="canary", outcome="served") as served,
+    ):
+        heard, _ = asked(parts, {"b": says("DECLINE\nI cannot help with that.")})
+    assert heard.done.action == "DECLINE"
+    assert [*declined, *served] == [1, 1]
+    with counting("turned_away_total", lane="canary") as answered:
+        asked(parts, {"b": says(GOOD)})
+    assert answered == [0]
+
+
 def test_a_running_service_follows_the_registry(
     parts: Parts, registry: Registry, publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
