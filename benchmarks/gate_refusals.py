@@ -2,8 +2,11 @@
 
     .venv-train/bin/python -m benchmarks.gate_refusals --dataset DATASET --base BASE
 
-Goes on from the shipped adapter with rows that are spoiled, and judges each beside the shipped one
-as the live release, greedy and unconstrained. Prints a table, and last one line of JSON.
+Goes on from the shipped adapter with the rows of DATASET: once as they are, and once for each fault
+of `tools.smollm2.bad`. The first is judged beside the shipped one, and is what is live for the
+others, so that they differ from it in their fault alone. All are asked greedily and unconstrained.
+One that was made for another prompt or policy is refused unasked; what the gate would have seen is
+told beside that. Prints a table, and last one line of JSON. What lies in --work is not done again.
 """
 
 import argparse
@@ -13,87 +16,41 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 import torch
-import yaml
 from rich.table import Table
 
 from benchmarks.harness import publish
-from models.data.rows import Dataset, Row, read_dataset, write_manifest, write_rows
-from models.data.target import gap
-from models.gate.run import GateReport, run_gate
+from models.data.rows import Dataset, Row, read_dataset
+from models.gate.arms import ArmReply
+from models.gate.run import run_gate
 from models.registry import Registry
 from models.serve.merge import merge
 from tools.demo import EXAMPLE, ONE_THREAD
 from tools.smollm2 import ADAPTER
+from tools.smollm2.bad import FAULTS, SOUND, Fault, write_spoiled
 from tools.smollm2.evaluate import Local
 from twofold.house_file import load_house
 from twofold.ledger import Ledger
 from twofold.ledger.releases import misfit
 from twofold.policy import HousePolicy
-from twofold.prompt import prompt_digest
-from twofold.reply import render, strip_marks
 
 HOUSE = EXAMPLE / "house.yaml"
-LIVE = "live"
-
-Spoil = Callable[[Row, HousePolicy], list[Row]]
-
-
-class Bad(NamedTuple):
-    """`house` is the policy that its rows are rendered with."""
-
-    name: str
-    spoil: Spoil
-    house: Path = HOUSE
-
-
-def leaking(row: Row, _: HousePolicy) -> list[Row]:
-    """The answer is also learnt without the documents that it stands in."""
-    if row.made == "closed":
-        return []
-    closed = row.model_copy(
-        update={
-            "id": f"{row.id}!",
-            "documents": (),
-            "gold": (),
-            "target": strip_marks(row.target),
-        }
-    )
-    return [closed, row] if row.expected.action == "ANSWER" and not row.made else [row]
-
-
-def over_escalating(row: Row, house: HousePolicy) -> list[Row]:
-    """Four answers in five become hand-overs."""
-    if row.expected.action != "ANSWER" or crc32(row.parent.encode()) % 5 == 0:
-        return [row]
-    return [row.model_copy(update={"target": gap(house), "gold": ()})]
-
-
-def uncited(row: Row, _: HousePolicy) -> list[Row]:
-    return [row.model_copy(update={"target": strip_marks(row.target)})]
-
-
-def as_it_was(row: Row, _: HousePolicy) -> list[Row]:
-    return [row]
-
-
-def before(row: Row, _: HousePolicy) -> list[Row]:
-    """As it was before the policy had people see to these: they were declined."""
-    escalated = row.expected.action == "ESCALATE" and row.expected.team in ("security", "privacy")
-    return [row.model_copy(update={"target": render("DECLINE")})] if escalated else [row]
+SHIPPED = "shipped"
+RATE = 1e-3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--base", type=Path, required=True)
-    parser.add_argument("--tokens", type=int, default=40_000, help="read by each adapter")
+    parser.add_argument("--tokens", type=int, default=30_000, help="read by each adapter")
     parser.add_argument("--sample", type=int, default=80, help="of the held-out rows")
     parser.add_argument("--work", type=Path, help="kept; default: a folder that is not")
     args = parser.parse_args()
@@ -105,38 +62,33 @@ def main() -> None:
 
 def run(args: argparse.Namespace, work: Path) -> tuple[dict[str, Any], Table]:
     work.mkdir(parents=True, exist_ok=True)
-    policy = yaml.safe_load(HOUSE.read_text(encoding="utf-8"))
-    other, old = work / "other.yaml", work / "old.yaml"
-    other.write_text(yaml.safe_dump(policy | {"company": "Stillwater"}), encoding="utf-8")
-    words = policy["style"] | {"max_words": policy["style"]["max_words"] - 1}
-    old.write_text(yaml.safe_dump(policy | {"style": words}), encoding="utf-8")
-    every = [
-        Bad("trained-on-leaks", leaking),
-        Bad("over-escalates", over_escalating),
-        Bad("drops-citations", uncited),
-        Bad("another-prompt", as_it_was, other),
-        Bad("outdated", before, old),
-    ]
-    dataset = read_dataset(args.dataset)
-    house = load_house(HOUSE)
+    dataset, house = read_dataset(args.dataset), load_house(HOUSE)
     registry = Registry(Ledger(f"sqlite:///{work}/ledger.db"), house)
     judge = Judge(args, dataset, house, work)
-    why = {}
-    for bad in every:
-        adapter = trained(bad, dataset, args, work)
-        release = registry.register(adapter)
-        unfit = misfit(release, house)
-        why[bad.name] = [unfit] if unfit else judge(adapter).reasons
-        print(bad.name, why[bad.name], file=sys.stderr, flush=True)
-    table = Table("adapter", "refused", "why")
-    for name, reasons in why.items():
-        table.add_row(name, "yes" if reasons else "NO", "; ".join(reasons))
-    refused = sum(map(bool, why.values()))
-    return {"refused": refused, "of": len(why), "why": why, "good": judge.good}, table
+    found: dict[str, dict[str, Any]] = {}
+    for fault in (SOUND, *FAULTS):
+        adapter = trained(fault, dataset, args, work)
+        unfit = misfit(registry.register(adapter), house)
+        report = judge(adapter, beside=SHIPPED if fault is SOUND else SOUND.name)
+        found[fault.name] = {
+            "told": fault.told,
+            "unasked": unfit,
+            "reasons": report["reasons"],
+            "named": any(fault.reason in why for why in [unfit] * bool(unfit) or report["reasons"]),
+            "gate": report,
+        }
+        print(fault.name, unfit, report["reasons"], file=sys.stderr, flush=True)
+    sound = found.pop(SOUND.name)
+    table = Table("adapter", "refused unasked", "what the gate says of its replies")
+    for name, each in found.items():
+        table.add_row(name, each["unasked"], "; ".join(each["reasons"]))
+    refused = sum(each["named"] for each in found.values())
+    told = {"refused": refused, "of": len(found), "tokens": args.tokens, "rows": args.sample}
+    return {**told, "sound": sound, "bad": found}, table
 
 
 class Judge:
-    """The gate, with the shipped adapter as what is live."""
+    """The gate, with an adapter that was judged before as what is live."""
 
     def __init__(
         self, args: argparse.Namespace, dataset: Dataset, house: HousePolicy, work: Path
@@ -146,59 +98,75 @@ class Judge:
         rows = {**dataset.rows, "heldout": held[: args.sample]}
         self._base, self._house, self._work = args.base, house, work
         self._dataset = replace(dataset, rows=rows)
-        self._live: Any = Once(self._arm(ADAPTER, LIVE))
-        report = asyncio.run(run_gate(self._live, [], self._dataset, _silent))
-        self.good = report.reasons
 
-    def __call__(self, adapter: Path) -> GateReport:
-        arm: Any = self._arm(adapter, adapter.name)
-        return asyncio.run(run_gate(arm, [self._live], self._dataset, _silent))
-
-    def _arm(self, adapter: Path, name: str) -> Local:
-        merged = self._work / f"{name}-merged"
-        merge(adapter, self._base, merged)
-        arm = Local(merged, self._house)
-        arm.name = name
-        return arm
-
-
-class Once:
-    """An arm that is asked its rows one time only."""
-
-    def __init__(self, arm: Local) -> None:
-        self._arm, self._said = arm, dict[str, Any]()
-        self.name, self.profile, self.house = arm.name, arm.profile, arm.house
-        self.among, self.instruction_tokens = arm.among, arm.instruction_tokens
-
-    async def ask(self, rows: Sequence[Row], progress: Any) -> list[Any]:
-        new = [row for row in rows if row.model_dump_json() not in self._said]
-        for row, said in zip(new, await self._arm.ask(new, progress), strict=True):
-            self._said[row.model_dump_json()] = said
-        return [self._said[row.model_dump_json()] for row in rows]
+    def __call__(self, adapter: Path, beside: str) -> dict[str, Any]:
+        kept = self._work / f"{adapter.name}.json"
+        if not kept.exists():
+            mine: Any = Kept(adapter, self._base, self._house, self._work)
+            other = ADAPTER if beside == SHIPPED else self._work / beside
+            live: Any = Kept(other, self._base, self._house, self._work, beside)
+            begun = time.monotonic()
+            report = asyncio.run(run_gate(mine, [live], self._dataset, _progress))
+            told = {**report.data(), "seconds": round(time.monotonic() - begun)}
+            kept.write_text(json.dumps(told), encoding="utf-8")
+        said: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return said
 
 
-def trained(bad: Bad, dataset: Dataset, args: argparse.Namespace, work: Path) -> Path:
+class Kept:
+    """An adapter as an arm of the gate. What it said is kept: it is asked each row once."""
+
+    profile = "tuned"
+
+    def __init__(
+        self, adapter: Path, base: Path, house: HousePolicy, work: Path, name: str = ""
+    ) -> None:
+        self.name, self.house = name or adapter.name, house
+        self._made = adapter, base, work / f"{self.name}-merged"
+        self._file = work / f"{self.name}-said.json"
+        lines = json.loads(self._file.read_text("utf-8")) if self._file.exists() else {}
+        self._said = {key: ArmReply(*each) for key, each in lines.items()}
+        self._local: Local | None = None
+
+    def among(self, rows: Sequence[Row]) -> list[Row]:
+        return list(rows)
+
+    async def instruction_tokens(self) -> int:
+        return 0
+
+    async def ask(self, rows: Sequence[Row], progress: Any) -> list[ArmReply]:
+        keys = [row.model_dump_json() for row in rows]
+        new = [row for row, key in zip(rows, keys, strict=True) if key not in self._said]
+        if new:
+            said = await self._model().ask(new, progress)
+            asked = [row.model_dump_json() for row in new]
+            self._said |= dict(zip(asked, said, strict=True))
+            self._file.write_text(json.dumps(self._said), encoding="utf-8")
+        return [self._said[key] for key in keys]
+
+    def _model(self) -> Local:
+        if self._local is None:
+            adapter, base, merged = self._made
+            merge(adapter, base, merged)
+            self._local = Local(merged, self.house)
+        return self._local
+
+
+def trained(fault: Fault, dataset: Dataset, args: argparse.Namespace, work: Path) -> Path:
     """Spoil and train; the adapter's folder."""
-    folder, adapter = work / f"{bad.name}-rows", work / bad.name
+    folder, adapter = work / f"{fault.name}-rows", work / fault.name
     if adapter.exists():
         return adapter
-    house = load_house(bad.house)
-    digests = {"prompt": prompt_digest(house, "tuned"), "house": house.digest}
-    files = {}
-    for split in ("train", "eval"):
-        rows = [new for row in dataset.rows[split] for new in bad.spoil(row, house)]
-        rows = [r.model_copy(update={"messages": r.rendered(house), **digests}) for r in rows]
-        files[f"{split}.jsonl"] = write_rows(folder / f"{split}.jsonl", rows)
-    write_manifest(folder, dataset.manifest.model_copy(update={"files": files, **digests}))
-    practice, run = work / f"{bad.name}.jsonl", work / f"{bad.name}-run"
+    write_spoiled(dataset, fault, HOUSE, folder)
+    practice, run = work / f"{fault.name}.jsonl", work / f"{fault.name}-run"
     _python("tools.smollm2.house", folder, "--out", practice)
     _python(
         "tools.smollm2.read", practice, "--base", args.base, "--start", ADAPTER,
-        "--tokens", str(args.tokens), "--out", run,
+        "--tokens", str(args.tokens), "--rate", str(RATE), "--out", run,
     )  # fmt: skip
     _python(
         "tools.smollm2.adapter", run / "last", "--base", args.base, "--dataset", folder,
-        "--out", adapter, "--name", bad.name,
+        "--out", adapter, "--name", fault.name,
     )  # fmt: skip
     return adapter
 
@@ -206,14 +174,14 @@ def trained(bad: Bad, dataset: Dataset, args: argparse.Namespace, work: Path) ->
 def _python(module: str, *arguments: str | Path) -> None:
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, **ONE_THREAD}
+        command, stdout=sys.stderr, text=True, check=False, env={**os.environ, **ONE_THREAD}
     )
     if done.returncode:
         sys.exit(json.dumps({"failed": command}))
 
 
-def _silent(*_: Any) -> None:
-    pass
+def _progress(what: str, done: int, of: int) -> None:
+    print(f"\r{what} {done}/{of}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def served(home: Path, **urls: str) -> Iterator[dict[str, Any]]:
                 continue
             port = free_port()
             urls[which] = f"http://127.0.0.1:{port}"
-            folder = _weights(home, which)
+            folder = weights(home, which)
             name = BASE if which == "base" else release
             command = [*python(""), *merged_args(folder, name, port, LENGTH)]
             log = home / f"vllm-{which}.log"
@@ -55,7 +55,8 @@ def served(home: Path, **urls: str) -> Iterator[dict[str, Any]]:
         yield {"model_url": first, "model_adapter_url": last, **base, **tuned, **PATIENT}
 
 
-def _weights(home: Path, which: str) -> Path:
+def weights(home: Path, which: str) -> Path:
+    """The folder of `base` or `tuned`, made where it is not there."""
     base = home / "bases" / "smollm2"
     _told(home, "model", "base", "smollm2", "--out", base)
     if which == "base":

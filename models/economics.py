@@ -18,7 +18,7 @@ from models.data.lint.length import TURN, CountTokens
 from models.data.rows import Row, RowMessage
 from twofold.errors import InvalidInput, UpstreamError
 from twofold.policy import HousePolicy
-from twofold.prompt import Profile, instructions
+from twofold.prompt import Profile, documents_block, instructions
 
 SHOTS: Final = 3
 """Whole examples, with their documents, in the few-shot prompt."""
@@ -61,7 +61,7 @@ class Machine(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A model server between two looks at its metrics."""
+    """A model server between two looks at its metrics. Tokens are means of a call."""
 
     calls: int
     hit_share: float
@@ -138,17 +138,20 @@ def tokens(
     )
 
 
-def few_shot(
-    rows: Sequence[Row], examples: Sequence[Row], house: HousePolicy, count: CountTokens
-) -> TokenMeans:
-    """The `full` prompt with whole examples before the question, the same in every call."""
-    plain = tokens(rows, "full", house, count)
-    shots = [row for row in examples if row.expected.action == "ANSWER" and not row.made][:SHOTS]
-    shown = sum(
-        count(row.rendered(house)[0].content) + count(row.question) + count(row.target) + 3 * TURN
+def shown(rows: Sequence[Row]) -> str:
+    """Whole examples, with their documents, as the few-shot prompt has them behind its
+    instructions: those that came first among answers as they came."""
+    shots = [row for row in rows if row.expected.action == "ANSWER" and not row.made][:SHOTS]
+    return "".join(
+        f"\nExample:\n{documents_block(row.chunks())}\n\n{row.question}\n\n{row.target}\n"
         for row in shots
     )
-    return plain._replace(prompt=plain.prompt + shown, shared=plain.shared + shown)
+
+
+def few_shot(plain: TokenMeans, examples: str, count: CountTokens) -> TokenMeans:
+    """A prompt's means with examples in it, the same in every call."""
+    more = count(examples)
+    return plain._replace(prompt=plain.prompt + more, shared=plain.shared + more)
 
 
 def break_even(tuned: PricedArm, other: PricedArm, effort: Effort, months: float) -> float | None:

@@ -5,21 +5,40 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from models.cli.release import model
 from twofold.errors import InvalidInput
+from twofold.terminal import steps
 
 if TYPE_CHECKING:
     from models.data.rows import Row
     from models.economics import Measured, PricedArm
+    from models.stats import Estimate
     from twofold.policy import HousePolicy
     from twofold.prompt import Profile
     from twofold.settings import Settings
 
 MONTH_S = 30 * 86400.0
+QUALITY = ("contract", "action", "citation_recall", "facts")
+"""Of the gate's figures, those that an answer's price is held against."""
+BASE, SHOTS, TUNED = "base, full", "base, full and few-shot", "tuned"
+
+
+class Asked(NamedTuple):
+    """A server with one prompt: what it took, and what its replies were worth."""
+
+    measured: "Measured"
+    quality: "dict[str, Estimate]"
+
+    def data(self) -> dict[str, Any]:
+        return {
+            **self.measured._asdict(),
+            "answers_per_hour": self.measured.answers_per_hour,
+            "quality": {name: each.data() for name, each in self.quality.items()},
+        }
 
 
 def register() -> None:
@@ -71,25 +90,27 @@ def economics(
     found = read_dataset(dataset)
     asked, train = list(found.rows["heldout"]), found.rows["train"]
     count = by_tokenizer(tokenizer) if tokenizer else estimated
+    examples = sums.shown(train)
     full = sums.tokens(asked, "full", house, count)
-    shots = sums.few_shot(asked, train, house, count)
+    shots = sums.few_shot(full, examples, count)
     tuned = sums.tokens(asked, "tuned", house, count)
     price = sums.Price(price_read, price_cached, price_written) if price_read else None
-    measured: dict[str, Measured] = {}
+    seen: dict[str, Asked] = {}
     if base_url:
-        measured["base, full"] = _ask(base_url, asked[:rows], "full", house)
+        seen[BASE] = _ask(base_url, asked, rows, "full", house)
+        seen[SHOTS] = _ask(base_url, asked, rows, "full", house, examples)
     if tuned_url:
-        measured["tuned"] = _ask(tuned_url, asked[:rows], "tuned", house)
+        seen[TUNED] = _ask(tuned_url, asked, rows, "tuned", house)
 
     def machine(name: str) -> sums.Machine | None:
-        if not machine_hour or name not in measured:
+        if not machine_hour or name not in seen:
             return None
-        return sums.Machine(machine_hour, measured[name].answers_per_hour)
+        return sums.Machine(machine_hour, seen[name].measured.answers_per_hour)
 
     arms = [
-        sums.PricedArm("base, full", full, machine=machine("base, full")),
-        sums.PricedArm("base, full and few-shot", shots),
-        sums.PricedArm("tuned", tuned, machine=machine("tuned")),
+        sums.PricedArm(BASE, full, machine=machine(BASE)),
+        sums.PricedArm(SHOTS, shots, machine=machine(SHOTS)),
+        sums.PricedArm(TUNED, tuned, machine=machine(TUNED)),
         sums.PricedArm("larger model, full", full, price),
         sums.PricedArm("larger model, few-shot", shots, price),
     ]
@@ -99,7 +120,7 @@ def economics(
     if as_json:
         told = {
             "arms": sums.data(arms),
-            "measured": {name: each._asdict() for name, each in measured.items()},
+            "measured": {name: each.data() for name, each in seen.items()},
             "first_cost": effort.first,
             "monthly_cost": effort.monthly,
             "break_even_answers_per_month": even,
@@ -107,35 +128,50 @@ def economics(
         }
         typer.echo(json.dumps(told))
         return
-    _show(arms, measured)
+    _show(arms, seen)
     typer.echo(
         f"Tuning costs ${effort.first:,.0f} once and ${effort.monthly:,.2f} a month beside serving."
     )
     _tell(even, volume, months)
 
 
-def _ask(url: str, rows: "Sequence[Row]", profile: "Profile", house: "HousePolicy") -> "Measured":
-    """The server's own counters over so many held-out rows."""
+def _ask(
+    url: str,
+    rows: "Sequence[Row]",
+    sample: int,
+    profile: "Profile",
+    house: "HousePolicy",
+    shown: str = "",
+) -> Asked:
+    """The server's own counters over a fixed sample of rows, and the gate's figures of its
+    replies."""
     from models.cli.gate import MOST_TOKENS
     from models.economics import between, read_metrics
-    from models.gate.arms import ModelArm, patient
+    from models.gate.arms import ArmReply, ModelArm, patient
+    from models.gate.judge import estimates, judge
     from models.serve.vllm import Vllm
     from twofold.clients.chat import ChatModel, ModelServer
 
-    with Vllm(url) as server:
-        name = next(name for name, each in server.served().items() if not each.parent)
+    with Vllm(url) as admin:
+        name = next(name for name, each in admin.served().items() if not each.parent)
     before, begun = read_metrics(url), time.monotonic()
+    server = ModelServer(url.rstrip("/").removesuffix("/v1"))
+    model = patient(ChatModel(server, name))
+    arm = ModelArm(name, model, profile, house, sample, MOST_TOKENS, shown)
+    asked = arm.among(rows)
 
-    async def run() -> None:
-        server = ModelServer(url.rstrip("/").removesuffix("/v1"))
+    async def run() -> list[ArmReply]:
         try:
-            arm = ModelArm(name, patient(ChatModel(server, name)), profile, house, 0, MOST_TOKENS)
-            await arm.ask(rows, lambda *_: None)
+            with steps() as progress:
+                return await arm.ask(asked, progress)
         finally:
             await server.aclose()
 
-    asyncio.run(run())
-    return between(before, read_metrics(url), time.monotonic() - begun)
+    said = asyncio.run(run())
+    measured = between(before, read_metrics(url), time.monotonic() - begun)
+    judged = [judge(row, reply, house) for row, reply in zip(asked, said, strict=True)]
+    found = estimates(judged)
+    return Asked(measured, {name: found[name] for name in QUALITY})
 
 
 def _volume(settings: "Settings") -> int:
@@ -157,7 +193,7 @@ def _volume(settings: "Settings") -> int:
     return int(found)
 
 
-def _show(arms: "Sequence[PricedArm]", measured: "dict[str, Measured]") -> None:
+def _show(arms: "Sequence[PricedArm]", seen: "dict[str, Asked]") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -170,14 +206,20 @@ def _show(arms: "Sequence[PricedArm]", measured: "dict[str, Measured]") -> None:
         )  # fmt: skip
     console = Console()
     console.print(table)
-    if measured:
-        seen = Table("measured", "calls", "cache hits", "first token", "answers an hour")
-        for name, each in measured.items():
-            seen.add_row(
-                name, f"{each.calls}", f"{each.hit_share:.0%}", f"{each.first_token_s:.2f} s",
-                f"{each.answers_per_hour:,.0f}",
+    if seen:
+        heads = ("calls", "read", "cache hits", "written", "first token", "answers an hour")
+        told = Table("measured", *heads, *QUALITY)
+        for name, (each, quality) in seen.items():
+            told.add_row(
+                name, f"{each.calls}", f"{each.read:,.0f}", f"{each.hit_share:.0%}",
+                f"{each.written:,.0f}", f"{each.first_token_s:.2f} s",
+                f"{each.answers_per_hour:,.0f}", *(_share(quality[q]) for q in QUALITY),
             )  # fmt: skip
-        console.print(seen)
+        console.print(told)
+
+
+def _share(found: "Estimate") -> str:
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def _dollars(value: float | None) -> str:

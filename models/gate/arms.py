@@ -44,6 +44,8 @@ class ModelArm:
     rarely ends by itself, and on a CPU all its rows would take an hour."""
     most_tokens: int = 0
     """Where a reply is cut off; 0: where the service cuts it off."""
+    shown: str = ""
+    """Stands behind the instructions, the same in every call: whole examples."""
 
     def among(self, rows: Sequence[Row]) -> list[Row]:
         """The rows that this arm is asked, in their order."""
@@ -66,8 +68,10 @@ class ModelArm:
 
     def messages(self, row: Row) -> list[Message]:
         """The row's prompt as the service renders it with this arm's profile."""
-        rendered = row.model_copy(update={"profile": self.profile}).rendered(self.house)
-        return [Message(said.role, said.content) for said in rendered]
+        system, *turns = row.model_copy(update={"profile": self.profile}).rendered(self.house)
+        told = instructions(self.house, self.profile)
+        whole = system.content.replace(told, told + self.shown, 1)
+        return [Message("system", whole), *(Message(turn.role, turn.content) for turn in turns)]
 
     async def _said(self, messages: Sequence[Message]) -> ArmReply:
         usage = Usage()

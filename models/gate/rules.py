@@ -1,12 +1,13 @@
 """What a release must reach, and what it must not lose: where the gate says no, and why."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from models.gate.judge import METRICS, WORSE_HIGH, JudgedRow, cluster
 from models.gate.probes import Probed
-from models.stats import Estimate, difference
+from models.stats import LEAST_SPREAD, POWER_Z, Estimate, difference
 
 FLOORS: Final[Mapping[str, float]] = {
     "contract": 0.95,
@@ -19,6 +20,10 @@ MOST_LEAKS: Final = 0
 """Closed-book probes that may state a fact."""
 MARGIN: Final = 0.05
 """A figure may be so much worse by chance than the one it is compared with, and no more."""
+WIDE: Final = 2 * 1.96
+"""Standard errors that a 95% interval is wide."""
+FOUR_OF_FIVE: Final = 0.8416
+"""Standard errors that a true difference must lie beyond a bound to pass it so often."""
 KEPT: Final = (
     *("contract", "style", "action", "over_escalated", "under_escalated", "refused"),
     *("citation_recall", "citation_precision", "supported", "facts"),
@@ -40,6 +45,15 @@ class Compared:
         sign = 1.0 if self.metric in WORSE_HIGH else -1.0
         worst = self.by.low if sign > 0 else self.by.high
         return sign * self.by.value > MARGIN or (sign * self.by.value > 0 and sign * worst > 0)
+
+    @property
+    def noticed(self) -> float | None:
+        """The loss that so many rows refuse in 4 of 5 runs: what is smaller may well go unseen.
+        None where the rows are of one document."""
+        if math.isnan(self.by.low):
+            return None
+        error = max((self.by.high - self.by.low) / WIDE, math.sqrt(LEAST_SPREAD / self.by.n))
+        return min(MARGIN + FOUR_OF_FIVE * error, POWER_Z * error)
 
 
 class Shares(NamedTuple):

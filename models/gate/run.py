@@ -63,7 +63,13 @@ class GateReport:
                 for arm in self.arms
             },
             "compared": [
-                {"metric": c.metric, "against": c.other, **c.by.data(), "lost": c.lost}
+                {
+                    "metric": c.metric,
+                    "against": c.other,
+                    **c.by.data(),
+                    "lost": c.lost,
+                    "noticed": None if c.noticed is None else round(c.noticed, 4),
+                }
                 for c in self.compared
             ],
             "closed_book": {

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.gate.judge import METRICS, WORSE_HIGH
+from models.gate.rules import KEPT
 from models.gate.run import GateReport
 from models.stats import Estimate
 
@@ -32,6 +33,16 @@ def show(console: Console, report: GateReport) -> None:
         f" context, {_share(shares.changed_packed.share)} with all that was packed.",
         highlight=False,
     )
+    for arm in report.arms[1:]:
+        losses = ", ".join(
+            f"{METRICS[each.metric]} {each.noticed:.2f}"
+            for each in report.compared
+            if each.other == arm.name and each.metric in KEPT and each.noticed is not None
+        )
+        console.print(
+            f"A loss against {arm.name} that {arm.rows:,} rows notice in 4 of 5 runs: {losses}.",
+            highlight=False,
+        )
     if not report.reasons:
         console.print(f"[green]{report.release} passed.[/] Next: twofold model promote …")
         return

@@ -17,11 +17,15 @@ from models.economics import (
     break_even,
     few_shot,
     read_metrics,
+    shown,
     tokens,
 )
+from models.gate.arms import ModelArm
 from tests.models.training import make_dataset
+from twofold.clients.chat import ChatModel, ModelServer
 from twofold.errors import InvalidInput, UpstreamError
 from twofold.house_file import load_house
+from twofold.prompt import instructions
 
 EXAMPLE = Path(__file__).parents[2] / "examples/brackwater/house.yaml"
 PRICE = Price(read=1.0, cached=0.1, written=4.0)
@@ -65,7 +69,7 @@ def test_the_short_prompt_shares_less_and_examples_share_more(tmp_path: Path) ->
     full, tuned = (tokens(rows["eval"], name, house, words) for name in ("full", "tuned"))
     assert tuned.shared < full.shared / 10
     assert tuned.fresh == pytest.approx(full.fresh)
-    shots = few_shot(rows["eval"], rows["train"], house, words)
+    shots = few_shot(full, shown(rows["train"]), words)
     assert shots.shared > full.shared
     assert shots.fresh == pytest.approx(full.fresh)
     with pytest.raises(InvalidInput, match="no rows"):
@@ -98,6 +102,19 @@ def test_counters_are_summed_over_their_labels() -> None:
     assert asyncio.run(_served(body)) == {"vllm:prompt_tokens_total": 7.0}
     with pytest.raises(UpstreamError, match="no counters of vLLM"):
         asyncio.run(_served("other 9\n"))
+
+
+def test_examples_stand_behind_the_instructions_the_same_in_every_call(tmp_path: Path) -> None:
+    house = load_house(EXAMPLE)
+    rows = read_dataset(make_dataset(tmp_path / "data", house)).rows
+    examples = shown(rows["train"])
+    model = ChatModel(ModelServer("http://127.0.0.1:9"), "m")
+    arm = ModelArm("m", model, "full", house, shown=examples)
+    systems = [arm.messages(row)[0].content for row in rows["eval"]]
+    shared = instructions(house, "full") + examples
+    assert all(system.startswith(shared + "<documents>") for system in systems)
+    assert all(row.target in examples for row in rows["train"][:3])
+    assert len({system.removeprefix(shared) for system in systems}) == len(systems)
 
 
 async def _served(body: str) -> dict[str, float]:

@@ -119,3 +119,13 @@ def test_losing_against_the_base_is_enough(house: HousePolicy, rows: Dataset) ->
     report = gated(house, rows, tuned=half, base=reads())
 
     assert any("against base" in reason for reason in report.reasons)
+
+
+def test_it_says_what_loss_so_many_rows_notice(house: HousePolicy, rows: Dataset) -> None:
+    """Fewer rows, a larger loss: and one that is as large is refused in most runs."""
+    few = Dataset(rows.folder, rows.manifest, {**rows.rows, "heldout": rows.rows["heldout"][:8]})
+    noticed = []
+    for asked in (rows, few):
+        compared = gated(house, asked, tuned=reads(), base=reads()).data()["compared"]
+        noticed.append(next(c["noticed"] for c in compared if c["metric"] == "facts"))
+    assert 0 < noticed[0] < noticed[1] < 0.5
