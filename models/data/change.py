@@ -5,16 +5,19 @@ A model that has seen three prices for one plan can only learn to read the price
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from models.data.rows import MADE, Row
 from models.suite.facts import says
 from twofold.reply import render
-from twofold.text.numbers import TWO_TO_TWELVE
+from twofold.text.numbers import TWO_TO_TWELVE, Number, read
 
 CHANGED: Final = "changed"
-_NUMBER = re.compile(r"(?<![\w.,:/#\[-])\d+(?:[.,:]\d+)*(?![\w/\]]|[.,:]\d|-\d)")
+_JOINED = re.compile(r"[\w.,:/#\[-]")
+_JOINS = re.compile(r"[/\]]|[.,:-]\d")
+"""Before or behind a number: it is a part of a name, a version, a day, a range or a citation."""
 _ORDINAL = re.compile(r"^[^\S\n]*+(?:[-*+][^\S\n]++)?\d{1,3}[.)]\s", re.MULTILINE)
 _VALUES: Final = {word: value for words in TWO_TO_TWELVE for value, word in enumerate(words, 2)}
 _LANGUAGE: Final = {word: words for words in TWO_TO_TWELVE for word in words}
@@ -32,9 +35,10 @@ def changed(row: Row, copy: int, seed: int) -> Row | None:
     texts = [*(d.text for d in row.documents), row.question, *(t.text for t in row.history)]
     taken = {value for text in (*texts, row.text) for value in _figures(text)}
     worded = {value for text in (*texts, row.text) for value in _worded(text)}
+    mixed = _written_in_two_ways((*texts, row.text))
     new: dict[str, str] = {}
     for old in dict.fromkeys(_figures(row.text)):
-        value = _other(old, taken, old in worded, rng)
+        value = None if old in mixed else _other(old, taken, old in worded, rng)
         if value is not None:
             new[old] = value
             taken.add(value)
@@ -72,9 +76,26 @@ def _spellings(fact: tuple[str, ...], put: Callable[[str], str]) -> tuple[str, .
 
 def _figures(text: str) -> Iterator[str]:
     """Its numbers as they stand, words as digits; not the ordinals of its steps."""
-    for match in _NUMBER.finditer(_blanked(text)):
-        yield match[0]
+    for number in _changeable(text):
+        yield text[number.start : number.end]
     yield from _worded(text)
+
+
+def _changeable(text: str) -> Iterator[Number]:
+    """The numbers that could be others: `30`, `$249`, `9GB`; not those of steps and names."""
+    for number in read(_blanked(text)):
+        before = text[max(0, number.start - 1) : number.start]
+        if not (_JOINED.match(before) or _JOINS.match(text, number.end)):
+            yield number
+
+
+def _written_in_two_ways(texts: Sequence[str]) -> set[str]:
+    """The numbers, as they stand, that also stand in another way: `1,200` beside `1200`."""
+    ways: dict[str, set[str]] = defaultdict(set)
+    for text in texts:
+        for number in _changeable(text):
+            ways[number.value].add(text[number.start : number.end])
+    return {each for written in ways.values() if len(written) > 1 for each in written}
 
 
 def _worded(text: str) -> Iterator[str]:
@@ -89,10 +110,11 @@ def _blanked(text: str) -> str:
 
 def _replaced(text: str, new: dict[str, str]) -> str:
     pieces, at = [], 0
-    for match in _NUMBER.finditer(_blanked(text)):
-        if match[0] in new:
-            pieces += [text[at : match.start()], new[match[0]]]
-            at = match.end()
+    for number in _changeable(text):
+        other = new.get(text[number.start : number.end])
+        if other is not None:
+            pieces += [text[at : number.start], other]
+            at = number.end
     return _WORD.sub(lambda match: _word(match[0], new), "".join([*pieces, text[at:]]))
 
 

@@ -19,6 +19,7 @@ from services.answer.timer import RequestTimer
 from twofold.ledger import Ledger
 from twofold.ledger.documents import find_document
 from twofold.ledger.models import Answer, Citation
+from twofold.text import dates
 from twofold.text.blocks import plain
 from twofold.text.numbers import numbers
 
@@ -26,11 +27,6 @@ NOW_S: Final = 60.0
 """An answer about a moment this far from when it was given was asked about that day."""
 
 _MARK = re.compile(r"\[\d{1,2}\]")
-_DAY = re.compile(
-    r"\b(?:\d{1,2}\.? )?(?:January|February|March|April|May|June|July|August|September|October"
-    r"|November|December|Januar|Februar|März|Mai|Juni|Juli|Oktober|Dezember)\b(?: \d{1,2}(?!\d))?"
-    r"(?:,? \d{4})?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +97,9 @@ async def replay(parts: Parts, answers: Sequence[Answer]) -> list[AnswerComparis
         ask = await asyncio.to_thread(_ask, parts.stack.ledger, answer)
         told = await _rehearse(parts, ask, answer.conversation_id)
         documents = tuple(dict.fromkeys(citation.document for citation in told.citations))
-        then = said(answer.action, answer.text, [each.document for each in answer.citations])
-        changes = then.changes(said(told.decision.action, told.text, documents))
+        cited = [each.document for each in answer.citations]
+        then = said(answer.action, answer.text, cited, answer.locale)
+        changes = then.changes(said(told.decision.action, told.text, documents, answer.locale))
         if changes:
             found.append(
                 AnswerComparison(answer, told.decision.action, told.text, documents, changes)
@@ -110,11 +107,15 @@ async def replay(parts: Parts, answers: Sequence[Answer]) -> list[AnswerComparis
     return found
 
 
-def said(action: str, text: str, documents: Collection[str]) -> ReplyMeaning:
+def said(action: str, text: str, documents: Collection[str], locale: str) -> ReplyMeaning:
+    """Returns what a reply in the language `locale` means."""
     # A fixed sentence of the house names hours and days of its own, which no document changes.
     words = _MARK.sub(" ", plain(text)) if action == "ANSWER" else ""
-    days = frozenset(day.strip() for day in _DAY.findall(words))
-    return ReplyMeaning(action, numbers(_DAY.sub(" ", words)), days, frozenset(documents))
+    named = list(dates.read(words))
+    days = frozenset(map(str, named))
+    return ReplyMeaning(
+        action, numbers(dates.cut(words, named), locale), days, frozenset(documents)
+    )
 
 
 def _ask(ledger: Ledger, answer: Answer) -> Ask:

@@ -1,6 +1,7 @@
 """One reader of numbers: however a number is written, it is the same number, and a name is none."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,40 @@ def test_a_number_has_its_unit_and_place() -> None:
     assert [(n.value, n.unit, text[n.start : n.end]) for n in read(text)] == [
         ("9", "GB", "9"), ("5", "$", "5"), ("7", "%", "7"),
     ]  # fmt: skip
+
+
+SUMS = ("${}", "$ {}", "USD {}", "usd {}", "{} USD", "{}$", "{} dollars", "{}-dollar", "US${}")
+
+
+@given(st.decimals(0, 10**6, places=2), st.sampled_from(SUMS), st.sampled_from(SUMS))
+def test_every_way_to_write_a_sum_is_the_same_sum(amount: Decimal, way: str, other: str) -> None:
+    one, two = (list(read(f"It costs {each.format(amount)} a month.")) for each in (way, other))
+    assert [(n.value, n.currency) for n in one] == [(n.value, n.currency) for n in two]
+    assert [Decimal(n.value) for n in one] == [amount]
+    assert one[0].currency == "USD"
+
+
+@pytest.mark.parametrize(
+    ("text", "sums"),
+    [
+        ("2.5k USD, $3k and $ 4 k", [("2500", "USD"), ("3000", "USD"), ("4000", "USD")]),
+        ("1.5 million euros, 2 Mio. EUR", [("1500000", "EUR"), ("2000000", "EUR")]),
+        ("5 € 500 MB", [("5", "EUR"), ("500", "")]),
+        ("£7, 8 CHF, ¥9 and 10", [("7", "GBP"), ("8", "CHF"), ("9", "JPY"), ("10", "")]),
+        ("Euros2Go, 12 dollarise, 7%", [("12", ""), ("7", "")]),
+    ],
+)  # fmt: skip
+def test_sums(text: str, sums: list[tuple[str, str]]) -> None:
+    assert [(n.value, n.currency) for n in read(text)] == sums
+
+
+@given(st.text(alphabet="019.,' kM$€%USDeuro-", max_size=60), st.sampled_from(["en", "de"]))
+def test_the_whole_of_a_number_encloses_it_and_meets_no_other(text: str, locale: str) -> None:
+    end = 0
+    for number in read(text, locale):
+        assert end <= number.first <= number.start < number.end <= number.last <= len(text)
+        assert number.unit in text[number.first : number.last]
+        end = number.last
 
 
 def test_small_numbers_are_read_as_words_where_asked() -> None:

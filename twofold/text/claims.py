@@ -10,23 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from twofold.index.sparse import Bm25Encoder
+from twofold.text import dates
 from twofold.text.numbers import Number, read
 
 MIN_WORDS = 4
 ALIKE = 0.55
 """Share of the words of two claims in common, from which on they are the same claim."""
 
-_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
-_DATE = re.compile(
-    rf"\b(?:\d{{1,2}}\.? (?:{_MONTHS})|(?:{_MONTHS}) \d{{1,2}})(?:,? \d{{4}})?\b"
-    r"|\b\d{4}-\d\d-\d\d\b",
-    re.IGNORECASE,
-)
-_PLAIN = re.compile(r"\d+(?:\.\d+)?")
-_UNIT = re.compile(r"[kKM]?[\s-]{1,20}+(?:(?:business|working|calendar)\s{1,20}+)?([^\W\d_]{2,})")
+_UNIT = re.compile(r"[\s-]{1,20}+(?:(?:business|working|calendar)\s{1,20}+)?([^\W\d_]{2,})")
 _WIDE = 40
 """Characters behind a number in which its unit must end."""
-_SAME_UNIT = {"€": "eur", "euro": "eur", "$": "usd", "dollar": "usd", "£": "gbp", "pound": "gbp"}
 _CODE = re.compile(r"`[^`]*`|https?://\S+|\[([^\[\]]*+)\]\([^()]*+\)")
 _STEP = re.compile(r"\A\s*+\d{1,3}[.)]\s")
 """What a step tells to type is an example, not a claim."""
@@ -52,14 +45,15 @@ def claims(parts: Iterable[str], locale: str) -> Iterator[tuple[int, Claim]]:
             continue
         plain = _CODE.sub(lambda match: match[1] or " ", part)
         quantities: dict[str, set[str]] = defaultdict(set)
-        for found in _DATE.finditer(plain):
-            quantities["date"].add(found[0].lower())
-        rest = _DATE.sub(" ", plain)
+        days = [date for date in dates.read(plain) if date.day is not None]
+        if days:
+            quantities["date"] = {str(day) for day in days}
+        rest = dates.cut(plain, days)
         kept, at = [], 0
         for number, unit, end in _counted(rest, locale):
             if unit:
-                quantities[_SAME_UNIT.get(unit, unit)].add(number.value)
-            kept += [rest[at : number.start].rstrip("$€£"), unit if unit.isalpha() else ""]
+                quantities[unit].add(number.value)
+            kept += [rest[at : number.first], "" if number.currency or unit == "%" else unit]
             at = end
         if not quantities:
             continue
@@ -73,17 +67,17 @@ def claims(parts: Iterable[str], locale: str) -> Iterator[tuple[int, Claim]]:
 def _counted(text: str, locale: str) -> Iterator[tuple[Number, str, int]]:
     """Each number that may count something, its unit, and where that ends."""
     for number in read(text, locale):
-        before, after = text[: number.start][-1:], text[number.end : number.end + 2]
+        before = text[max(0, number.start - 1) : number.start]
+        after = text[number.end : number.end + 2]
         if before in ("#", "/", ":", "-") or re.match(r"[/:#-]\d", after):
             continue  # a part of an address, a ticket or a range
-        if not _PLAIN.fullmatch(number.value):
+        if not number.is_quantity:
             continue  # a version, a time, a day
-        glued = len(number.unit) if text.startswith(number.unit, number.end) else 0
-        word = _UNIT.match(text[number.end : number.end + _WIDE])
         if number.unit:
-            yield number, _stem(number.unit), number.end + glued
-        else:
-            yield number, _stem(word[1]) if word else "", number.end + (word.end() if word else 0)
+            yield number, _stem(number.currency or number.unit), number.last
+            continue
+        word = _UNIT.match(text[number.last : number.last + _WIDE])
+        yield number, _stem(word[1]) if word else "", number.last + (word.end() if word else 0)
 
 
 def alike(one: Claim, two: Claim, weights: Mapping[int, float] | None = None) -> bool:

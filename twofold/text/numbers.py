@@ -1,7 +1,7 @@
 """The numbers of a text, whatever the language and hand that wrote them.
 
 `9GB`, `24h`, `v18.2`, `$1,200.00`, `1'000`, `1 000`, `10.000` in German, `1.5M`, `１２`, `٣٠` are
-numbers; `2FA`, `sha256` and `abc123` are names.
+numbers; `2FA`, `sha256` and `abc123` are names. `$5`, `USD 5` and `5 dollars` are one sum.
 """
 
 import re
@@ -20,10 +20,10 @@ _GAPS = " '’\u00a0\u2009\u202f"
 _RUN = re.compile(rf"\d+(?:[.,:٫٬{_GAPS}]\d+)*")
 _SUFFIX = re.compile(r"[^\W\d_]+")
 _SCALE_WORD = re.compile(
-    r"\s?(?:(?P<million>million(?:s|en)?\b|mio\b)|(?P<billion>billions?\b|milliarden?\b|mrd\b))",
+    r"\s?(?:(?P<million>million(?:s|en)?|mio)|(?P<billion>billions?|milliarden?|mrd))\b"
+    r"(?:(?<=mio|mrd)\.)?",
     re.IGNORECASE,
 )
-_LONGEST_SCALE = 12
 _SCALES = {"k": 3, "K": 3, "M": 6}
 _UNITS_LISTED = (
     "B KB MB GB TB PB KiB MiB GiB TiB kB kbit Mbit Gbit Mbps Gbps Kbps Hz KHz kHz MHz GHz C F V A W"
@@ -31,9 +31,29 @@ _UNITS_LISTED = (
 )
 _UNITS = frozenset(_UNITS_LISTED.split())
 """Written behind a number without a space, in capitals; a suffix of small letters is one anyway."""
-_CURRENCIES = ("USD", "EUR", "GBP", "CHF")
 _SIGNS = "$€£¥₹"
-_PRICED = re.compile(rf"\s?(%|[{_SIGNS}](?!\d)|(?:{'|'.join(_CURRENCIES)})\b)")
+_CURRENCIES: Final = {
+    spelling: code
+    for code, spellings in {
+        "USD": "$ usd dollar dollars bucks",
+        "EUR": "€ eur euro euros",
+        "GBP": "£ gbp",
+        "CHF": "chf",
+        "JPY": "¥",
+        "INR": "₹",
+    }.items()
+    for spelling in spellings.split()
+}
+_CURRENCY_WORD = "|".join(sorted(filter(str.isalpha, _CURRENCIES), key=len, reverse=True))
+_LED = re.compile(
+    rf"(?P<sign>[{_SIGNS}])(?:(?<!\d.)(?<!\d\s.)\s)?\Z"
+    r"|(?<![^\W_])(?P<code>(?:usd|eur|gbp|chf|euro)\s?)\Z",
+    re.IGNORECASE,
+)
+"""A currency before a number; one with a space between them may belong to a number before it."""
+_LONGEST_LED = 8
+_PRICED = re.compile(rf"[\s-]?(%|[{_SIGNS}](?!\d)|(?:{_CURRENCY_WORD})(?![^\W_]))", re.IGNORECASE)
+_THOUSAND = re.compile(r"\s?[kK](?![^\W_])")
 _COUNTED = (
     (range(2, 13), "two three four five six seven eight nine ten eleven twelve"),
     (range(2, 13), "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf"),
@@ -62,7 +82,20 @@ class Number(NamedTuple):
     value: str
     """Plain decimal digits, scaled; versions, times and days as they stand: `2.1.0`, `10:30`."""
     unit: str
-    """A sign of currency, `%`, or letters written behind it; else empty."""
+    """A currency, `%`, or letters written behind it, as they stand; else empty."""
+    first: int
+    last: int
+    """`text[first:last]` has the currency, unit and scale as well: `$5`, `9GB`, `1.5 million`."""
+
+    @property
+    def currency(self) -> str:
+        """The code of the currency, `USD` for `$`, `usd` and `dollars`; empty where it has none."""
+        return _CURRENCIES.get(self.unit.lower(), "")
+
+    @property
+    def is_quantity(self) -> bool:
+        """Whether the value is a decimal number, not a time, a day or a version of three parts."""
+        return self.value.replace(".", "", 1).isdecimal()
 
 
 def numbers(text: str, locale: str = "en") -> frozenset[str]:
@@ -87,38 +120,48 @@ def read(text: str, locale: str = "en") -> Iterator[Number]:
 
 def _number(text: str, start: int, end: int, value: str) -> Number | None:
     """The number with what stands around it; None where it is a part of a name."""
-    sign = _prefix(text, start)
-    if sign is None or text[end : end + 1] == "_":
-        return None
+    before = text[max(0, start - _LONGEST_LED) : start]
+    led = _LED.search(before)
     suffix = _SUFFIX.match(text, end)
     letters = suffix[0] if suffix else ""
-    if letters and not (letters in _SCALES or letters in _UNITS or letters.islower()):
+    if (led is None and _goes_on(before)) or text[end : end + 1] == "_" or _is_name(letters):
         return None
-    scale = _SCALES.get(letters, 0)
-    priced = _PRICED.match(text[end : end + 5])
-    unit = sign or (priced[1] if priced else "" if scale else letters)
-    word = _SCALE_WORD.match(text[end : end + _LONGEST_SCALE])
-    if word:
-        scale = 6 if word["million"] else 9
+    scale, at = _scale(text, end, letters, led=led is not None)
+    priced = _PRICED.match(text, at)
+    unit = led[0].strip() if led else priced[1] if priced else "" if scale else letters
+    last = priced.end() if priced else at if scale else end + len(letters)
     if re.fullmatch(r"\d+(?:\.\d+)?", value):
-        money = unit in (*_SIGNS, *_CURRENCIES)
-        value = _plain(value, scale, money=money)
-    return Number(start, end, value, unit)
+        value = _plain(value, scale, money=unit.lower() in _CURRENCIES)
+    return Number(start, end, value, unit, start - len(led[0]) if led else start, last)
 
 
-def _prefix(text: str, start: int) -> str | None:
-    """A sign of currency before the number, or nothing; None where a word or name goes on."""
-    before = text[max(0, start - 4) : start]
+def _goes_on(before: str) -> bool:
+    """Whether a word or name goes on with the digits behind `before`; a version's v is none."""
     last = before[-1:]
-    if last in _SIGNS and last:
-        return last
-    if last == "." or last == "_":
-        return None
     if not last.isalpha():
-        return ""
-    if before[-3:] in _CURRENCIES and not before[:-3].isalnum():
-        return before[-3:]
-    return "" if last in "vV" and not (before[-2:-1].isalnum() or before[-2:-1] == "_") else None
+        return last in (".", "_")
+    return last not in "vV" or before[-2:-1].isalnum() or before[-2:-1] == "_"
+
+
+def _is_name(letters: str) -> bool:
+    """Whether digits and the letters behind them are a name (`2FA`), not a number with a unit."""
+    known = letters in _SCALES or letters in _UNITS or letters.lower() in _CURRENCIES
+    return not (known or letters.islower() or not letters)
+
+
+def _scale(text: str, end: int, letters: str, *, led: bool) -> tuple[int, int]:
+    """The power of ten that a number ending at `end` is scaled by, and where that is said.
+
+    `led`: a currency stands before it; a sum may have its k behind a space."""
+    word = _SCALE_WORD.match(text, end)
+    if word:
+        return (6 if word["million"] else 9), word.end()
+    if letters in _SCALES:
+        return _SCALES[letters], end + len(letters)
+    thousand = _THOUSAND.match(text, end)
+    if thousand and (led or _PRICED.match(text, thousand.end())):
+        return 3, thousand.end()
+    return 0, end
 
 
 def _plain(value: str, scale: int, *, money: bool) -> str:

@@ -10,25 +10,13 @@ from models.data.lint.findings import RowFinding, RowPlace
 from models.data.rows import Row
 from twofold.policy import HousePolicy
 from twofold.reply import strip_marks
-from twofold.text.numbers import numbers, worded
+from twofold.text import dates
+from twofold.text.numbers import Number, numbers, read, worded
 
 FIX = "Take the fact out of the reply, or build the row from passages that hold it."
 
 _ADDRESS = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)++")
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>)\]`]*[^\s<>)\]`.,;:!?]")
-_PRICE = re.compile(
-    r"(?P<sign>[$€£])\s?(?P<before>\d++(?:[.,]\d++)*+)"
-    r"|(?<!\d)(?<!\d[.,])(?P<after>\d++(?:[.,]\d++)*+)\s?(?P<code>[€£]|USD|EUR|GBP|%)"
-)
-_MONTHS = (
-    "january february march april may june july august september october november december"
-    " januar februar märz mai juni juli oktober dezember"
-)
-_DAY = re.compile(
-    rf"(?P<d1>\d{{1,2}})\.?\s+(?P<m1>{_MONTHS.replace(' ', '|')})\b"
-    rf"|\b(?P<m2>{_MONTHS.replace(' ', '|')})\s+(?P<d2>\d{{1,2}})\b",
-    re.IGNORECASE,
-)
 _QUOTED = re.compile(r"`([^`\n]+)`|\*\*([^*\n]+)\*\*")
 _CODE = re.compile(
     r"(?<![\w-])(?:--[a-z][\w-]+|[A-Za-z]+_\w+|(?=\w*\d)(?=\w*[A-Za-z])[\w-]{2,}"
@@ -67,12 +55,14 @@ def leaks(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFinding]:
 class _Shown:
     """A text that facts may come from."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text.lower()
+    def __init__(self, text: str, locale: str) -> None:
+        self._text = text
+        self._small = text.lower()
+        self._locale = locale
 
     @cached_property
     def words(self) -> frozenset[str]:
-        return frozenset(_WORD.findall(self.text))
+        return frozenset(_WORD.findall(self._small))
 
     @cached_property
     def stems(self) -> frozenset[str]:
@@ -81,19 +71,20 @@ class _Shown:
 
     @cached_property
     def figures(self) -> frozenset[str]:
-        inside = set(re.findall(r"\d+(?:[.,:]\d+)*", self.text))
-        return numbers(self.text) | worded(self.text) | inside
+        """Its numbers, also those within names, and the parts of those that stand together."""
+        inside = set(re.findall(r"\d+(?:[.,:]\d+)*", self._text))
+        return numbers(self._text, self._locale) | worded(self._text) | inside
 
     @cached_property
-    def prices(self) -> frozenset[str]:
-        return frozenset(_prices(self.text))
+    def amounts(self) -> frozenset[tuple[str, str]]:
+        return frozenset(map(_amount, _amounts(self._text, self._locale)))
 
     @cached_property
-    def days(self) -> frozenset[tuple[str, str]]:
-        return frozenset(_days(self.text))
+    def days(self) -> frozenset[tuple[int, int | None]]:
+        return frozenset((date.month, date.day) for date in dates.read(self._text))
 
     def holds(self, phrase: str) -> bool:
-        return phrase.lower() in self.text
+        return phrase.lower() in self._small
 
 
 def _strange(
@@ -110,7 +101,8 @@ def _strange(
                 *(turn.text for turn in row.history),
                 row.question,
             )
-        )
+        ),
+        row.locale,
     )
     seen: set[str] = set()
     for what, fact in _facts(text, shown, terms, written, row.locale):
@@ -131,12 +123,16 @@ def _facts(
             if not shown.holds(match[0]):
                 yield what, match[0]
         text = pattern.sub(" ", text)
-    yield from (("the amount", price) for price in _prices(text) if price not in shown.prices)
-    for day in _days(text):
-        if day not in shown.days:
-            yield "the date", " ".join(day)
-    yield from (("the number", n) for n in sorted(_figures(text) - shown.figures))
-    text = _PRICE.sub(" ", text)
+    stated = list(_amounts(text, locale))
+    for number in stated:
+        if _amount(number) not in shown.amounts:
+            yield "the amount", text[number.first : number.last]
+    for date in dates.read(text):
+        if date.day is not None and (date.month, date.day) not in shown.days:
+            yield "the date", text[date.start : date.end]
+    yield from (("the number", n) for n in sorted(_figures(text, locale) - shown.figures))
+    for number in reversed(stated):
+        text = f"{text[: number.first]} {text[number.last :]}"
     for match in _CODE.finditer(text):
         if not shown.holds(match[0]):
             yield "the code", match[0]
@@ -159,23 +155,19 @@ def _names(text: str, shown: _Shown, written: WordCounts, locale: str) -> Iterat
         yield "the name", word
 
 
-def _figures(text: str) -> Set[str]:
+def _figures(text: str, locale: str) -> Set[str]:
     """Numbers of a reply, but not those of its steps; small ones as digits, however written."""
     plain = re.sub(r"^[^\S\n]*+\d{1,2}[.)]\s", "", text, flags=re.MULTILINE)
-    return numbers(plain) | worded(plain)
+    return numbers(plain, locale) | worded(plain)
 
 
-def _prices(text: str) -> Iterator[str]:
-    for match in _PRICE.finditer(text):
-        amount = (match["before"] or match["after"]).rstrip(".,").replace(",", "")
-        sign = match["sign"] or match["code"].upper()
-        sign = {"USD": "$", "EUR": "€", "GBP": "£"}.get(sign, sign)
-        yield f"{re.sub(r'[.]0+$', '', amount)}%" if sign == "%" else f"{sign}{amount}"
+def _amounts(text: str, locale: str) -> Iterator[Number]:
+    """Sums of money and percentages."""
+    return (number for number in read(text, locale) if number.currency or number.unit == "%")
 
 
-def _days(text: str) -> Iterator[tuple[str, str]]:
-    for match in _DAY.finditer(text):
-        yield (match["d1"] or match["d2"]), (match["m1"] or match["m2"]).lower()
+def _amount(number: Number) -> tuple[str, str]:
+    return number.currency, number.value
 
 
 def _stem(word: str) -> str:

@@ -122,9 +122,9 @@ def _loose(value: Any) -> Any:
         return word in ("yes", "true")
     if word in ("", "none", "null", "n/a", "not specified"):
         return None
-    found = [number.value for number in read(value)]
-    if len(found) == 1 and (amount := re.fullmatch(r"\d+(?:\.\d+)?", found[0])):
-        return float(amount[0])
+    found = list(read(value))
+    if len(found) == 1 and found[0].is_quantity:
+        return float(found[0].value)
     return value
 
 

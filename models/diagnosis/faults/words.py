@@ -8,7 +8,9 @@ from typing import Any
 from models.suite.facts import says
 from twofold.text import blocks as prose
 
-_DIGITS = re.compile(r"(?<![\w.,])\d+(?![\w]|[.,]\d)|(?<![\w.,])\d+(?=[a-zA-Z%])")
+_WHOLE = re.compile(r"(?<![\w.,])\d+(?![\w]|[.,]\d)|(?<![\w.,])\d+(?=[a-zA-Z%])")
+"""A whole number that can be exchanged where it stands. `twofold.text.numbers` reads more: `1,5`
+and `1.000` are left alone here, since which of them is a decimal depends on the language."""
 Facts = Sequence[tuple[str, ...]]
 
 
@@ -26,7 +28,7 @@ def holding(text: str, facts: Facts) -> list[tuple[int, int]]:
 
 def other_number(text: str, random: Random) -> str:
     """The text with its first number another one; the same where it has none."""
-    match = _DIGITS.search(text)
+    match = _WHOLE.search(text)
     if match is None:
         return text
     old = int(match[0])
@@ -94,4 +96,4 @@ def sections_with(
 
 
 def _is_number(fact: tuple[str, ...]) -> bool:
-    return all(_DIGITS.search(spelling) for spelling in fact)
+    return all(_WHOLE.search(spelling) for spelling in fact)

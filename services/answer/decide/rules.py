@@ -7,14 +7,8 @@ from typing import NamedTuple
 from services.answer.contract import Question
 from twofold.policy import HousePolicy
 from twofold.reply import Escalation
+from twofold.text.numbers import read
 
-_CURRENCY = r"(?:us)?\$|usd|eur|€|£|dollars?|euros?|bucks"
-_NUMBER = r"\d++(?:[.,]\d++)*+"
-_AMOUNT = re.compile(
-    rf"(?:{_CURRENCY})\s*+(?P<after>{_NUMBER})(?P<k1>\s?k\b)?"
-    rf"|(?<!\d)(?<!\d[.,])(?P<before>{_NUMBER})(?P<k2>\s?k)?\s*+(?:{_CURRENCY})(?!\w)",
-    re.IGNORECASE,
-)
 _UNHELPED = re.compile(
     r"\b(still|again)\b[^.?!]{0,30}\b(not|no|n.t|same|fails?|failing|broken|error|wrong)\b"
     r"|\b(did|does|do|was|is|has|have)( not|n.t)( \w+)? (help|work|fix|solve|change|true|right)"
@@ -80,13 +74,16 @@ def matching(house: HousePolicy, question: Question) -> tuple[MatchedRule, ...]:
 
 
 def amounts(text: str) -> list[float]:
-    """Sums of money in `text`, with either decimal mark: "$1,140", "2.490 €", "2.5k USD"."""
-    found = []
-    for match in _AMOUNT.finditer(text):
-        number = match["after"] or match["before"]
-        thousand = match["k1"] or match["k2"]
-        found.append(_number(number) * (1000 if thousand else 1))
-    return found
+    """Sums of money in `text`: "$1,140", "2.490 €", "2.5k USD".
+
+    A customer may write either decimal mark in any language: of two readings the larger one holds,
+    since what is over the limit is for a person."""
+    readings = zip(read(text, "en"), read(text, "de"), strict=True)
+    return [
+        max(float(number.value) for number in both)
+        for both in readings
+        if both[0].currency and all(number.is_quantity for number in both)
+    ]
 
 
 def failures_in_a_row(question: Question) -> int:
@@ -140,10 +137,3 @@ def consent_given(question: Question) -> str | None:
 
 def consent_refused(question: Question) -> str | None:
     return consent_pending(question) if _NO.search(question.asked) else None
-
-
-def _number(text: str) -> float:
-    whole, mark, rest = text.rpartition("," if text.rfind(",") > text.rfind(".") else ".")
-    if mark and len(rest) != 3:
-        return float(re.sub(r"[.,]", "", whole) + "." + rest)
-    return float(re.sub(r"[.,]", "", text))

@@ -3,10 +3,12 @@
 import re
 from typing import Final, NamedTuple
 
-_NUMBER = re.compile(
+_ANY_NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|zwei|drei|fünf|zehn)\b",
     re.IGNORECASE,
 )
+"""Whether there is a number at all, also `one`: these patterns say what a piece looks like, for
+weights that were fitted to them; which value it is, `twofold.text.numbers` says."""
 _UNITS = (
     r"(?:days?|hours?|minutes?|seconds?|months?|weeks?|years?|ms|h|s"
     r"|tage?n?|stunden?|minuten?|sekunden?|monaten?|wochen?|jahren?|werktagen?)"
@@ -18,7 +20,7 @@ _ANSWERS: Final = {
         r"|\bcosts?\b|\bprices?\b|\blimits?\b|\bm(?:ax|in)(?:imum)?\b|\btimeout\b|\bpercent|\bfee\b"
         r"|\bversion\b|\bwie (?:lange|viele?|oft|groß|hoch|schnell|weit)\b|\bwann\b|\bkostet\b"
         r"|\bhöchstens\b",
-        _NUMBER.pattern,
+        _ANY_NUMBER.pattern,
     ),
     "time": (
         r"\bhow (?:long|soon|late|old|quickly|fast|often|far (?:back|ahead))\b|\bwhen\b|\bexpir"
@@ -33,7 +35,7 @@ _ANSWERS: Final = {
     ),
     "count": (
         r"\bhow (?:many|large|big|much)\b|\bmax|\blimit|\bat most\b|\bwie viele\b|\bhöchstens\b",
-        _NUMBER.pattern,
+        _ANY_NUMBER.pattern,
     ),
     "polar": (
         r"^\W*(?:(?:and|so|but|und|ok|hi|hello)\W+)*(?:do|does|did|is|are|can|could|will|would|may"

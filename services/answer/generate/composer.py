@@ -61,7 +61,8 @@ VERDICTS: Final = {
 }
 
 _ANSWERS = re.compile(r"\W{0,9}(?:yes|no|ja|nein)\b", re.IGNORECASE)
-_FIGURE = re.compile(r"(?<![\w.,])\d+(?![\w.,]?\d)")
+_WHOLE = re.compile(r"(?<![\w.,])\d+(?![\w.,]?\d)")
+"""A whole number alone, by which a table's row may be named: an error's code, not a price."""
 _MARKS_BEFORE = re.compile(r"[ ]?(\[\d{1,2}\])(?=(?:\s(?!\n)|\n(?!\n))[^\n]*?\1)")
 
 
@@ -218,7 +219,7 @@ def _rows(unit: Unit, page: Sequence[Unit], text: str, last: str) -> list[Unit]:
 
 def _names(text: str) -> set[str]:
     """The words and figures by which a row can be named."""
-    return {*words_of(text), *_FIGURE.findall(text)}
+    return {*words_of(text), *_WHOLE.findall(text)}
 
 
 def _within(one: Unit, two: Unit) -> bool:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from services.answer.contract import Clues, Turn
+from twofold.text import dates
 
 TURNS_KEPT = 2
 """Earlier user turns that stand before a follow-up in its standalone form."""
@@ -29,6 +30,8 @@ NO_WORSE = -0.03
 NEAR = 6
 """Words from the start within which a pronoun refers to what was said before; later ones mostly
 refer to the message's own nouns."""
+MIDDLE = 15
+"""The day of a month that is named alone."""
 HELD = 0.5
 """A message of whose words one passage holds so much (by rarity) is no follow-up."""
 
@@ -49,34 +52,6 @@ _THIRD = re.compile(
 )
 _WORD = re.compile(r"\w+")
 
-_MONTH_NAMES = (
-    "january jan januar",
-    "february feb februar",
-    "march mar märz",
-    "april apr",
-    "may mai",
-    "june jun juni",
-    "july jul juli",
-    "august aug",
-    "september sept sep",
-    "october oct oktober okt",
-    "november nov",
-    "december dec dezember dez",
-)
-_MONTHS = {name: i for i, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()}
-_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
-_DATES = (
-    re.compile(r"(?P<y>20\d\d)-(?P<m>\d\d)-(?P<d>\d\d)"),
-    re.compile(
-        rf"(?P<d>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<name>{_MONTH})\.?,?\s+(?P<y>20\d\d)",
-        re.IGNORECASE,
-    ),
-    re.compile(
-        rf"(?P<name>{_MONTH})\.?\s+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<y>20\d\d)",
-        re.IGNORECASE,
-    ),
-    re.compile(rf"(?P<name>{_MONTH})\.?,?\s+(?:of\s+)?(?P<y>20\d\d)", re.IGNORECASE),
-)
 _ABOUT_A_CHANGE = re.compile(
     r"\b(chang\w*|new|releas\w*|announc\w*|introduc\w*|happen\w*|fix\w*|since"
     r"|switch\w* off|remov\w*|added|updat\w*|neu\w*|seit|ge?ändert|ändert)\b",
@@ -147,19 +122,15 @@ def as_of_in(text: str, now: float) -> float | None:
     """
     if asks_what_changed(text):
         return None
-    for pattern in _DATES:
-        match = pattern.search(text)
-        if match is None:
+    for named in dates.read(text):
+        if named.year is None:
             continue
-        parts = match.groupdict()
-        month = int(parts["m"]) if parts.get("m") else _MONTHS[parts["name"].lower()]
-        day = int(parts["d"]) if parts.get("d") else 15
         try:
-            named = date(int(parts["y"]), month, day)
+            day = date(named.year, named.month, named.day or MIDDLE)
         except ValueError:
             continue
-        if _BEFORE.search(text[: match.start()]):
-            named = (named if parts.get("d") else named.replace(day=1)) - timedelta(days=1)
-        moment = datetime(named.year, named.month, named.day, 12, tzinfo=UTC).timestamp()
+        if _BEFORE.search(text[: named.start]):
+            day = (day if named.day else day.replace(day=1)) - timedelta(days=1)
+        moment = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
         return moment if moment < now else None
     return None

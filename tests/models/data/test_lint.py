@@ -106,7 +106,7 @@ def test_what_stands_in_the_passages_is_no_leak(said: str) -> None:
         ("Logs are kept for 31 days.", "31"),
         ("Logs are kept for seven days.", "7"),
         ("It needs 30% of the days.", "30%"),
-        ("The refund takes days from 2 June 2026.", "2 june"),
+        ("The refund takes days from 2 June 2026.", "2 June 2026"),
         ("Write to sales@brackwater.example for a refund.", "sales@brackwater.example"),
         ("See https://app.brackwater.example/x for a refund.", "https://app.brackwater.example/x"),
         ("Run `bw tunnel` for a refund.", "bw tunnel"),

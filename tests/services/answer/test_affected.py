@@ -109,16 +109,17 @@ def test_only_answers_whose_meaning_changed_are_shown_and_nothing_is_recorded(
 
 
 def test_what_counts_as_meaning() -> None:
-    then = said("ANSWER", "It costs $1,000 until 1 March 2026. [1]", ["help/a.md"])
-    assert (then.numbers, then.days) == ({"1000"}, {"1 March 2026"})
+    then = said("ANSWER", "It costs $1,000 until 1 March 2026. [1]", ["help/a.md"], "en")
+    assert (then.numbers, then.days) == ({"1000"}, {"2026-03-01"})
     assert (
-        then.changes(said("ANSWER", "Until 1 March 2026: 1,000 dollars. [2]", ["help/a.md"])) == ()
+        then.changes(said("ANSWER", "Until 1 March 2026: 1,000 dollars. [2]", ["help/a.md"], "en"))
+        == ()
     )
-    assert then.changes(said("ANSWER", "$1,000 until 2 March 2026. [1]", ["help/b.md"])) == (
+    assert then.changes(said("ANSWER", "$1,000 until 2 March 2026. [1]", ["help/b.md"], "en")) == (
         "days",
         "documents",
     )
-    assert then.changes(said("ESCALATE", "", []))[0] == "action"
+    assert then.changes(said("ESCALATE", "", [], "en"))[0] == "action"
 
 
 def test_over_http_a_key_sees_the_answers_of_its_own_audiences(
