@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.options import Json
 from twofold.terminal import print_json
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from twofold.settings import Settings
     from twofold.stack import Stack
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Documents = Annotated[list[str], typer.Argument(help="source/path, such as help/faq.md.")]
 
 

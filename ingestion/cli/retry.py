@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.options import Json, Workspace
 from twofold.terminal import print_json
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ def retry(
     document: Annotated[
         str | None, typer.Argument(help="One document, such as faq.md; all of them if not given.")
     ] = None,
-    workspace: Annotated[
-        str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE where not given.")
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    workspace: Workspace = "",
+    json: Json = False,
 ) -> None:
     """Try failed documents of a source again: in the server that runs, else here and now."""
     from ingestion.jobs.queue import Queue

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from ingestion.cli import status
+from twofold.options import Json, Workspace
 from twofold.terminal import print_json
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Workspace = Annotated[str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE where not given.")]
 Name = Annotated[str, typer.Argument(help="Name of the source, such as help.")]
 
 

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.options import Json, Workspace
 from twofold.terminal import print_json, when
 
 if TYPE_CHECKING:
     from ingestion.sync.status import SyncStatus
     from twofold.ledger import Ledger
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Workspace = Annotated[str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE where not given.")]
 
 
 def register(knowledge: typer.Typer) -> None:

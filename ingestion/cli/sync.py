@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.options import Json, Workspace
 from twofold.terminal import bar, print_json
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 20
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Workspace = Annotated[str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE where not given.")]
 AllowRemoval = Annotated[
     bool,
     typer.Option(

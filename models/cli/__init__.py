@@ -22,6 +22,7 @@ from models.cli.service import service
 from models.diagnosis.compared import ARMS, Prices
 from models.jsonl import read_jsonl
 from twofold.errors import InvalidInput, NotFound
+from twofold.options import Json
 from twofold.terminal import StepCallback, steps
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from models.suite.suite import Case
 
 evals = typer.Typer(no_args_is_help=True, help="Measure the assistant on labelled questions.")
-
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object as the last line instead of tables.")
-]
 
 
 class Split(StrEnum):
@@ -78,7 +75,7 @@ def eval_answers(
         str, typer.Option(help="A running service; without it, one is run in this process.")
     ] = "",
     key: Annotated[str, typer.Option(help="API key for --url.", envvar="TWOFOLD_API_KEY")] = "",
-    as_json: AsJson = False,
+    as_json: Json = False,
     limit: Annotated[int, typer.Option(min=0, help="Ask only so many questions; 0: all.")] = 0,
     split: Annotated[
         Split, typer.Option(help="Half of the suite, by hash of the id: tune on one, report other.")
@@ -157,7 +154,7 @@ def eval_retrieval(
         str | None, typer.Option(help="Only queries whose `split` is this; default: all.")
     ] = None,
     locale: Annotated[str, typer.Option(help="Language of corpus and queries.")] = "en",
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Measure BM25, dense, fusion and the full pipeline on labelled queries, side by side."""
     from rich.console import Console
@@ -184,7 +181,7 @@ def eval_retrieval(
 def eval_scope(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="A folder with the files of CLINC150.")],
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Measure whether the intent classifier knows what is out of scope."""
     from rich.console import Console
@@ -214,7 +211,7 @@ def eval_grounding(
         Path | None, typer.Option(help="Write each answer's score and its sentences here (JSONL).")
     ] = None,
     locale: Annotated[str, typer.Option(help="Language of contexts and answers.")] = "en",
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Measure whether sentences that their contexts do not hold are found. Needs no home.
 
@@ -252,7 +249,7 @@ def eval_grounding(
 
 def eval_failures(
     run: Annotated[Path, typer.Argument(help="The file that `eval answers --failures` wrote.")],
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Say of every failed answer which layer failed it, on what evidence, and the smallest fix."""
     from rich.console import Console

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twofold.errors import InvalidInput, NotFound
+from twofold.options import Json
 from twofold.terminal import StepCallback, steps
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def eval_customer(
         str, typer.Option("--show", help="Print the turns with this outcome, such as `wrong`.")
     ] = "",
     tag: Annotated[str, typer.Option(help="Of these, only turns with this tag.")] = "",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object as the last line.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Hold conversations as customers do; say which answers are right and good."""
     from rich.console import Console

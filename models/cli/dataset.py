@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twofold.errors import InvalidInput
+from twofold.options import Json
 from twofold.terminal import steps
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 dataset = typer.Typer(no_args_is_help=True, help="Make and check what a model is trained on.")
 OUT = Path("dataset")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +61,7 @@ def build_command(
         int, typer.Option(min=0, help="Copies of each answer with other numbers.")
     ] = 2,
     seed: Annotated[int, typer.Option(help="Splits and copies follow from it.")] = 7,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Build a dataset: each question asked of the service in this process, its packed passages,
     and the reply that it should get."""
@@ -138,7 +137,7 @@ def lint_command(
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask whether document versions still answer.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Find what is wrong with a dataset: leaked facts, drift, duplicates, broken replies, and more.
     Ends with 1 where something is."""
@@ -189,7 +188,7 @@ def refresh_command(
     perturb: Annotated[
         int, typer.Option(min=0, help="Copies of each answer with other numbers.")
     ] = 2,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """List the rows that rest on a document which has changed; with --out, ask them of today's
     service again: those whose reply today's passages hold stay, the others are dropped and named.

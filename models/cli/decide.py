@@ -8,6 +8,7 @@ import typer
 
 from models.diagnosis.compared import Prices
 from twofold.errors import InvalidInput, NotFound
+from twofold.options import Json
 from twofold.terminal import steps
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def decide(
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the page here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write it here for a pull request.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say whether retrieval, training, a better prompt or nothing is what a system needs next.
 

@@ -12,6 +12,7 @@ from models.cli.live_diagnosis import data, look
 from models.cli.service import service
 from models.diagnosis.compared import ARMS, Prices
 from twofold.errors import InvalidInput
+from twofold.options import Json
 from twofold.terminal import StepCallback, steps
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ def diagnose_suite(
         Path | None, typer.Option(help="Write the page here, as one HTML file.")
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write it here for a pull request.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object as the last line.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Say of every failed case of a suite which layer failed it, shown by what makes it pass; and
     what to do first. With --live the same of live answers, as far as they were looked into."""

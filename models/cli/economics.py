@@ -11,6 +11,7 @@ import typer
 
 from models.cli.release import model
 from twofold.errors import InvalidInput
+from twofold.options import Json
 from twofold.terminal import steps
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def economics(
     from_answers: Annotated[
         bool, typer.Option("--from-answers", help="Your own traffic: the ledger's last 30 days.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Count and measure what each way to answer costs, with prefix caching counted in.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.options import Json
 from twofold.terminal import StepCallback, steps
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from models.evaluate.labelled import Text
     from models.evaluate.local import Local
 
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object as the last line instead of tables.")
-]
 Locale = Annotated[str, typer.Option(help="Language of the texts.")]
 
 
@@ -36,7 +34,7 @@ def eval_answerability(
         bool, typer.Option("--history", help="Ask with the turns before; else the last alone.")
     ] = False,
     locale: Locale = "en",
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Ask questions that a corpus answers, and such that it does not; see which are told apart.
 
@@ -68,7 +66,7 @@ def eval_sufficiency(
         Path, typer.Argument(help="Rows of question, history?, passages and label (JSONL).")
     ],
     locale: Locale = "en",
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Judge whether given passages answer a question, against people's labels."""
     from rich.console import Console

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twofold.errors import Conflict, SetupError
+from twofold.options import Json
 from twofold.terminal import steps
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def gate(
     base_rows: Annotated[
         int, typer.Option(min=0, help="Held-out rows that the base is asked; 0: all of them.")
     ] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object last.")] = False,
+    json: Json = False,
 ) -> None:
     """Ask a release the held-out rows, beside the base with the full prompt and the live release.
 

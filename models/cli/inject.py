@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twofold.errors import InvalidInput
+from twofold.options import Json
 from twofold.terminal import StepCallback, steps
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ def eval_inject(
     details: Annotated[
         Path | None, typer.Option(help="Write every fault and its verdict here (JSONL).")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object as the last line.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Break what right answers rest on, on copies, in many ways; measure whether the diagnosis
     names the layer and the cause."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.cli.service import service
+from twofold.options import Json
 from twofold.terminal import StepCallback, steps
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ def eval_gate(
     ] = "",
     key: Annotated[str, typer.Option(help="API key for --url.", envvar="TWOFOLD_API_KEY")] = "",
     concurrency: Annotated[int, typer.Option(min=1, help="Questions asked at a time.")] = 1,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object as the last line.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Ask a suite again and compare each answer with the baseline's. Exit code 1: it got worse.
 

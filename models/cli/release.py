@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from twofold.errors import SetupError
+from twofold.options import Json
 from twofold.terminal import print_json, when
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ SHOWN = (
 HEALTHY_S = 300.0
 """A model server that starts reads its weights and compiles its kernels."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A release: see twofold model list.")]
 Why = Annotated[str, typer.Option(help="The reason, for whoever looks later.")]
 

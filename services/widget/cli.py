@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.options import Json
 from twofold.terminal import print_json
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 site = typer.Typer(help="Sites: where the support widget stands, and how it looks there.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Which = Annotated[str, typer.Argument(help="Its key, or its name.")]
 Origins = Annotated[
     list[str] | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.options import Json
 from twofold.terminal import print_json
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def ask(
     conversation: Annotated[
         str | None, typer.Option(help="Go on with the conversation of an earlier answer.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the API's JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Ask the help center a question.
 

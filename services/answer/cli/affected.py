@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.options import Json
 from twofold.terminal import line, print_json, when
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def affected(
         bool, typer.Option("--replay", help="Ask again; show those whose meaning changed.")
     ] = False,
     limit: Annotated[int, typer.Option(help="The newest so many.", min=1, max=500)] = 100,
-    json: Annotated[bool, typer.Option("--json", help="Print the API's JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """List past answers that cited a document before it changed.
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.options import Json
 from twofold.terminal import line, print_json
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 answers = typer.Typer(help="Approved answers: what a question gets word for word.")
 

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.options import Json, Workspace
 from twofold.terminal import print_json, when
 
 if TYPE_CHECKING:
     from twofold.ledger import Ledger
     from twofold.settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Workspace = Annotated[str, typer.Option(help="Workspace; TWOFOLD_WORKSPACE by default.")]
 
 key = typer.Typer(help="API keys: one workspace, some scopes, some audiences each.")
 handoffs = typer.Typer(help="What was handed to people.")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from twofold.options import Json
 from twofold.terminal import print_json
 
 MARKS = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "failed": ("FAIL", "red")}
@@ -17,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Check the whole installation; every finding says how to mend it.
 
