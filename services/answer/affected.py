@@ -49,7 +49,7 @@ class ReplyMeaning:
     documents: frozenset[str]
 
     def changes(self, now: "ReplyMeaning") -> tuple[str, ...]:
-        """Names of what differs."""
+        """Returns the names of the fields that differ."""
         return tuple(name for name in self.__slots__ if getattr(self, name) != getattr(now, name))
 
 
@@ -88,9 +88,10 @@ def find(
 
 
 async def replay(parts: Parts, answers: Sequence[Answer]) -> list[AnswerComparison]:
-    """Ask each question again, as it was asked then; only those whose meaning changed.
+    """Asks each question again, as it was asked then, and returns those whose answer changed in
+    meaning.
 
-    Nothing is recorded, and nobody is handed over. Raises a TwofoldError where answering fails.
+    Records nothing and hands nobody over. Raises a TwofoldError where answering fails.
     """
     found: list[AnswerComparison] = []
     for answer in answers:
@@ -119,7 +120,8 @@ def said(action: str, text: str, documents: Collection[str], locale: str) -> Rep
 
 
 def _ask(ledger: Ledger, answer: Answer) -> Ask:
-    """The question with what was said before it, to the same audience, about the same day."""
+    """Returns the question with what was said before it, to the same audience, about the same
+    day."""
     with ledger.session() as session:
         before = session.scalars(
             select(Answer)

@@ -48,7 +48,8 @@ _log = structlog.get_logger("twofold.app")
 
 
 def open_parts(stack: Stack) -> Parts:
-    """What answering needs, upon an open stack. Raises NotFound or InvalidInput on a bad house."""
+    """Returns what answering needs, built upon an open stack. Raises NotFound or InvalidInput on
+    a bad house."""
     settings = stack.settings
     stack = replace(stack, embedder=CachingEmbedder(stack.embedder))
     house = load_house(settings.house_file)
@@ -68,7 +69,7 @@ def open_parts(stack: Stack) -> Parts:
 
 
 def create_app(parts: Parts) -> FastAPI:
-    """The answer service alone."""
+    """Returns the answer service as an app of its own."""
     app = bare_app(parts)
     protect(app, parts.stack)
     return app
@@ -82,9 +83,8 @@ def protect(
     key_needed: bool = False,
     screens: Sequence[tuple[str, Screen]] = (),
 ) -> None:
-    """The outer layers, as `Admission` and `RequestLimits` describe them: a caller is known before
-    a byte of what it sends is read. Last of all: what is added later is outside.
-    """
+    """Adds the outer layers, as `Admission` and `RequestLimits` describe them: a caller is known
+    before a byte of the body is read. Call it last: what is added later stands outside."""
     settings = stack.settings
     most = settings.max_request_kb * 1000
     app.add_middleware(Traced, trusts=lambda scope: CALLER in scope)
@@ -130,7 +130,7 @@ def bare_app(parts: Parts) -> FastAPI:
 
 
 def admitting(app: ASGIApp, workspace: str) -> ASGIApp:
-    """The app for this process's own calls: they need no key, whatever keys there are."""
+    """Returns the app for this process's own calls: they need no key, whatever keys there are."""
 
     async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, CALLER: Caller(workspace)}, receive, send)
@@ -165,7 +165,7 @@ async def _open(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _describe_problems(app: FastAPI) -> None:
-    """Put the Problem schema where `problems.declare` points, in place of FastAPI's own."""
+    """Puts the Problem schema where `problems.declare` points, in place of FastAPI's own."""
     generate = app.openapi
 
     @cache
@@ -203,7 +203,7 @@ def _told_once(openapi: Callable[[], dict[str, Any]]) -> Callable[[Request], Awa
 
 
 def _describe_keys(document: dict[str, Any]) -> None:
-    """Say of each operation which scopes open it."""
+    """Adds to each operation's schema which scopes open it."""
     document["components"]["securitySchemes"] = {
         "key": {
             "type": "http",

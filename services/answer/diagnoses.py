@@ -45,7 +45,8 @@ class _Wanted(NamedTuple):
 
 
 def sweep(ledger: Ledger, share: float, since: float) -> int:
-    """Queue what was said, rated or corrected since then (epoch seconds); how many are new.
+    """Queues answers that were given, rated or corrected since then (epoch seconds) and returns how
+    many are new.
 
     `share` (0..1) of all other answers is taken at random, by their ids: every process takes the
     same ones.
@@ -77,7 +78,7 @@ def sweep(ledger: Ledger, share: float, since: float) -> int:
 
 
 def take(ledger: Ledger) -> DueDiagnosis | None:
-    """The answer whose turn it is, for LEASE_S seconds; None where none waits."""
+    """Leases the next answer for LEASE_S seconds and returns it; None where none waits."""
     now = time.time()
     turn = case({signal: n for n, signal in enumerate(SIGNALS)}, value=Diagnosed.signal)
     with ledger.session() as session:
@@ -101,7 +102,7 @@ def take(ledger: Ledger) -> DueDiagnosis | None:
 
 
 def finish(ledger: Ledger, due: DueDiagnosis, verdict: Mapping[str, Any] | None) -> None:
-    """Keep what was found; None: nothing is wrong with the answer."""
+    """Records the diagnosis; None: nothing is wrong with the answer."""
     found = dict(verdict or {})
     layer, cause = found.get("layer", ""), found.get("cause", "")
     values = {"state": "done", "done_at": time.time(), "verdict": found, "error": ""}
@@ -114,7 +115,7 @@ def finish(ledger: Ledger, due: DueDiagnosis, verdict: Mapping[str, Any] | None)
 
 
 def put_back(ledger: Ledger, due: DueDiagnosis, error: str) -> None:
-    """It is tried again later; after ATTEMPTS it is left alone."""
+    """Gives the answer back to be tried later; after ATTEMPTS it is left alone."""
     state = "waiting" if due.attempts < ATTEMPTS else "failed"
     due_at = time.time() + PAUSE_S * due.attempts
     with ledger.session() as session:
@@ -128,7 +129,7 @@ def waiting(session: Session) -> int:
 
 
 def expose(ledger: Ledger) -> None:
-    """Let the metrics ask this ledger how many wait, whoever looks into them."""
+    """Lets the metrics ask this ledger how many answers wait for diagnosis."""
     metrics.DIAGNOSIS_WAITING.set_function(partial(ledger.gauge, waiting))
 
 
@@ -153,8 +154,8 @@ def _row(wanted: _Wanted, now: float) -> Diagnosed:
 
 
 def _corrected(session: Session, since: float) -> Sequence[_Wanted]:
-    """Hand-overs that a person answered: what should have been said. One that a person kept as a
-    hand-over corrects nothing."""
+    """Returns hand-overs that a person answered: the reply is what should have been said. One
+    that a person kept as a hand-over corrects nothing."""
     rows = session.execute(
         select(Answer.id, Answer.workspace, HandoffReply.text)
         .join(Handoff, Handoff.answer_id == Answer.id)
@@ -166,7 +167,7 @@ def _corrected(session: Session, since: float) -> Sequence[_Wanted]:
 
 
 def _rated_down(session: Session, since: float) -> Sequence[_Wanted]:
-    """Only the latest rating counts."""
+    """Returns answers whose latest rating is down."""
     latest = select(func.max(Feedback.id)).group_by(Feedback.answer_id)
     rows = session.execute(
         select(Answer.id, Answer.workspace, Feedback.comment)

@@ -48,8 +48,8 @@ def behind_the_scenes(parts: Parts) -> Iterator[None]:
 
 
 def read_ahead(parts: Parts, stop: threading.Event) -> None:
-    """Have the meaning of every sentence at hand, as far as they are kept; once, and at rest for
-    most of the time: who asks meanwhile has the processor."""
+    """Embeds every sentence of the index once, as far as they are kept, pausing for most of the
+    time: whoever asks meanwhile gets the processor."""
     index, read = parts.stack.index, 0
     try:
         for id in index.ids(parts.stack.settings.workspace):

@@ -106,10 +106,10 @@ class Parts:
 
 
 async def answer(ask: Ask, parts: Parts) -> AsyncGenerator[Event, None]:
-    """Answer one question. Raises a TwofoldError before the first event, or ends in one Done.
+    """Answers one question. Raises a TwofoldError before the first event, or ends in one Done.
 
     Only the ledger can still fail it after Meta: an answer that is not recorded is not Done.
-    Closing this generator ends the model's call, and leaves no record.
+    Closing this generator ends the model's call and leaves no record.
     """
     timer = RequestTimer(time.monotonic() + parts.stack.settings.deadline_s)
     meta = Meta(str(uuid4()), ask.conversation_id or str(uuid4()))
@@ -150,7 +150,7 @@ async def answer(ask: Ask, parts: Parts) -> AsyncGenerator[Event, None]:
 
 
 async def ask_once(ask: Ask, parts: Parts) -> Answered:
-    """The finished answer of one question."""
+    """Returns the finished answer of one question."""
     async with aclosing(answer(ask, parts)) as events:
         async for event in events:
             if isinstance(event, Done):
@@ -181,7 +181,7 @@ async def prepare(ask: Ask, parts: Parts, timer: RequestTimer) -> AnswerContext:
 
 
 async def find(ask: Ask, parts: Parts) -> Searched:
-    """The passages alone. Raises what search raises."""
+    """Returns the passages for a question. Raises what search raises."""
     until = time.monotonic() + parts.stack.settings.deadline_s
     async with parts.searches.place(until):
         rerank = _reranking(parts, until)
@@ -208,7 +208,8 @@ def reply(
 
 
 def understand(ask: Ask, parts: Parts) -> Question:
-    """Guard and recall: the message, its language, what was said before, whose sources it sees."""
+    """Guards the message and recalls the conversation: returns the message, its language, the
+    turns before it and whose sources the asker sees."""
     message = clean(ask.message, parts.stack.settings.max_question_chars)
     history = recall(parts.stack.ledger, ask)
     now = parts.clock()
@@ -294,7 +295,8 @@ def _write(
     until: float,
     refused: threading.Event,
 ) -> None:
-    """The record, and with it a handoff's outbox row: before any promise to the customer."""
+    """Records the answer and, with it, a handoff's outbox row, before anything is promised to
+    the customer."""
     stack = parts.stack
     with _naming_what_failed(), timer.step("record"):
         record(

@@ -43,8 +43,8 @@ _TURN = load_only(
 
 
 def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
-    """Earlier turns that the asker may see, oldest first: what was answered for staff is no memory
-    for a customer. Raises NotFound for a conversation of nobody, or of others."""
+    """Returns the earlier turns that the asker may see, oldest first: what was answered for
+    staff is not shown to a customer. Raises NotFound for a conversation of nobody, or of others."""
     if ask.conversation_id is None:
         return _known(ledger, ask)
     with ledger.session() as session:
@@ -62,13 +62,13 @@ def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
 
 
 def turns_of(answer: Answer) -> tuple[Turn, Turn]:
-    """A question of the conversation and what it was answered."""
+    """Returns a recorded question and its answer as two turns."""
     return Turn("user", answer.question), _ours(answer)
 
 
 def _known(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
-    """A caller's own history, its last message of ours with what is on record of it: a "yes" must
-    find the question that it answers. A caller that names no record is known by the text."""
+    """Returns the history that a caller sent, with the record of our last message in it: a "yes"
+    must find the question that it answers. Without a record's name it is found by its text."""
     turns = list(ask.history)
     last = next((i for i in reversed(range(len(turns))) if turns[i].role == "assistant"), None)
     if last is None or turns[last].action is not None:
@@ -187,8 +187,8 @@ def record(
 
 
 def _conversation(connection: Connection, ask: Ask, id: str, now: float) -> None:
-    """There from its first answer on. Raises NotFound where it, or its customer, was deleted while
-    this answer was made: then nothing is written."""
+    """Creates the conversation with its first answer. Raises NotFound where it, or its customer,
+    was deleted while this answer was made: then nothing is written."""
     marks = [tombstones.conversation_mark(ask.workspace, id)]
     if ask.customer is not None:
         marks.append(tombstones.customer_mark(ask.workspace, ask.customer))
@@ -206,7 +206,7 @@ def _conversation(connection: Connection, ask: Ask, id: str, now: float) -> None
 
 
 def _followed(connection: Connection, conversation: str, team: str) -> str | None:
-    """The handoff by which the team has the conversation already."""
+    """Returns the id of the handoff by which the team has the conversation already."""
     return connection.scalar(
         select(Handoff.id)
         .where(Handoff.conversation_id == conversation, Handoff.team == team)
@@ -216,7 +216,7 @@ def _followed(connection: Connection, conversation: str, team: str) -> str | Non
 
 
 def _superseded(connection: Connection, answered: Answered) -> bool:
-    """Whether a version that is cited has ceased to apply since it was found."""
+    """Returns whether a cited version has ceased to apply since it was found."""
     cited = {(each.document_id, each.version) for each in answered.citations}
     documents = list({document for document, _ in cited})
     applying = set(versions_at(connection, documents, None).items()) if documents else set()

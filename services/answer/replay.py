@@ -170,10 +170,10 @@ def _ranked(
     stack: Stack,
     parts: Parts,
 ) -> tuple[Candidate, ...]:
-    """What was found and the pages' passages, as one search would have ranked them.
+    """Returns what was found and the pages' passages, as one search would have ranked them.
 
-    The index is not asked about the passages: it may not have them. Their keyword score is the best
-    known one's, by the share of the question's rare words that they hold.
+    The index is not asked about the passages, since it may not have them. Their keyword score is
+    the best known one's, by the share of the question's rare words that they hold.
     """
     known = {c.chunk.id: c for c in found.candidates}
     new = {chunk.id: chunk for chunk, _ in pages if chunk.id not in known}
@@ -207,7 +207,7 @@ def _ranked(
 
 
 def _passages(page: GivenPage, question: Question, stack: Stack) -> list[tuple[Chunk, int]]:
-    """A page's passages, each with the version it is read at."""
+    """Returns a page's passages, each with the version it is read at."""
     source, _, external_id = page.document.partition("/")
     ref = DocumentRef(question.scope.workspace, source, external_id)
     row = _version(ref, page.version, stack)
@@ -262,7 +262,7 @@ def _version(ref: DocumentRef, number: int | None, stack: Stack) -> Version | No
 
 
 def _cut(text: str, room: int) -> list[str]:
-    """The text's blocks, as many together as `room` characters take."""
+    """Returns the text's blocks, joined to pieces of up to `room` characters."""
     pieces: list[str] = []
     for block in prose.blocks(text):
         piece = text[slice(*block.span)].strip("\n")
@@ -285,7 +285,7 @@ async def _ladder(parts: Parts, world: World) -> Ladder:
 
 
 async def makers_of(parts: Parts) -> dict[str, str]:
-    """The models that there are: step (`base`, `tuned`) -> the name it is served by."""
+    """Returns the name by which each model is served, by step (`base`, `tuned`)."""
     return {maker.step: maker.model.model for maker in reversed(await _models(parts))}
 
 
@@ -304,7 +304,7 @@ async def _maker(parts: Parts, world: World) -> ModelMaker:
 
 
 async def _bare(maker: ModelMaker, seen: AnswerContext, until: float) -> ReplyResult:
-    """What a model says of itself, without sources: nothing of it is checked."""
+    """Returns what a model says by itself, without sources: nothing of it is checked."""
     usage, house = Usage(), maker.house
     parser = ReplyParser(house.reason_teams, NOT_IN_SOURCES)
     stream = maker.stream(seen, usage, lambda _piece: True, deadline=until, first_by=until)

@@ -34,12 +34,12 @@ class RequestTimer:
                 metrics.KNOWLEDGE_STAGE.labels(_STAGES[name]).observe(self.timings[name])
 
     def share(self, part: float) -> float:
-        """When `part` (0..1) of the time that is left now will be over."""
+        """Returns the moment when `part` (0..1) of the time that is left will be over."""
         now = time.monotonic()
         return now + part * (self.until - now)
 
     def spoke(self) -> None:
-        """The customer gets the first word now."""
+        """Records that the customer gets the first word now."""
         if "first_word" not in self.timings:
             self.timings["first_word"] = time.monotonic() - self.started
             metrics.BEHAVIOUR_FIRST_TOKEN.observe(self.timings["first_word"])

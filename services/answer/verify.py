@@ -27,7 +27,8 @@ HEAD_ROWS = 2
 
 
 def verify(draft: Draft, packed: Sequence[Candidate], terms: Terms, house: HousePolicy) -> Verified:
-    """The draft's text without what cannot be shown, marks renumbered 1.. by first appearance."""
+    """Returns the draft's text without what the sources do not show, its marks renumbered from 1
+    by first appearance."""
     verifier = Verifier(Sources(packed, terms), house, draft.quotes)
     for statement in statements(draft.text):
         verifier.take(statement)
@@ -67,7 +68,7 @@ class Verifier:
         """What may be said so far; it only grows."""
 
     def take(self, statement: Statement) -> str:
-        """What the statement adds to the text; nothing where it may not be said."""
+        """Returns what the statement adds to the text; empty where it may not be said."""
         # A source's own code is shown as it stands: its addresses are no links, and it must run.
         own = statement.kind == "code" and self._sources.hold(statement.text)
         if not own:
@@ -101,7 +102,8 @@ class Verifier:
         return marked and bool(statement.marks)
 
     def _cited(self, statement: Statement, wanted: Sequence[int]) -> str:
-        """The statement with the marks that it should have, a table's on a line behind it."""
+        """Returns the statement with the marks that it should have; a table's stand on a line
+        behind it."""
         text = statement.text
         if statement.kind != "code":
             text = kept_marks(text, wanted)
@@ -127,7 +129,7 @@ class Verifier:
         return known or self._sources.best_span(mark, self._first_said[mark])
 
     def _judge(self, statement: Statement, bare: str, *, own: bool) -> SentenceSupport:
-        """`support` is 0 where nothing was claimed."""
+        """Returns how the sources support the statement; `support` is 0 where it claims nothing."""
         sources = self._sources
         cited = tuple(mark for mark in statement.marks if mark in sources.passages)
         if any(deed.search(bare) for deed in self._promises):
@@ -157,7 +159,8 @@ class Verifier:
     def _judge_quoted(
         self, statement: Statement, bare: str, cited: tuple[int, ...]
     ) -> SentenceSupport:
-        """What was taken from the chunks word for word needs no other sign than its mark."""
+        """Returns the support of words taken from the chunks, which need no other sign than
+        their mark."""
         if cited:
             return SentenceSupport(1, cited, "")
         if statement.whole or self._sources.claims_nothing(bare):
@@ -192,27 +195,27 @@ class Sources:
         self._terms = terms
 
     def read(self) -> None:
-        """Read the chunks now, while a model is still waited for, not at the first sentence."""
+        """Reads the chunks now, while a model is still waited for, not at the first sentence."""
         self.passages.read()
 
     def claims_nothing(self, sentence: str) -> bool:
         return len(self._terms.of(sentence)) < MIN_TERMS or sentence.rstrip().endswith((":", "?"))
 
     def hold(self, text: str) -> bool:
-        """Whether `text` stands in a chunk as it is."""
+        """Returns whether `text` stands in a chunk word for word."""
         return self.holder(text) is not None
 
     def holder(self, text: str) -> int | None:
-        """The chunk that `text` stands in as it is."""
+        """Returns the number of the chunk that holds `text` word for word; None where none does."""
         return next((n for n, body in self._bodies.items() if text in body), None)
 
     def known(self, text: str) -> bool:
-        """Whether question and chunks have all content words of `text`."""
+        """Returns whether question and chunks have all content words of `text`."""
         held = frozenset().union(self._terms.question, *map(self._terms.of, self._bodies.values()))
         return self._terms.of(text) <= held
 
     def best_span(self, n: int, sentence: str) -> str:
-        """The sentence, item or block of chunk `n` that shares most with `sentence`."""
+        """Returns the sentence, item or block of chunk `n` that shares most with `sentence`."""
         text, said = self._bodies[n], set(words(sentence))
         spans = [span for block in blocks(text) for span in parts(text, block)]
         pieces = [text[span.start : span.end] for span in spans]
@@ -220,13 +223,13 @@ class Sources:
 
 
 def _rows(block: str) -> str:
-    """What a table says below its head, which every one of its rows could be quoted by."""
+    """Returns the table below its head: the head could quote every one of its rows."""
     lines = block.splitlines()
     return "\n".join(lines[HEAD_ROWS:] if block.startswith("|") else lines)
 
 
 def citation_of(n: int, candidate: Candidate, quote: str) -> Citation:
-    """Mark `[n]` for a passage and the words in it that are quoted."""
+    """Returns the citation of mark `[n]`: a passage and the words in it that are quoted."""
     chunk = candidate.chunk
     title = " > ".join((chunk.title, *chunk.heading_path[-1:]))
     url = chunk.url if allowed(chunk.url, {host_of(chunk.url)}) else ""

@@ -45,8 +45,8 @@ class Flight:
         return self.ending == "deleted"
 
     async def going(self, work: Awaitable[T]) -> T:
-        """What the work gives. Raises NotFound where the answer was deleted meanwhile, Conflict
-        where it was stopped and had nothing yet to keep."""
+        """Returns what the work gives. Raises NotFound where the answer was deleted meanwhile,
+        Conflict where it was stopped and had nothing yet to keep."""
         if self.deleted:
             raise NotFound(GONE)
         self._task = asyncio.current_task()
@@ -60,12 +60,12 @@ class Flight:
             self._task = None
 
     def took_it(self) -> bool:
-        """Whether a cancellation that has just arrived is this flight's alone."""
+        """Returns whether a cancellation that has just arrived is this flight's alone."""
         task = asyncio.current_task()
         return self.ending is not None and task is not None and task.uncancel() == 0
 
     def end(self, how: Ending) -> None:
-        """From any thread."""
+        """Cancels the flight. Callable from any thread."""
         self._loop.call_soon_threadsafe(self._end, how)
 
     def _end(self, how: Ending) -> None:
@@ -98,7 +98,8 @@ class Flights:
         flight.marks[answer_mark(workspace, answer)] = "stopped"
 
     def end(self, marks: Iterable[str]) -> bool:
-        """Whether there was one with one of `marks`. From any thread."""
+        """Cancels the flights with one of `marks` and returns whether there was one. Callable
+        from any thread."""
         found = False
         for flight in list(self._all):
             for mark in marks:
@@ -108,7 +109,8 @@ class Flights:
         return found
 
     async def watch(self, ledger: Ledger, threads: Executor) -> None:
-        """Until it is cancelled."""
+        """Ends flights whose answer another process has deleted or stopped, until it is
+        cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_S)

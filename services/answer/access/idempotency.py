@@ -44,7 +44,8 @@ class SlotHolder:
 
 
 def claim(ledger: Ledger, at: Slot, request: str, abandoned_s: float) -> SlotHolder:
-    """Take the slot, unless it is taken. Raises InvalidInput where it was used for another request.
+    """Takes the slot, unless it is taken. Raises InvalidInput where it was used for another
+    request.
 
     Whoever took it and has nothing to show after `abandoned_s` is taken for dead.
     """
@@ -79,7 +80,7 @@ def claim(ledger: Ledger, at: Slot, request: str, abandoned_s: float) -> SlotHol
 
 
 def name(ledger: Ledger, at: Slot, answer_id: str) -> None:
-    """Say which answer the slot will have; before that answer is recorded."""
+    """Records which answer the slot will have, before that answer is recorded."""
     with ledger.session() as session:
         session.execute(update(Replay).where(*_is(at)).values(answer_id=answer_id))
 
@@ -90,7 +91,7 @@ def finish(ledger: Ledger, at: Slot, pieces: list[int]) -> None:
 
 
 def release(ledger: Ledger, at: Slot) -> None:
-    """Nothing came of it: the same key may try again."""
+    """Frees the slot: nothing came of the request, and the same key may try again."""
     with ledger.session() as session:
         session.execute(delete(Replay).where(*_is(at)))
 
@@ -123,7 +124,8 @@ def recorded(ledger: Ledger, answer_id: str) -> Recorded | None:
 
 
 def promised(ledger: Ledger, workspace: str, answer_id: str, caller: str | None = None) -> bool:
-    """Whether some process of ours is, or was, at that answer; for one `caller`, if it is named."""
+    """Returns whether some process of ours is, or was, at that answer; for one `caller`, if it
+    is named."""
     with ledger.session() as session:
         query = select(Replay.key).where(
             Replay.answer_id == answer_id, Replay.workspace == workspace

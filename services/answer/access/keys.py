@@ -61,7 +61,7 @@ class Caller:
         return ADMIN in self.scopes
 
     def may(self, scopes: Iterable[str]) -> bool:
-        """Whether it has one of `scopes`."""
+        """Returns whether it has one of `scopes`."""
         return ADMIN in self.scopes or not self.scopes.isdisjoint(scopes)
 
     def check_audiences(self, wanted: frozenset[str]) -> None:
@@ -74,7 +74,7 @@ class Caller:
             )
 
     def sees(self, audiences: Iterable[str]) -> bool:
-        """Whether what was said to `audiences` may be shown to it."""
+        """Returns whether what was said to `audiences` may be shown to it."""
         return self.audiences is None or self.audiences | {PUBLIC} >= set(audiences)
 
 
@@ -92,8 +92,8 @@ def create_key(
     rate: int | None = None,
     plain: str = "",
 ) -> CreatedKey:
-    """A new key, or `plain`, whose form is not kept. Raises InvalidInput, or Conflict for a taken
-    name."""
+    """Creates a key, random or `plain`, and returns it. Raises InvalidInput, or Conflict for a
+    taken name."""
     wanted, seen = sorted(set(scopes)), sorted(set(audiences) - {PUBLIC})
     if unknown := [scope for scope in wanted if scope not in SCOPES]:
         raise InvalidInput(f"There is no scope {unknown[0]!r}. Scopes are {', '.join(SCOPES)}.")
@@ -131,8 +131,8 @@ def take_key(
     audiences: Iterable[str] = (),
     rate: int | None = None,
 ) -> bool:
-    """Let in a key that was made elsewhere, in place of the one of its name; False where it is in
-    use already. Raises InvalidInput where it is not as strong as ours."""
+    """Registers a key that was made elsewhere, in place of the one of its name; returns False
+    where that one is in use already. Raises InvalidInput where it is not as strong as ours."""
     if not _STRONG.fullmatch(plain):
         raise InvalidInput(
             "That is no key: write tf_ and at least 40 characters of a-z, A-Z, 0-9, - and _, made"
@@ -164,12 +164,12 @@ def list_keys(ledger: Ledger, workspace: str | None = None) -> list[ApiKey]:
 
 
 def is_ours(plain: str) -> bool:
-    """Whether `plain` has the form of a key of ours."""
+    """Returns whether `plain` has the form of a key of ours."""
     return _KEY.fullmatch(plain) is not None
 
 
 def revoke_key(ledger: Ledger, id_or_name: str, workspace: str) -> str:
-    """Revoke a key of the workspace; its id. Raises NotFound."""
+    """Revokes a key of the workspace and returns its id. Raises NotFound."""
     with ledger.session() as session:
         named = (ApiKey.id == id_or_name) | (ApiKey.name == id_or_name)
         query = select(ApiKey).where(*_active(workspace), named)
@@ -209,15 +209,16 @@ class KeyRing:
     """Of look-ups alone: other waits for the ledger must not keep a known key out."""
 
     def known(self, plain: str | None) -> Caller | None:
-        """The caller, where a recent look says who it is; else None, and `find` has to."""
+        """Returns the caller, where a recent look-up says who it is; None where `find` has to be
+        asked."""
         return self._seen(_digest(plain), TTL_S)
 
     def seen_lately(self, plain: str | None) -> bool:
-        """Whether the key was in use within the last minutes."""
+        """Returns whether the key was in use within the last minutes."""
         return self._seen(_digest(plain), GRACE_S) is not None
 
     async def find(self, plain: str | None) -> Caller:
-        """As `look_up`, in a thread of its own, for LOOK_S seconds at most."""
+        """Returns what `look_up` does, called in a thread of its own for LOOK_S seconds at most."""
         found = self.known(plain)
         if found is not None:
             return found

@@ -24,7 +24,8 @@ _log = structlog.get_logger("twofold.limits")
 
 class Limiter(Protocol):
     async def wait_s(self, key: str, per_minute: int) -> float:
-        """0 where one more request is within the rate, and counted; else seconds until it is."""
+        """Counts one more request and returns 0 where it is within the rate; else returns the
+        seconds until it would be."""
         ...
 
 
@@ -75,7 +76,7 @@ class Attempts:
     _full_at: dict[str, float] = field(default_factory=dict)
 
     def wait_s(self, address: str) -> float:
-        """0 where an address may try another key; else seconds until it may."""
+        """Returns 0 where an address may try another key; else the seconds until it may."""
         return max(0.0, self._full_at.get(address, 0.0) - self.clock() - 60.0)
 
     def failed(self, address: str) -> None:

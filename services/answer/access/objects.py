@@ -29,7 +29,7 @@ class Asker(Protocol):
 
 
 def owned(by: Asker) -> ColumnElement[bool]:
-    """The conversations that are the asker's."""
+    """Returns a condition on conversations that only the asker's meet."""
     mine = Conversation.workspace == by.workspace
     return mine if by.owns_all else mine & (Conversation.owner == by.owner)
 
@@ -48,7 +48,7 @@ def find_conversation(
 
 
 def find_answer(session: Session, caller: Caller, id: str) -> Answer:
-    """With its citations. Raises NotFound where the caller may not see it."""
+    """Returns the answer with its citations. Raises NotFound where the caller may not see it."""
     found = session.scalar(
         select(Answer)
         .join(Conversation, Conversation.id == Answer.conversation_id)
@@ -61,7 +61,7 @@ def find_answer(session: Session, caller: Caller, id: str) -> Answer:
 
 
 def visible(session: Session, caller: Caller, answers: Iterable[Answer]) -> list[Answer]:
-    """Those of `answers` that are the caller's."""
+    """Returns those of `answers` that the caller may see."""
     rows = [each for each in answers if caller.sees(each.audience)]
     if caller.owns_all:
         return rows
@@ -73,10 +73,8 @@ def visible(session: Session, caller: Caller, answers: Iterable[Answer]) -> list
 
 
 def find_handoff(session: Session, caller: Caller, id: str) -> Handoff:
-    """A handoff is the workspace's, whoever asked for it: for people who may see what it is about.
-
-    Raises NotFound.
-    """
+    """Returns a handoff of the workspace, whoever asked for it: people take it over. Raises
+    NotFound."""
     found = session.get(Handoff, id)
     answer = session.get(Answer, found.answer_id) if found and found.answer_id else None
     hidden = answer is not None and not caller.sees(answer.audience)
@@ -86,7 +84,8 @@ def find_handoff(session: Session, caller: Caller, id: str) -> Handoff:
 
 
 def _same_customer(found: Conversation, by: Asker, customer: str | None) -> bool:
-    """Whether `customer` may go on with it. One without a name takes the first it is given."""
+    """Returns whether `customer` may go on with a conversation; one without a name takes the
+    first name given."""
     if found.customer is None or found.customer == customer:
         return True
     return customer is None and by.owns_all

@@ -25,15 +25,16 @@ _log = structlog.get_logger("twofold.privacy")
 
 
 def delete_conversation(ledger: Ledger, workspace: str, id: str) -> None:
-    """With its answers, feedback, handoffs and their deliveries; an answer on its way is not
-    written any more. Raises NotFound."""
+    """Deletes a conversation with its answers, feedback, handoffs and their deliveries; an
+    answer being made in it is not written any more. Raises NotFound."""
     mine = (Conversation.id == id, Conversation.workspace == workspace)
     if not _delete(ledger, mine, [conversation_mark(workspace, id)]):
         raise NotFound(f"There is no conversation {id!r}.")
 
 
 def delete_customer(ledger: Ledger, workspace: str, customer: str) -> list[str]:
-    """Every conversation of a customer; their ids. Raises NotFound where there is none."""
+    """Deletes every conversation of a customer and returns their ids. Raises NotFound where
+    there is none."""
     visits = _delete_visits(ledger, workspace, customer)
     mine = (Conversation.customer == customer, Conversation.workspace == workspace)
     gone = _delete(ledger, mine, [customer_mark(workspace, customer)])
@@ -47,7 +48,7 @@ def delete_customer(ledger: Ledger, workspace: str, customer: str) -> list[str]:
 def export_customer(
     ledger: Ledger, workspace: str, customer: str, redacted: bool
 ) -> dict[str, Any]:
-    """Everything kept of a customer; numbers and addresses masked when `redacted`."""
+    """Returns everything kept of a customer, with numbers and addresses masked where `redacted`."""
     with ledger.session() as session:
         conversations = session.scalars(
             select(Conversation)
@@ -62,7 +63,8 @@ def export_customer(
 
 
 def _delete_visits(ledger: Ledger, workspace: str, customer: str) -> int:
-    """How many visitors of the widget's sites it was, by that name; their threads go along."""
+    """Deletes the widget's visitors of that name with their threads, and returns how many there
+    were."""
     sites = select(Site.id).where(Site.workspace == workspace)
     with ledger.session() as session:
         gone = session.execute(
@@ -73,7 +75,8 @@ def _delete_visits(ledger: Ledger, workspace: str, customer: str) -> int:
 
 
 def purge(ledger: Ledger, days: float) -> int:
-    """Delete conversations untouched for `days` (0 keeps them), and keys nobody can replay."""
+    """Deletes conversations untouched for `days` (0 keeps them), and idempotency keys too old to
+    be replayed; returns how many conversations."""
     idempotency.expire(ledger)
     with ledger.session() as session:
         forget_old(session)
@@ -96,7 +99,8 @@ def keep_purging(ledger: Ledger, days: float, stop: threading.Event) -> None:
 def _delete(
     ledger: Ledger, which: Sequence[ColumnElement[bool]], marks: Sequence[str] = ()
 ) -> list[str]:
-    """Ids of what was deleted; nothing of it is left in the ledger's files, either."""
+    """Deletes the conversations and returns their ids; nothing of them is left in the ledger's
+    files, either."""
     gone: list[str] = []
     while True:
         with ledger.session() as session:

@@ -59,11 +59,11 @@ class QuestionReader:
         self.read = remembered(4096, LONGEST)(self._read)
 
     def same(self, one: str, two: str, locale: str) -> bool:
-        """Whether they ask the same; False in any doubt."""
+        """Returns whether they ask the same; False in any doubt."""
         return self.alike(self.read(one, locale), self.read(two, locale))
 
     def alike(self, first: Asking, second: Asking) -> bool:
-        """The same of questions that were read."""
+        """Returns the same as `same`, of questions that were read before."""
         kinds = {self._alike.get(each.kind, each.kind) for each in (first, second)} - {""}
         if first.words < second.words:
             first, second = second, first
@@ -105,7 +105,7 @@ class QuestionReader:
 
 @lru_cache(8)
 def reader(house: tuple[Group, ...] = ()) -> QuestionReader:
-    """A house's reader."""
+    """Returns a house's reader."""
     return QuestionReader(house)
 
 

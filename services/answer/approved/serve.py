@@ -27,8 +27,8 @@ class ApprovedAnswers:
     reader: QuestionReader
 
     def meeting(self, question: Question) -> Pinned | None:
-        """The approved answer that the question gets: the newest for one that asks the same, while
-        its sources say what they said. Raises what ledger and index raise."""
+        """Returns the approved answer that the question gets: the newest for one that asks the
+        same, while its sources say what they said. Raises what ledger and index raise."""
         if question.as_of is not None or question.leans or len(asks(question.asked)) > 1:
             return None
         read, locale = self.reader.read, question.locale
@@ -39,7 +39,7 @@ class ApprovedAnswers:
         return None
 
     def _open_to(self, question: Question) -> list[tuple[str, str]]:
-        """Id and question of those that the asker may have today, newest first."""
+        """Returns the ids and questions of those that the asker may have today, newest first."""
         now = time.time()
         columns = (ApprovedAnswer.id, ApprovedAnswer.question, ApprovedAnswer.audience)
         with self.stack.ledger.engine.connect() as connection:

@@ -121,7 +121,7 @@ def approve(stack: Stack, caller: Caller, approval: Approval, default_locale: st
 
 
 def listed(stack: Stack, caller: Caller) -> list[Approved]:
-    """Those of the caller's workspace that it may see, newest first."""
+    """Returns the approved answers of the caller's workspace that it may see, newest first."""
     now = time.time()
     with stack.ledger.session() as session:
         rows = session.scalars(
@@ -151,7 +151,8 @@ def citations_of(row: ApprovedAnswer) -> tuple[Citation, ...]:
 
 
 def still_true(ledger: Ledger, index: Index, scope: Scope, citations: Sequence[Citation]) -> bool:
-    """Whether every cited version is the live one, and what it says may be shown in `scope`."""
+    """Returns whether every cited version is the live one, and what it says may be shown in
+    `scope`."""
     with ledger.session() as session:
         if _not_live(session, citations):
             return False
@@ -206,8 +207,8 @@ def _of_reply(session: Session, caller: Caller, id: str) -> _Source:
 
 
 def _cited(session: Session, index: Index, scope: Scope, source: _Source) -> Iterable[Citation]:
-    """A citation for each mark of a text that a person wrote: of the document's live version, the
-    span that shares most words with what carries the mark."""
+    """Returns a citation for each mark of a text that a person wrote: of the document's live
+    version, the span that shares most words with the sentence that carries the mark."""
     said: dict[int, str] = {}
     for statement in statements(source.text):
         for mark in statement.marks:
@@ -255,7 +256,7 @@ def _not_live(session: Session, citations: Sequence[Citation]) -> list[Citation]
 
 
 def _hidden(index: Index, scope: Scope, citations: Sequence[Citation]) -> list[Citation]:
-    """Those whose passage is gone, expired, or not for that audience."""
+    """Returns the citations whose passage is gone, expired, or not for that audience."""
     chunks = {chunk.id: chunk for chunk in index.retrieve([each.chunk for each in citations])}
     return [
         each

@@ -110,7 +110,8 @@ def _in_process(settings: "Settings", body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _holds_nothing(server: "Running", settings: "Settings") -> bool:
-    """Whether nothing is indexed there: a customer is handed over, and who runs it can mend it."""
+    """Returns whether nothing is indexed there: a customer is handed over, and who runs it can
+    mend it."""
     from twofold.errors import TwofoldError
 
     try:
@@ -166,5 +167,5 @@ def _print_source(console: "Console", citation: dict[str, Any]) -> None:
 
 
 def _visible(text: str) -> str:
-    """Without control characters: a document must not drive the terminal."""
+    """Returns the text without control characters: a document must not drive the terminal."""
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")

@@ -72,7 +72,8 @@ def withdraw(id: Annotated[str, typer.Argument(help="Of an approved answer.")]) 
 
 
 def _call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Of the server that runs on this home; without one, of the same endpoint in this process."""
+    """Calls the server that runs on this home, or where none does the same endpoint in this
+    process."""
     from twofold import server_file
     from twofold.settings import Settings
 

@@ -36,7 +36,8 @@ class OutcomeCost(NamedTuple):
 
 
 def choices(kinds: Mapping[str, float], reasons: Mapping[str, Reason]) -> list[OutcomeCost]:
-    """Everything we could do, cheapest first: `kinds` are probabilities, `reasons` the house's."""
+    """Returns every possible action, cheapest first. `kinds`: probabilities of what the question
+    is; `reasons`: the house's."""
     grave = {name for name, reason in reasons.items() if reason.grave}
     outcomes = (*COSTS, *(name for name in reasons if name != GAP))
     found = [

@@ -192,9 +192,9 @@ class Decider:
         return Decision("CLARIFY", None, why, signals, choices=heard.between)
 
     def _message(self, question: Question, vector: npt.NDArray[np.float32] | None) -> Witnesses:
-        """What rules and classifier say of the message alone; `kinds` then has PLAIN in it.
+        """Returns what rules and classifier say of the message alone; `kinds` then holds PLAIN.
 
-        `vector` is that of `question.standalone`, (d,); without one only the rules are heard.
+        `vector` is that of `question.standalone`, (d,); without one only the rules are asked.
         """
         settled = self._by_words(question)
         if settled is not None:
@@ -216,7 +216,8 @@ class Decider:
         return replace(heard, settled=self._for_a_person(heard, kinds))
 
     def _by_words(self, question: Question) -> Decision | None:
-        """What the conversation settles by itself: orders, consent, thanks, failures in a row."""
+        """Returns the decision that the conversation itself settles: orders, consent, thanks,
+        failures in a row."""
         orders = gives_orders(question.asked)
         if orders is not None:
             why = f"gives the assistant orders: {orders!r}"
@@ -235,7 +236,8 @@ class Decider:
         return None
 
     def _for_a_person(self, heard: Witnesses, kinds: Mapping[str, float]) -> Decision | None:
-        """The hand-over for a reason of the house, where that costs least: no model is asked."""
+        """Returns the hand-over for a reason of the house, where that costs least: no model is
+        asked."""
         best, second, *_ = choices(kinds, self._house.reasons)
         if best.outcome not in self._house.reasons or best.outcome == GAP:
             return None
@@ -248,7 +250,7 @@ class Decider:
         matched: Sequence[rules.MatchedRule],
         amount: float | None,
     ) -> dict[str, float]:
-        """What the classifier says, corrected by what the words say."""
+        """Returns the classifier's probabilities, corrected by what the rules matched."""
         limits, weighed = self._house.limits, dict(intent)
         if limits.money_reason in weighed:
             if amount is None:
@@ -270,7 +272,8 @@ class Decider:
         return _normal(weighed)
 
     def _intent(self, question: Question, vector: npt.NDArray[np.float32]) -> dict[str, float]:
-        """Reasons are read off the last message, its subject off the conversation."""
+        """Returns the probability of each kind: of reasons by the last message, of its subject
+        by the conversation."""
         whole = self._classified(question.standalone, vector)
         if question.standalone == question.asked:
             return whole
@@ -313,7 +316,8 @@ class Decider:
 
 
 def _shift(counts: Mapping[str, int]) -> dict[str, float]:
-    """Kind -> its share at a help desk over its share of the examples (label shift)."""
+    """Returns, for each kind, its share at a help desk over its share of the examples (label
+    shift)."""
     total = sum(counts.values())
     reasons = sum(n for kind, n in counts.items() if kind not in SHARES)
     rest = (1 - sum(SHARES.values())) * total / reasons if reasons else 0.0
@@ -365,7 +369,7 @@ def _weigh(
 
 
 def _between(searched: Searched) -> tuple[str, ...]:
-    """Titles to choose among, where the few words asked do stand in the sources."""
+    """Returns titles to choose among, where the few words asked do stand in the sources."""
     if searched.evidence.clues.passage < 0.5:
         return ()
     titles = (candidate.chunk.title for candidate in searched.found.candidates[: 2 * NAMED])

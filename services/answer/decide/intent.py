@@ -101,18 +101,19 @@ class IntentModel:
     _outside: int
 
     def probabilities(self, vectors: Vectors) -> Floats:
-        """(n, d) unit vectors to (n, classes), calibrated, rows summing to 1."""
+        """Returns calibrated probabilities (n, classes), rows summing to 1, for (n, d) unit
+        vectors."""
         return np.concatenate(
             [_softmax(self._logits(vectors[i : i + BLOCK])) for i in range(0, len(vectors), BLOCK)]
         )
 
     def of(self, vector: Vectors) -> Mapping[str, float]:
-        """One vector (d,) to class -> probability."""
+        """Returns the probability of each class for one vector (d,)."""
         row = self.probabilities(vector[np.newaxis])[0]
         return dict(zip(self.classes, map(float, row), strict=True))
 
     def nearest(self, vector: Vectors) -> float:
-        """How like one vector (d,) the example is that is most like it: about their cosine."""
+        """Returns the likeness, about a cosine, of one vector (d,) to its most similar example."""
         return float((self._examples @ vector).max())
 
     def _logits(self, vectors: Vectors) -> Floats:
@@ -122,7 +123,8 @@ class IntentModel:
 
 
 def fit(vectors: Vectors, labels: Sequence[str], outside: str = OFF_TOPIC) -> IntentModel:
-    """Train on (n, d) vectors of about unit length and their classes, two examples or more in each.
+    """Trains on (n, d) vectors of about unit length and their classes, two examples or more in
+    each.
 
     A question unlike every example of the other classes leans to the class `outside`, where there
     is one. Four numbers weigh the parts (ridge score, likeness to the nearest example, novelty and
@@ -165,9 +167,9 @@ def fit(vectors: Vectors, labels: Sequence[str], outside: str = OFF_TOPIC) -> In
 
 
 def house_examples(house: HousePolicy) -> list[tuple[str, str]]:
-    """Every example of the house with its class.
+    """Returns every example of the house with its class.
 
-    A question about us that the sources do not answer is a plain one: only the sources can tell.
+    A question about the product that the sources do not answer is PLAIN: only the sources can tell.
     """
     kinds = {PLAIN: house.plain_examples, OFF_TOPIC: house.off_topic_examples}
     kinds[VAGUE] = house.vague_examples
@@ -178,13 +180,13 @@ def house_examples(house: HousePolicy) -> list[tuple[str, str]]:
 
 
 def learned_languages(examples: Sequence[str]) -> tuple[str, ...]:
-    """The languages that the examples teach: each is that of ENOUGH of them at least."""
+    """Returns the languages that the examples teach: each is that of ENOUGH of them at least."""
     counts = Counter(language_of(text) for text in examples)
     return tuple(name for name, count in counts.items() if name and count >= ENOUGH)
 
 
 def fit_house(house: HousePolicy, embedder: Embedder) -> IntentModel | None:
-    """The house's classifier; None where its examples make fewer than two classes."""
+    """Returns the house's classifier; None where its examples make fewer than two classes."""
     examples = house_examples(house)
     if len({kind for _, kind in examples}) < 2:
         return None
@@ -193,7 +195,8 @@ def fit_house(house: HousePolicy, embedder: Embedder) -> IntentModel | None:
 
 
 def features(texts: Sequence[str], vectors: Vectors) -> Vectors:
-    """(n, d) vectors of the texts, widened by how each is asked: in English and German."""
+    """Returns (n, d) vectors of the texts, widened by features of how each is asked, in English
+    and German."""
     manner = np.array([_manner(text) for text in texts], dtype=vectors.dtype)
     return np.concatenate([vectors, MANNER_SCALE * manner], axis=1)
 
@@ -209,13 +212,15 @@ def _with_one(vectors: Vectors) -> Floats:
 
 
 def _nearest(cosines: Vectors, starts: npt.NDArray[np.intp]) -> Floats:
-    """(n, examples) cosines, class by class, to each class's highest, (n, classes)."""
+    """Returns the highest cosine of each class, (n, classes), of (n, examples) cosines sorted by
+    class."""
     best: Floats = np.maximum.reduceat(cosines, starts, axis=1).astype(np.float64)
     return best
 
 
 def _softmax(logits: Floats) -> Floats:
-    """scipy's, without what it takes to find out which array library it was given: 100 us."""
+    """Returns the softmax of each row. scipy's spends 100 us on finding out which array library
+    it was given."""
     likely = np.exp(logits - logits.max(axis=1, keepdims=True))
     whole: Floats = likely / likely.sum(axis=1, keepdims=True)
     return whole

@@ -57,7 +57,7 @@ class MatchedRule(NamedTuple):
 
 
 def matching(house: HousePolicy, question: Question) -> tuple[MatchedRule, ...]:
-    """The house's rules that the message meets."""
+    """Returns the house's rules that the message matches."""
     rules = []
     for name, reason in house.reasons.items():
         money = name == house.limits.money_reason
@@ -74,10 +74,10 @@ def matching(house: HousePolicy, question: Question) -> tuple[MatchedRule, ...]:
 
 
 def amounts(text: str) -> list[float]:
-    """Sums of money in `text`: "$1,140", "2.490 €", "2.5k USD".
+    """Returns the sums of money in `text`: "$1,140", "2.490 €", "2.5k USD".
 
-    A customer may write either decimal mark in any language: of two readings the larger one holds,
-    since what is over the limit is for a person."""
+    A customer may write either decimal mark in any language. Of both readings the larger one
+    counts, since a sum over the limit goes to a person."""
     readings = zip(read(text, "en"), read(text, "de"), strict=True)
     return [
         max(float(number.value) for number in both)
@@ -87,7 +87,8 @@ def amounts(text: str) -> list[float]:
 
 
 def failures_in_a_row(question: Question) -> int:
-    """Our latest messages that did not help: asked back, found nothing, or were told so."""
+    """Returns how many of our latest messages in a row did not help: they asked back, found
+    nothing, or the customer said so."""
     failures = 0
     follow = question.asked
     for turn in reversed(question.history):
@@ -103,9 +104,9 @@ def failures_in_a_row(question: Question) -> int:
 
 
 def only_courteous(question: Question) -> bool:
-    """Whether the message says no more than hello, thanks or goodbye.
+    """Returns whether the message is only a greeting, thanks or a goodbye.
 
-    So does a yes to a hand-over that asked nothing: somebody takes over already.
+    A yes to a hand-over that asked nothing counts as well: somebody takes over already.
     """
     last = question.history[-1].action if question.history else None
     text = _YES.sub("ok", question.asked) if last == "ESCALATE" else question.asked
@@ -113,19 +114,20 @@ def only_courteous(question: Question) -> bool:
 
 
 def handed_to(question: Question) -> Escalation | None:
-    """Where our last message handed the conversation, if it did."""
+    """Returns the team and reason that our last message handed the conversation to; None where
+    it did not."""
     last = question.history[-1] if question.history else None
     return last.escalation if last is not None and last.action == "ESCALATE" else None
 
 
 def has_team(question: Question, team: str) -> bool:
-    """Whether the team has the conversation already."""
+    """Returns whether the team has the conversation already."""
     given = (turn.escalation for turn in question.history if turn.action == "ESCALATE")
     return any(to is not None and to.team == team for to in given)
 
 
 def consent_pending(question: Question) -> str | None:
-    """The reason that our last message asked consent for."""
+    """Returns the reason for which our last message asked consent; None where it asked none."""
     ours = (turn for turn in reversed(question.history) if turn.role == "assistant")
     last = next(ours, None)
     return last.consent if last is not None else None

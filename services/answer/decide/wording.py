@@ -12,7 +12,8 @@ SILENT_ON = {
 
 
 def wording(house: HousePolicy, decision: Decision, question: Question, now: float) -> str:
-    """What is said at `now` (epoch seconds); empty for ANSWER, whose words are the sources'."""
+    """Returns the house's sentence for the decision at `now` (epoch seconds); empty for ANSWER,
+    whose words come from the sources."""
     say = house.say(question.locale)
     if decision.action == "ANSWER":
         return ""
@@ -29,7 +30,7 @@ def wording(house: HousePolicy, decision: Decision, question: Question, now: flo
 
 
 def silent_on(topic: str, locale: str) -> str:
-    """What is said, beside an answer, of a question that has none."""
+    """Returns the sentence, put beside an answer, that a part of the question has none."""
     return SILENT_ON.get(base(locale), SILENT_ON["en"]).format(topic=topic)
 
 

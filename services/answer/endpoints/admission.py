@@ -85,8 +85,8 @@ _READING: Final = frozenset({"/v1/search"})
 
 
 def needs(method: str, path: str) -> tuple[str, ...] | None:
-    """The scopes of which a caller needs one; none where something else than a key opens it, None
-    where anybody may."""
+    """Returns the scopes of which a caller needs one; empty where something other than a key
+    opens the path, None where anybody may call it."""
     if path in _TOLD_HERE:
         return _TOLD_HERE[path]
     if not path.startswith("/v1"):
@@ -95,7 +95,7 @@ def needs(method: str, path: str) -> tuple[str, ...] | None:
 
 
 def rule_of(method: str, path: str) -> AccessRule:
-    """The rule of a path under `/v1`."""
+    """Returns the access rule of a path under `/v1`."""
     for rule in RULES:
         start, _, end = rule.path.partition("*")
         if rule.verb in ("*", method) and path.startswith(start) and path.endswith(end):
@@ -152,7 +152,7 @@ class Admission:
             self._inside[asking] -= 1
 
     async def _admit(self, scope: Scope, wanted: Iterable[str], asking: bool) -> float:
-        """Names who calls in the scope; how many of its requests there may be at once."""
+        """Sets the caller in the scope and returns how many of its requests may run at once."""
         scope[WHO] = network(scope, self._settings.proxies)
         if not wanted:
             self._check_ledger(scope)
@@ -179,7 +179,8 @@ class Admission:
 
     @contextmanager
     def _counted(self, who: tuple[bool, str]) -> Iterator[int]:
-        """How many others of the same caller are inside."""
+        """Counts the request while it runs; yields how many others of the same caller are
+        inside."""
         others = self._of[who]
         self._of[who] += 1
         try:

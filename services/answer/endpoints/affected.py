@@ -72,7 +72,7 @@ async def read_affected(
 def _found(
     parts: Parts, caller: Caller, document: str, before: int | None, limit: int
 ) -> tuple[affected.Affected, list[Answer]]:
-    """What is affected, and which answers of it the caller may see."""
+    """Returns what is affected, and which of its answers the caller may see."""
     ledger = parts.stack.ledger
     found = affected.find(ledger, caller.workspace, document, before, limit)
     with ledger.session() as session:
@@ -84,7 +84,8 @@ def out(
     seen: Sequence[Answer],
     changed: Sequence[affected.AnswerComparison] | None,
 ) -> AffectedsOut:
-    """`changed` is what asking `seen` again gave, None where that was not done."""
+    """Returns the response body. `changed`: what asking `seen` again gave, None where that was
+    not done."""
     if changed is None:
         shown = [_out(found.document, answer, None) for answer in seen]
     else:

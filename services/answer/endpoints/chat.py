@@ -87,7 +87,8 @@ def counting_refusals() -> Iterator[None]:
 
 
 async def resumed(run: ResumableAnswer, last_event_id: str | None) -> Response:
-    """The rest of a stream: what stands behind `last_event_id`, and what is still to come."""
+    """Returns the rest of a stream: what stands behind `last_event_id`, and what is still to
+    come."""
     await run.begun()
     return EventStream(run.read(_number(run, last_event_id)))
 

@@ -39,7 +39,8 @@ class Chore(NamedTuple):
 
 
 def chore(messages: list[tuple[str, str]]) -> Chore | None:
-    """What a client asks of a transcript, answered; None where a customer asks something.
+    """Returns the answer to a client's own request about a transcript, such as a title; None where
+    a customer asks something.
 
     `messages` are (role, text); the last one is the user's.
     """

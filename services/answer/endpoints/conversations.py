@@ -70,7 +70,7 @@ def delete_conversation(
 
 
 def _ratings(session: Session, conversation_id: str) -> dict[str, str]:
-    """Answer id -> its latest rating."""
+    """Returns the latest rating of each answer id."""
     rows = session.execute(
         select(Feedback.answer_id, Feedback.rating)
         .join(Answer, Answer.id == Feedback.answer_id)

@@ -34,7 +34,7 @@ class DirectRoute(APIRoute):
 
 
 def read(model: type[BaseModel], body: bytes, content_type: str) -> BaseModel:
-    """The body as `model`. Raises RequestValidationError.
+    """Returns the body as `model`. Raises RequestValidationError.
 
     Another content type is refused whatever the body holds: a foreign web page may send this
     machine text unasked, but JSON only if the server agreed before.

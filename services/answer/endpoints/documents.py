@@ -51,5 +51,5 @@ def read_version(
 
 
 def _meets(audience: list[str], visible: frozenset[str] | None) -> bool:
-    """Whether a page for `audience` is for somebody who sees `visible`; None sees all."""
+    """Returns whether a page for `audience` may be shown to `visible`; None sees all."""
     return visible is None or not {PUBLIC, *visible}.isdisjoint(audience)

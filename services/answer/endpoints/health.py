@@ -42,7 +42,8 @@ class Readiness:
         self._begun = 0.0
 
     async def chunks(self) -> int:
-        """Chunks in the index. Raises SetupError where ledger or index do not do their work."""
+        """Returns chunks in the index. Raises SetupError where ledger or index do not do their
+        work."""
         now = time.monotonic()
         if self._look is None or (self._look.done() and now - self._begun > FRESH_S):
             self._look, self._begun = self._threads.submit(self._work), now

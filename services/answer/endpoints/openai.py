@@ -89,7 +89,7 @@ async def complete(
 
 
 def _without_answer(text: str, *, stream: bool) -> Response:
-    """A completion that nobody asked of the house: none of it is on record."""
+    """Returns a completion that the house did not answer; none of it is on record."""
     created = int(time.time())
     if stream:
         head = _head(str(uuid4()), "chat.completion.chunk", created)
@@ -107,7 +107,7 @@ def _without_answer(text: str, *, stream: bool) -> Response:
 async def chunks(
     first: Event, rest: AsyncGenerator[Event, None], parts: Parts, wants_usage: bool
 ) -> AsyncGenerator[bytes, None]:
-    """The answer as OpenAI streams it. `twofold` comes with the chunk that says `stop`."""
+    """Yields the answer as OpenAI streams it. `twofold` comes with the chunk that says `stop`."""
     if not isinstance(first, Meta):
         raise TypeError("an answer begins with Meta")
     head = _head(first.answer_id, "chat.completion.chunk", int(time.time()))
@@ -132,7 +132,7 @@ async def chunks(
 
 
 async def usage(parts: Parts, answer_id: str) -> dict[str, int]:
-    """What the model server counted; zeros where no model wrote."""
+    """Returns what the model server counted; zeros where no model wrote."""
 
     def count() -> tuple[int, int]:
         with parts.stack.ledger.session() as session:

@@ -101,7 +101,7 @@ class CompletionRequest(BaseModel):
 
 
 def _latest(spoken: list[Message]) -> tuple[Turn, ...]:
-    """The last turns: as many, and as long, as are read."""
+    """Returns the last turns: as many, and as long, as are read."""
     turns: list[Turn] = []
     left = MAX_HISTORY_CHARS
     for message in reversed(spoken[-MAX_HISTORY:]):

@@ -131,8 +131,8 @@ def _digest(parts: Parts, workspace: str, makers: Mapping[str, str]) -> str:
 
 
 def states(parts: Parts, workspace: str, name: str) -> list[dict[str, Any]]:
-    """Of each page of that name: its versions with their text, what the index holds of the live
-    one, and why it was not read."""
+    """Returns, for each page of that name, its versions with their text, what the index holds of
+    the live one, and why it was not read."""
     source, _, rest = name.partition("/")
     with parts.stack.ledger.session() as session:
         documents = session.scalars(

@@ -61,7 +61,7 @@ class ResumableAnswer(GrowingStream[bytes]):
         return self.answer
 
     async def read(self, after: int = -1) -> AsyncGenerator[bytes, None]:
-        """The frames behind number `after`, and those still to come."""
+        """Yields the frames behind number `after`, and those still to come."""
         number = after + 1
         if not self.exact and after > 0:
             number = len(self.frames) - 1  # `done` has the whole text
@@ -83,8 +83,8 @@ class ResumableAnswers:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def join(self, ask: Ask, caller: Caller, key: str, request: str) -> ResumableAnswer:
-        """The run of this key: begun now, or by an earlier request. Raises InvalidInput where that
-        one asked something else, Overloaded where too many are under way."""
+        """Returns the run of this key: begun now, or by an earlier request. Raises InvalidInput
+        where that one asked something else, Overloaded where too many are under way."""
         at = idempotency.slot(ask.workspace, caller.key, key)
         digest = hashlib.sha256(request.encode()).hexdigest()
         run = self._by_slot.get(at)
@@ -100,7 +100,7 @@ class ResumableAnswers:
         return run
 
     async def follow(self, answer_id: str, caller: Caller) -> ResumableAnswer:
-        """The run of an answer under way, or one made from its record. Raises NotFound."""
+        """Returns the run of an answer under way, or one made from its record. Raises NotFound."""
         run = self._by_answer.get(answer_id)
         if run is None:
             run = self._open(ResumableAnswer(caller.workspace, answer_id=answer_id))
@@ -115,7 +115,7 @@ class ResumableAnswers:
             raise NotFound(f"There is no answer {answer_id!r}.")
 
     async def stop(self, answer_id: str, caller: Caller) -> None:
-        """End an answer under way where it is, here or in another process. Raises NotFound."""
+        """Ends an answer under way where it is, here or in another process. Raises NotFound."""
         mark = [answer_mark(caller.workspace, answer_id)]
         run = self._by_answer.get(answer_id)
         if run is not None:
@@ -137,7 +137,7 @@ class ResumableAnswers:
                 self._by_answer.pop(run.answer_id, None)
 
     async def aclose(self) -> None:
-        """What is under way gets a moment to be recorded."""
+        """Gives the answers being made a moment to be recorded, then ends them."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=STOP_S)
             for task in late:
@@ -176,8 +176,8 @@ class ResumableAnswers:
             del self._by_answer[run.answer_id]
 
     async def _apart(self, work: Callable[..., T], *given: Any) -> T:
-        """In the threads that wait for the ledger: a locked one must not keep replies from being
-        composed."""
+        """Runs the work in the threads that wait for the ledger: a locked one must not keep
+        replies from being composed."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._parts.writers, partial(work, *given))
 
@@ -259,7 +259,7 @@ def _release(ledger: Ledger, at: Slot) -> None:
 def _frames(
     answer: ChatAnswer, pieces: list[int] | None
 ) -> Iterator[tuple[bytes, dict[str, object]]]:
-    """The events of a recorded answer, cut as they were when it was first told."""
+    """Yields the events of a recorded answer, cut as they were when it was first told."""
     whole = answer.model_dump()
     action = {name: whole[name] for name in ("action", "escalation", "served_by")}
     yield b"meta", {name: whole[name] for name in ("answer_id", "conversation_id")}

@@ -12,7 +12,7 @@ from services.http.problems import encode, problem_of
 
 
 async def frames(first: Event, rest: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
-    """The events, numbered; what goes wrong behind the first is told as the last."""
+    """Yields the events, numbered; what goes wrong behind the first is told as the last."""
     if not isinstance(first, Meta):
         raise TypeError("an answer begins with Meta")
     number = 0

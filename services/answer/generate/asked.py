@@ -108,11 +108,11 @@ class WantedAnswer(NamedTuple):
     counted: tuple[str, ...] = ()
 
     def value_in(self, text: str) -> bool:
-        """Whether the text holds a value of the kind that is asked for."""
+        """Returns whether the text holds a value of the kind that is asked for."""
         return not self.steps and not self.kinds.isdisjoint(_VALUES & self.answered_by(text))
 
     def counted_in(self, text: str) -> bool:
-        """Whether the text says a number of what is counted ("2 seats", "20 live keys")."""
+        """Returns whether the text says a number of what is counted ("2 seats", "20 live keys")."""
         return (
             any(
                 word.startswith(self.counted)
@@ -124,7 +124,7 @@ class WantedAnswer(NamedTuple):
         )
 
     def answered_by(self, text: str) -> frozenset[str]:
-        """Those of `kinds` that the text looks like."""
+        """Returns those of `kinds` that the text looks like."""
         return frozenset(kind for kind in self.kinds if _PATTERNS[kind][1].search(text))
 
     def shares_figure(self, text: str) -> bool:
@@ -132,7 +132,7 @@ class WantedAnswer(NamedTuple):
 
 
 def read(text: str) -> WantedAnswer:
-    """What the question wants."""
+    """Returns what the question wants."""
     kinds = frozenset(name for name, (asked, _) in _PATTERNS.items() if asked.search(text))
     steps = _STEPS.search(text) is not None
     if steps and kinds & {"time", "count"}:
@@ -147,8 +147,8 @@ def read(text: str) -> WantedAnswer:
 
 
 def verdict(asked: WantedAnswer, sentence: str) -> str:
-    """`no` or `yes`, as a question for one of them is answered by a sentence that is about the
-    same; empty where the question is of another kind, or itself negated."""
+    """Returns `no` or `yes`, as a question for one of them is answered by a sentence that is
+    about the same; empty where the question is of another kind, or itself negated."""
     if "polar" not in asked.kinds or _OPEN.search(asked.text) or _NEGATED.search(asked.text):
         return ""
     if _NEGATED.search(sentence):

@@ -69,8 +69,9 @@ _MARKS_BEFORE = re.compile(r"[ ]?(\[\d{1,2}\])(?=(?:\s(?!\n)|\n(?!\n))[^\n]*?\1)
 def compose(
     searched: Searched, sentences: Sentences, max_words: int, until: float = math.inf
 ) -> Draft:
-    """A cited draft of about `max_words` at most, by `until` (time.monotonic). Something must be
-    packed. `BY_WORDS` among its repairs: the meaning of sentences could not be had in time."""
+    """Returns a cited draft of about `max_words` at most, by `until` (time.monotonic). Something
+    must be packed. `BY_WORDS` among its repairs: the meaning of sentences could not be had in
+    time."""
     question, pages = searched.question, cut(searched.packed)
     texts = questions_in(question)
     meaning = Meaning.read(texts, pages, sentences, until, pieces=not searched.matched)
@@ -106,13 +107,14 @@ def compose(
 
 
 def fold_marks(text: str) -> str:
-    """The text with a mark once at the end of the sentences or items that it stands for, not after
-    each of them."""
+    """Returns the text with a mark once at the end of the sentences or items that it stands for,
+    not after each of them."""
     return _MARKS_BEFORE.sub("", text)
 
 
 def _unanswered(texts: Sequence[str], searched: Searched) -> tuple[str, ...]:
-    """Of several questions those without a piece that may answer, where another has one."""
+    """Returns those of several questions that no piece may answer, where a piece answers
+    another."""
     odds = {text: best({text: searched.matched[text]}, searched.packed).odds
             for text in texts if text in searched.matched}  # fmt: skip
     if len(texts) < 2 or max(odds.values(), default=HOPELESS) < HOPELESS:
@@ -131,8 +133,8 @@ def _new(units: Sequence[Unit], searched: Searched) -> list[Unit]:
 
 
 def _choose(units: Sequence[Unit], text: str, last: str, most: int) -> list[Unit]:
-    """What answers the question, in the order in which it is said: best first, but what belongs to
-    one block together."""
+    """Returns what answers the question, in the order in which it is said: best first, but what
+    belongs to one block together."""
     open_to = [unit for unit in units if not leads(unit.piece)] or list(units)
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
     first = ranked[0]
@@ -159,8 +161,8 @@ def _choose(units: Sequence[Unit], text: str, last: str, most: int) -> list[Unit
 
 
 def _with_context(unit: Unit, units: Sequence[Unit], text: str, last: str) -> list[Unit]:
-    """The unit and what a reader needs beside it: the sentence that it leans on, what introduces
-    steps or code, the other rows that the question names."""
+    """Returns the unit and what a reader needs beside it: the sentence that it leans on, what
+    introduces steps or code, the other rows that the question names."""
     page = [each for each in units if each.mark == unit.mark]
     at = page.index(unit)
     if unit.piece.cells:
@@ -179,7 +181,8 @@ def _with_context(unit: Unit, units: Sequence[Unit], text: str, last: str) -> li
 
 
 def _with_more(chosen: list[Unit], units: Sequence[Unit], most: int) -> list[Unit]:
-    """A short sentence with the next ones of its paragraph; steps with the sentence after them."""
+    """Returns a short sentence with the next ones of its paragraph; steps with the sentence
+    after them."""
     last = chosen[-1]
     page = [each for each in units if each.mark == last.mark]
     words = sum(unit.piece.words for unit in chosen)
@@ -199,9 +202,9 @@ def _with_more(chosen: list[Unit], units: Sequence[Unit], most: int) -> list[Uni
 
 
 def _rows(unit: Unit, page: Sequence[Unit], text: str, last: str) -> list[Unit]:
-    """The rows of the unit's table that the question names, by its last message or else by what
-    it leans on. Where it names none, the unit; but all of a small table, where nothing that is
-    asked tells one of its rows from another."""
+    """Returns the rows of the unit's table that the question names, by its last message or else
+    by what it leans on. Where it names none, the unit; but all of a small table, where nothing
+    that is asked tells one of its rows from another."""
     rows = [u for u in page if u.piece.block == unit.piece.block and u.piece.cells]
     for names in map(_names, (last, text)):
         named = [u for u in rows if not names.isdisjoint(_names(u.piece.cells[0]))]
@@ -218,12 +221,12 @@ def _rows(unit: Unit, page: Sequence[Unit], text: str, last: str) -> list[Unit]:
 
 
 def _names(text: str) -> set[str]:
-    """The words and figures by which a row can be named."""
+    """Returns the words and figures by which a row can be named."""
     return {*words_of(text), *_WHOLE.findall(text)}
 
 
 def _within(one: Unit, two: Unit) -> bool:
-    """Whether one unit stands in the other, or both are rows of one table."""
+    """Returns whether one unit stands in the other, or both are rows of one table."""
     if (one.mark, one.piece.block) != (two.mark, two.piece.block):
         return False
     a, b = one.piece.span, two.piece.span
@@ -235,8 +238,8 @@ def _same(one: Unit, two: Unit) -> bool:
 
 
 def _said(chosen: Sequence[Unit], text: str, last: str, locale: str) -> list[str]:
-    """Reply Markdown, a mark after each sentence, item, list, table and code block; `locale` is
-    the first one's."""
+    """Returns the reply's Markdown, with a mark after each sentence, item, list, table and code
+    block; `locale` is that of the first unit."""
     blocks = []
     for (mark, _), group in groupby(chosen, key=lambda unit: (unit.mark, unit.piece.block)):
         units = list(group)
@@ -259,8 +262,8 @@ def _said(chosen: Sequence[Unit], text: str, last: str, locale: str) -> list[str
 
 
 def _table(units: Sequence[Unit], text: str, last: str) -> str:
-    """The rows below their header, with the first column and those that the question names; with
-    all where it names none."""
+    """Returns the rows below their header, with the first column and those that the question
+    names; with all where it names none."""
     piece = units[0].piece
     if not piece.head:
         return piece.shown
@@ -290,7 +293,8 @@ def _verdict(unit: Unit, text: str, locale: str) -> str:
 
 
 def _quotes(told: Sequence[Unit], pages: Sequence[CutChunk]) -> dict[int, str]:
-    """Mark -> the literal span of its chunk from the first to the last piece of one block."""
+    """Returns, for each mark, the span of its chunk from the first to the last piece of one
+    block, word for word."""
     quotes: dict[int, str] = {}
     for mark in dict.fromkeys(unit.mark for unit in told):
         own = [unit.piece for unit in told if unit.mark == mark]

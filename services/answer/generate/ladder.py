@@ -76,7 +76,7 @@ class Ladder:
         conversation: str,
         flight: Flight | None = None,
     ) -> AsyncGenerator[Acted | Delta | ReplyResult, None]:
-        """What may be said while the reply is made, and at the end how it ended, by `until`.
+        """Yields what may be said while the reply is made, and at the end how it ended, by `until`.
 
         `decide` is called once for the reply that is told: at a model's header, or before the
         composer. Never raises for a step that fails: the next one is asked, and each that failed is
@@ -178,8 +178,8 @@ class Ladder:
 
 
 def open_ladder(stack: Stack, house: HousePolicy, decider: Decider) -> Ladder:
-    """The steps that `settings` and the registry name. Raises SetupError where a server has no
-    model to ask for."""
+    """Returns the steps that `settings` and the registry name. Raises SetupError where a server
+    has no model to ask for."""
     settings, sentences = stack.settings, Sentences(stack.embedder)
     calls = Bulkhead(settings.model_calls, settings.model_queue, "The models have all they can do.")
     if not settings.model_url:
@@ -208,7 +208,7 @@ def open_ladder(stack: Stack, house: HousePolicy, decider: Decider) -> Ladder:
 
 
 def _pinned(pinned: Pinned, signals: Mapping[str, Any]) -> ReplyResult:
-    """The approved answer, word for word: people verified it."""
+    """Returns the approved answer, word for word: people verified it."""
     why = "people approved this answer to a question that means the same"
     decision = Decision("ANSWER", None, why, {**signals, "approved": pinned.id})
     verified = Verified(pinned.text, pinned.citations, ())
@@ -230,7 +230,8 @@ def _outcome(error: Exception, *, told: bool) -> Outcome:
 
 
 def _kind(error: Exception) -> str:
-    """The error in one word; one that nobody foresaw is logged, and costs a step, not a reply."""
+    """Returns the error's kind in one word; an unforeseen error is logged, and costs a step, not
+    the reply."""
     if isinstance(error, TwofoldError):
         return error.slug
     _log.error("a reply maker failed", exc_info=error)

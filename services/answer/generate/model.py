@@ -31,7 +31,7 @@ class ModelMaker:
         return "tuned" if self.step == "tuned" else "full"
 
     def messages(self, seen: AnswerContext) -> list[Message]:
-        """The prompt."""
+        """Returns the prompt."""
         question = seen.question
         return render_prompt(
             self.house,
@@ -44,7 +44,7 @@ class ModelMaker:
     def stream(
         self, seen: AnswerContext, usage: Usage, worth: Worth, *, deadline: float, first_by: float
     ) -> AsyncGenerator[str, None]:
-        """The reply on the wire, header line first; handed on once a piece is `worth` it."""
+        """Yields the reply on the wire, header line first; handed on once a piece is `worth` it."""
         return self.model.stream(
             self.messages(seen),
             deadline=deadline,

@@ -37,7 +37,8 @@ class Serving:
     share: float = 0.0
 
     def makers(self, conversation: str) -> tuple[ModelMaker, ...]:
-        """Whom to ask, in order. A conversation keeps its lane for as long as the canary does."""
+        """Returns the makers to ask, in order. A conversation keeps its lane for as long as the
+        canary runs."""
         canary = self.canary
         if canary is not None and not in_share(canary.model.model, conversation, self.share):
             canary = None
@@ -50,7 +51,7 @@ class Releases:
     def __init__(
         self, ledger: Ledger, house: HousePolicy, make: Callable[[str, Lane], ModelMaker]
     ) -> None:
-        """`make` gives the maker of a release by its name. Reads the ledger at once."""
+        """Reads the ledger at once. `make` returns the maker of a release by its name."""
         self._ledger = ledger
         self._house = house
         self._make = make
@@ -60,7 +61,8 @@ class Releases:
         self._read()
 
     async def makers(self, conversation: str) -> tuple[ModelMaker, ...]:
-        """Whom to ask in this conversation, in order; nobody where nothing is in service."""
+        """Returns the makers to ask in this conversation, in order; none where nothing is in
+        service."""
         if time.monotonic() - self._read_at >= REFRESH_S:
             try:
                 async with asyncio.timeout(WAIT_S):
@@ -98,7 +100,7 @@ class Releases:
 
 
 def in_share(release: str, conversation: str, share: float) -> bool:
-    """Whether a conversation is among the first `share` (0..1) in an order that is the release's
-    own: as the share grows, those that were in it stay."""
+    """Returns whether a conversation is among the first `share` (0..1) in an order that is the
+    release's own: as the share grows, those that were in it stay."""
     place = hashlib.sha256(f"{release}\n{conversation}".encode()).digest()[:8]
     return int.from_bytes(place) < share * 2**64

@@ -35,8 +35,8 @@ class Sentences:
         self._kept = KeptVectors(KEPT)
 
     def vectors(self, texts: Sequence[str], until: float) -> Vectors | None:
-        """A vector (d,) for each text; None where they cannot be had by `until` (time.monotonic):
-        without an embedder, or where it fails or is not done by then."""
+        """Returns a vector (d,) for each text; None where they cannot be had by `until`
+        (time.monotonic): without an embedder, or where it fails or is not done by then."""
         wanted = dict.fromkeys(texts)
         known = self._kept.known(wanted)
         missing = [text for text in wanted if text not in known]
@@ -48,7 +48,8 @@ class Sentences:
         return {text: vector.astype(np.float32) for text, vector in known.items()}
 
     def read(self, texts: Sequence[str]) -> None:
-        """Have these at hand, learnt on the caller's own thread. Raises what the embedder does."""
+        """Embeds these texts on the caller's own thread, and keeps them. Raises what the
+        embedder does."""
         known = self._kept.known(wanted := dict.fromkeys(texts))
         missing = [text for text in wanted if text not in known]
         if missing and self._embedder is not None:
@@ -74,12 +75,13 @@ class Sentences:
     def _learn(
         self, embedder: Embedder, texts: Sequence[str]
     ) -> dict[str, npt.NDArray[np.float16]]:
-        """Kept also where nobody waits any more: the next question finds them."""
+        """Embeds the sentences and keeps them, also where nobody waits any more: the next
+        question finds them."""
         found = dict(zip(texts, embedder.embed(texts).astype(np.float16), strict=True))
         self._kept.keep(found)
         return found
 
 
 def _left(until: float) -> float:
-    """Seconds; bounded, because locks take no more."""
+    """Returns the seconds until then, bounded, since locks take no more."""
     return min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)

@@ -59,7 +59,7 @@ class ReplyStream:
         return self.usage.pieces > 0
 
     async def run(self, *, deadline: float, first_by: float) -> AsyncGenerator[Acted | Delta, None]:
-        """Say what may be said. Raises UpstreamError or Overloaded when the model lets us down."""
+        """Yields what may be said. Raises UpstreamError or Overloaded where the model fails."""
         stream = self._maker.stream(
             self._seen, self.usage, self._worth, deadline=deadline, first_by=first_by
         )
@@ -87,7 +87,8 @@ class ReplyStream:
         return self._parser.header is None or self._statements.ripe(piece)
 
     def finished(self, now: float) -> ReplyResult:
-        """The reply's end, once `run` is through; `now` (epoch seconds) is for off-hours words."""
+        """Returns the reply's end, once `run` is through; `now` (epoch seconds) is for off-hours
+        words."""
         decision, verified = self._settled(), self._verifier.verified()
         text = verified.text
         if decision.action == "CLARIFY" and decision.consent is None:
@@ -97,14 +98,15 @@ class ReplyStream:
         return self._as_told(decision, text, verified)
 
     def broken(self, why: str, now: float) -> ReplyResult:
-        """The model fell silent after the customer read a part of it: a person takes over."""
+        """Returns the reply's end where the model fell silent after the customer read a part of
+        it: a person takes over."""
         verified = self._verifier.verified()
         decision = self._decider.nothing_to_show(self._seen.heard, why)
         closing = self._wording(decision, now)
         return self._as_told(decision, f"{verified.text}\n\n{closing}", verified)
 
     def tried(self, outcome: Outcome) -> Tried:
-        """What metrics learn of a model."""
+        """Returns what metrics record of the model's try."""
         header, repairs = self._parser.header, len(self._parser.repairs)
         return Tried(
             self._maker.lane,
@@ -161,14 +163,14 @@ class ReplyStream:
         return events
 
     def _refuse_unheld(self) -> None:
-        """An answer of which verification holds no sentence is no answer: what stands below on the
-        ladder makes one."""
+        """Raises where verification held no sentence of an answer: the next step of the ladder
+        makes one."""
         if self._settled().action == "ANSWER" and not self._verifier.supported:
             raise Unheld("No sentence of the model's reply stands in what it cites.")
 
     def _named(self) -> tuple[str, ...]:
-        """The titles of packed documents that the model's question names. Only these are taken
-        from it: a question in its own words could ask for anything."""
+        """Returns the titles of packed documents that the model's question names. Only these are
+        taken from it: a question in its own words could ask for anything."""
         asked = self._raw.lower()
         titles = dict.fromkeys(candidate.chunk.title for candidate in self._seen.packed)
         return tuple(title for title in titles if title and title.lower() in asked)

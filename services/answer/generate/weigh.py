@@ -116,7 +116,7 @@ class Unit(NamedTuple):
 
 
 def words_meant(chunk: Chunk) -> list[str]:
-    """The words whose meaning is asked for where this chunk is packed."""
+    """Returns the words whose meaning is asked for where this chunk is packed."""
     said = (chunk.heading, *(piece.read for piece in pieces_of(chunk)))
     return list(dict.fromkeys(word for text in said for word in words_of(text)))
 
@@ -130,10 +130,12 @@ def weigh(
     meaning: "Meaning | None",
     matched: Mapping[str, Match],
 ) -> list[Unit]:
-    """Every piece with its clues for the question `text`, whose embedding is `vector` (d,); in the
-    order of the pages. `last` is its last message, which says what kind of answer is wanted.
-    Without `meaning` words alone are compared. `matched` is how each piece matches as matcher and
-    reader see it; where it is empty, the embedder's likeness is taken."""
+    """Returns every piece with its clues for the question `text`, whose embedding is `vector` (d,),
+    in the order of the pages.
+
+    `last` is its last message, which says what kind of answer is wanted. Without `meaning` only
+    words are compared. `matched` is how each piece matches as matcher and reader see it; where
+    it is empty, the embedder's likeness is taken."""
     wants = asked.read(last)
     own = terms.question & terms.of(text)
     whole = terms.weight(own) or 1.0
@@ -205,8 +207,8 @@ class Meaning:
         *,
         pieces: bool,
     ) -> "Meaning | None":
-        """Of the words, and of whole `pieces` where they are wanted. None where the embedder has
-        not answered by `until` (time.monotonic)."""
+        """Returns the meaning of the words, and of whole `pieces` where wanted; None where the
+        embedder has not answered by `until` (time.monotonic)."""
         texts = [text for page in pages for text in page.headed] if pieces else []
         known = [page.candidate.chunk.heading for page in pages]
         known += [piece.read for page in pages for piece in page.pieces]
@@ -216,7 +218,8 @@ class Meaning:
         return cls(vectors) if vectors is not None else None
 
     def soft(self, question: str, text: str, heading: str, rarity: dict[str, float]) -> float:
-        """Share (0..1) of the question's words, by rarity, that the text or its heading mean."""
+        """Returns the share (0..1) of the question's words, by rarity, that the text or its
+        heading means."""
         wanted = words_asked(question)
         if not wanted:
             return 0.0
@@ -225,7 +228,7 @@ class Meaning:
         return float(weight @ alike / weight.sum())
 
     def _heading(self, question: str, heading: str) -> npt.NDArray[np.float64]:
-        """A page's is compared once, however many pieces it has."""
+        """Returns the heading's likeness to the question's words, computed once a page."""
         known = self._known.get((question, heading))
         if known is None:
             wanted = words_asked(question)
@@ -243,24 +246,24 @@ class Meaning:
 
 
 def leads(piece: Piece) -> bool:
-    """Whether it only leads to what follows."""
+    """Returns whether the sentence only leads to what follows."""
     return piece.kind == "sentence" and not _ENDS.search(piece.shown)
 
 
 def words_asked(question: str) -> list[str]:
-    """Those of its words whose meaning is asked for, each once: of a long one the last."""
+    """Returns the words whose meaning is asked for, each once; of a long question the last ones."""
     return list(dict.fromkeys(words_of(question)))[-MOST_ASKED:]
 
 
 @remembered(8 * READ, LONGEST)
 def words_of(text: str) -> tuple[str, ...]:
-    """Its words in lower case, but those that carry nothing."""
+    """Returns the words in lower case, without those that carry nothing."""
     words = (word.lower().strip(".'-’") for word in _WORD.findall(text))
     return tuple(word for word in words if len(word) > 1 and word not in _EMPTY)
 
 
 def _rarity(pages: Sequence[CutChunk]) -> dict[str, float]:
-    """Word -> how rare it is among the pieces; "" is that of a word that none holds."""
+    """Returns how rare each word is among the pieces; "" stands for a word that none has."""
     texts = [set(words_of(piece.read)) for page in pages for piece in page.pieces]
     counts = Counter(word for words in texts for word in words)
     rare = {word: float(np.log(1 + len(texts) / (1 + n))) for word, n in counts.items()}
@@ -291,7 +294,7 @@ def _looks(wants: WantedAnswer, piece: Piece, section: str) -> tuple[float, ...]
 
 
 def _weighed(units: Sequence[Unit], weights: Mapping[str, float]) -> list[Unit]:
-    """`less_...` is how far a piece stands behind the best one."""
+    """Returns the pieces with their clues; `less_...` is how far one stands behind the best."""
     behind = {
         at: max((unit.clues[at] for unit in units), default=0.0)
         for at, name in enumerate(CLUES)

@@ -76,7 +76,7 @@ class Courier:
                     stop.wait(EVERY_S)
 
     def once(self) -> int:
-        """One round, done here; how many deliveries were tried."""
+        """Runs one round in this thread and returns how many deliveries were tried."""
         self._plan()
         due = [each for name in self._targets for each in self._claim(name, AT_ONCE)]
         for each in due:
@@ -97,7 +97,7 @@ class Courier:
         return begun
 
     def _plan(self) -> None:
-        """Each new handoff gets a delivery for each target that wants it."""
+        """Makes a delivery of each new handoff for each target that wants it."""
         with self._ledger.session() as session:
             planned = select(Delivery.handoff_id)
             new = session.scalars(
@@ -261,7 +261,7 @@ def open_http() -> httpx.Client:
 
 
 def pause(attempts: int) -> float:
-    """Seconds until the next attempt: doubling, with jitter so that a herd spreads out."""
+    """Returns seconds until the next attempt: doubling, with jitter so that a herd spreads out."""
     longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (attempts - 1))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  not a secret
 

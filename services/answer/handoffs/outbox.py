@@ -44,7 +44,7 @@ class PersonRequest(NamedTuple):
 
 
 def request(ledger: Ledger, house: HousePolicy, wanted: PersonRequest) -> tuple[str, bool]:
-    """The handoff's id, and whether it is new: the same request twice is one handoff.
+    """Returns the handoff's id and whether it is new: the same request twice is one handoff.
 
     Raises NotFound for a conversation of nobody, InvalidInput for a team the house lacks.
     """
@@ -133,8 +133,8 @@ def everything(_audiences: Iterable[str]) -> bool:
 def packet(
     session: Session, handoff: Handoff, house: HousePolicy, sees: Sees = everything
 ) -> dict[str, Any]:
-    """All that a person needs to go on, of what they may see: nobody should have to ask the
-    customer again."""
+    """Returns all that a person needs to go on, of what they may see: nobody should have to ask
+    the customer again."""
     conversation = session.get_one(Conversation, handoff.conversation_id)
     answers = session.scalars(
         select(Answer)
@@ -182,7 +182,7 @@ def packet(
 
 
 def _because(session: Session, handoff: Handoff, house: HousePolicy) -> str:
-    """Why a person takes over, in words."""
+    """Returns why a person takes over, in words."""
     failed = _unsearched(session, handoff)
     if failed is not None:
         return f"the sources could not be searched ({failed}): they may answer it"
@@ -191,7 +191,7 @@ def _because(session: Session, handoff: Handoff, house: HousePolicy) -> str:
 
 
 def _unsearched(session: Session, handoff: Handoff) -> str | None:
-    """What failed, where it was handed over because the sources could not be searched."""
+    """Returns what failed, where it was handed over because the sources could not be searched."""
     if handoff.reason != NOT_IN_SOURCES or handoff.answer_id is None:
         return None
     answer = session.get(Answer, handoff.answer_id)
@@ -297,7 +297,8 @@ def _listed(session: Session, row: Handoff, house: HousePolicy, sees: Sees) -> L
 
 
 def retry(ledger: Ledger, workspace: str, id: str | None = None) -> int:
-    """Dead deliveries (of one handoff, or all) are due again, with all their attempts."""
+    """Makes dead deliveries (of one handoff, or all) due again with all their attempts, and
+    returns how many."""
     with ledger.session() as session:
         mine = select(Handoff.id).where(Handoff.workspace == workspace)
         if id is not None:

@@ -169,9 +169,10 @@ class Target(Protocol):
     def name(self) -> str: ...
     def wants(self, workspace: str, team: str) -> bool: ...
     def send(self, http: httpx.Client, packet: dict[str, Any], again: bool, thread: str) -> str:
-        """Deliver; what the target calls it. `again`: it may have arrived before. `thread`: what
-        the target calls the handoff that this one follows, or "". Raises Refused, or SetupError
-        where a credential is missing."""
+        """Delivers the packet and returns the target's id of it.
+
+        `again`: it may have arrived before. `thread`: the target's id of the handoff that this
+        one follows, or "". Raises Refused, or SetupError where a credential is missing."""
         ...
 
 
@@ -204,7 +205,7 @@ def subject(packet: dict[str, Any]) -> str:
 
 
 def as_text(packet: dict[str, Any]) -> str:
-    """The packet for a person to read."""
+    """Returns the packet for a person to read."""
     lines = [packet["summary"], f"Language: {packet['locale']}"]
     if packet["customer"]:
         lines.append(f"Customer: {packet['customer']}")
@@ -219,7 +220,8 @@ def as_text(packet: dict[str, Any]) -> str:
 
 
 def escape(text: str) -> str:
-    """Slack's three control characters: what a customer writes mentions and links nobody."""
+    """Escapes Slack's three control characters, so that a customer's text mentions and links
+    nobody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -92,8 +92,8 @@ def _retrieved(question: Question, stack: Stack, also: Synonyms) -> tuple[Questi
 
 
 def _each(question: Question, stack: Stack, also: Synonyms, whole: Found | None = None) -> Found:
-    """What is found for a message; where it asks several things, the best for each in turn; and
-    in other words, where these find better."""
+    """Returns what is found for a message; where it asks several things, the best for each in
+    turn, and in other words where these find better."""
     whole = whole or retrieved(question, stack)
     apart = asks(question.asked)
     if len(apart) < 2:
@@ -123,7 +123,7 @@ def _cosine(found: Found) -> float:
 
 
 def search_given(question: Question, chunks: Sequence[Chunk], stack: Stack) -> Searched:
-    """The same where these chunks are all there is."""
+    """Returns the same as `search`, where these chunks are all there is."""
     given = packed(question, score(question, chunks, stack), stack)
     return replace(given, evidence=weigh_given(question, given.found, given.packed, given.terms))
 
@@ -131,7 +131,7 @@ def search_given(question: Question, chunks: Sequence[Chunk], stack: Stack) -> S
 def packed(
     question: Question, found: Found, stack: Stack, matched: Matched | None = None
 ) -> Searched:
-    """What of the candidates a reply is made from, and what evidence they are."""
+    """Chooses the candidates to answer from, and weighs what evidence they are."""
     terms = Terms(stack.sparse, question.locale, found)
     kept = pack(found, terms, stack.settings.context_chunks, stack.settings.context_chars)
     evidence = weigh(question, found, kept, terms, matched)

@@ -48,27 +48,28 @@ _AROUND = re.compile(
 
 
 def bare(message: str) -> str:
-    """The message without what only leads into it ("no wait, first tell me ..."); whole where no
-    question is left."""
+    """Returns the message without what only leads into it ("no wait, first tell me ..."); whole
+    where no question is left."""
     left = _AROUND.sub("", message)
     return left if len(left.split()) >= LEAST_WORDS else message
 
 
 def sentence_that_asks(message: str) -> str:
-    """The first sentence of a message that asks something; the whole one where none does."""
+    """Returns the first sentence of a message that asks something; the whole one where none
+    does."""
     sentences = map(str.strip, _END.split(bare(message)))
     return next(filter(_is_question, sentences), message)
 
 
 def questions_in(question: Question) -> tuple[str, ...]:
-    """What is answered one by one: a message that leans on earlier turns is one question with them,
-    any other is each that it asks."""
+    """Returns the questions to answer one by one: a message that leans on earlier turns is one
+    question with them; any other is each that it asks."""
     return (question.standalone,) if question.leans else asks(bare(question.asked))
 
 
 def asks(message: str) -> tuple[str, ...]:
-    """The questions of a message, each with the statement that leads to it; one where there is but
-    one, which is then the whole message."""
+    """Returns the questions of a message, each with the statement that leads to it; one where
+    there is but one, which is then the whole message."""
     found: list[str] = []
     lead = ""
     for sentence in filter(None, map(str.strip, _END.split(message))):

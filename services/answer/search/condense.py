@@ -68,14 +68,14 @@ class WeightedTurn(NamedTuple):
 
 
 def condense(message: str, history: Sequence[Turn]) -> str:
-    """`message`, led by the user turns before it."""
+    """Returns `message`, led by the user turns before it."""
     earlier = [turn.text for turn in history if turn.role == "user"][-TURNS_KEPT:]
     return "\n".join([*earlier, message])
 
 
 def leans(message: str, alone: Clues, joined: Clues) -> bool:
-    """Whether the message is about what was said before: `alone` is what is seen of a search for
-    it, `joined` of one for it and its turns."""
+    """Returns whether the message depends on earlier turns. `alone`: the clues of a search for
+    the message; `joined`: of one for it and its turns."""
     gain, words = joined.cosine - alone.cosine, message.split()
     if _LEADS.match(message) or _REFERS.search(" ".join(words[:NEAR])):
         return gain > NO_WORSE
@@ -85,7 +85,7 @@ def leans(message: str, alone: Clues, joined: Clues) -> bool:
 
 
 def chosen(message: str, history: Sequence[Turn]) -> str | None:
-    """The title that the message picks of those that our last message offered."""
+    """Returns the title that the message picks of those that our last message offered."""
     last = history[-1] if history else None
     if last is None or not last.choices:
         return None
@@ -99,8 +99,8 @@ def chosen(message: str, history: Sequence[Turn]) -> str | None:
 
 
 def weigh(message: str, history: Sequence[Turn], scale: float = 1.0) -> list[WeightedTurn]:
-    """What to search for: the message first, then the turns before it, newest first, each `scale`
-    times its weight."""
+    """Returns what to search for: the message, then the turns before it, newest first, each
+    `scale` times its weight."""
     said = [WeightedTurn(message, 1.0)]
     for role, weight in (("user", USER_WEIGHT), ("assistant", AGENT_WEIGHT)):
         texts = [turn.text for turn in reversed(history) if turn.role == role]
@@ -110,12 +110,13 @@ def weigh(message: str, history: Sequence[Turn], scale: float = 1.0) -> list[Wei
 
 
 def asks_what_changed(text: str) -> bool:
-    """Whether `text` asks what became different, not what holds."""
+    """Returns whether `text` asks what became different, not what holds."""
     return _ABOUT_A_CHANGE.search(text) is not None
 
 
 def as_of_in(text: str, now: float) -> float | None:
-    """The day `text` asks about, as epoch seconds at noon UTC; None unless it names a past date.
+    """Returns the day `text` asks about, as epoch seconds at noon UTC; None unless it names a past
+    date.
 
     A month alone means its middle; "before" a date means the day before it. A question about the
     date itself ("what changed on 1 June 2026?", "since March 2026") is not one as of it.

@@ -40,8 +40,8 @@ def weigh(
     terms: Terms,
     matched: Matched | None = None,
 ) -> Evidence:
-    """The evidence that the candidates make, of which `packed` are shown to the reply maker; with
-    what the matcher says, where it has read them."""
+    """Returns the evidence that the candidates make, of which `packed` are shown to the reply
+    maker; with the matcher's scores where it has read them."""
     if not found.candidates:
         return Evidence()
     seen = clues(question, found, packed, terms)
@@ -58,7 +58,8 @@ def weigh(
 def weigh_given(
     question: Question, found: Found, packed: Sequence[Candidate], terms: Terms
 ) -> Evidence:
-    """The same of candidates that nobody searched for: they stand out from no others."""
+    """Returns the same as `weigh` of candidates that nobody searched for: they stand out from no
+    others."""
     if not found.candidates:
         return Evidence()
     seen = clues(question, found, packed, terms)
@@ -66,7 +67,7 @@ def weigh_given(
 
 
 def clues(question: Question, found: Found, packed: Sequence[Candidate], terms: Terms) -> Clues:
-    """The numbers that are weighed; there is a candidate at least."""
+    """Returns the clues to be weighed; there must be a candidate."""
     candidates = found.candidates
     dense = sorted((c.dense for c in candidates), reverse=True)
     own = terms.of(bare(question.asked))
@@ -88,8 +89,8 @@ def clues(question: Question, found: Found, packed: Sequence[Candidate], terms: 
 
 @cache
 def fitted() -> Mapping[str, Mapping[str, float]]:
-    """For each log odds the weight of each clue, by name, and the bias. Made by
-    `python -m tools.fit.evidence`."""
+    """Returns, for each log odds, the weight of each clue by name, and the bias. Made by `python
+    -m tools.fit.evidence`."""
     weights: Mapping[str, Mapping[str, float]] = json.loads(WEIGHTS.read_text("utf-8"))["weights"]
     return weights
 
@@ -102,7 +103,7 @@ def _logit(kind: str, seen: Clues) -> float:
 
 
 def _stranger(question: Question, said: str) -> bool:
-    """Whether the question holds a name ("Kafka", "iPhone") that no candidate does.
+    """Returns whether the question holds a name ("Kafka", "iPhone") that no candidate does.
 
     German capitalises every noun, so there only an inner capital makes a name; acronyms are no
     names, product or not.

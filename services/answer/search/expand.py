@@ -33,7 +33,7 @@ class Synonyms:
         self._groups = [(group, _any_of(group)) for group in groups]
 
     def beside(self, text: str) -> str:
-        """Words that mean what some of the text's do; empty where none is known."""
+        """Returns synonyms of the text's words, joined by blanks; empty where none is known."""
         found: dict[str, None] = {}
         for group, pattern in self._groups:
             if pattern.search(text):
@@ -42,7 +42,8 @@ class Synonyms:
 
 
 def respelt(text: str, locale: str) -> str:
-    """German that was typed without umlauts, with them; the same text where there are none."""
+    """Returns German that was typed without umlauts, with them; the same text where there are
+    none."""
     if not locale.startswith("de"):
         return text
     for pair, umlaut in _UMLAUTS:
@@ -52,7 +53,7 @@ def respelt(text: str, locale: str) -> str:
 
 @lru_cache(8)
 def synonyms(house: tuple[Group, ...] = ()) -> Synonyms:
-    """Those of the field, and of the house."""
+    """Returns the synonyms of the field and of the house."""
     text = files("services.answer.search").joinpath("synonyms.yaml").read_text("utf-8")
     return Synonyms([*house, *(tuple(group) for group in yaml.safe_load(text))])
 

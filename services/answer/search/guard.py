@@ -9,9 +9,9 @@ from twofold.text.languages import language_of
 
 
 def clean(message: str, max_chars: int) -> str:
-    """NFC text without control characters, its card numbers and secrets masked: nobody downstream
-    needs them, and they must not rest anywhere. Raises InvalidInput if empty, TooLarge if too long.
-    """
+    """Returns the message in NFC without control characters, its card numbers and secrets
+    masked: no later step needs them, and they must not be stored. Raises InvalidInput if empty,
+    TooLarge if too long."""
     if len(message) > max_chars:
         raise TooLarge(
             f"The question has {len(message):,} characters; at most {max_chars:,} are read."
@@ -25,6 +25,6 @@ def clean(message: str, max_chars: int) -> str:
 
 
 def detect_locale(text: str, locales: Sequence[str]) -> str:
-    """The language of `text`, one of the house's wherever it may be; the first one when none
-    shows."""
+    """Returns the language of `text`, one of the house's where possible; the first of these when
+    the text shows none."""
     return language_of(text, locales) or locales[0]

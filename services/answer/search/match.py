@@ -49,8 +49,8 @@ Matched = Mapping[str, Mapping[str, Match]]
 
 
 def match(question: Question, found: Found, by: Matcher, reader: Reader | None) -> Matched:
-    """How all pieces of the first candidates match; nothing in other languages than the
-    matcher's."""
+    """Returns how all pieces of the first candidates match; nothing for languages that the
+    matcher was not made for."""
     if not is_read(question.locale):
         return {}
     pages = [
@@ -69,8 +69,8 @@ def match(question: Question, found: Found, by: Matcher, reader: Reader | None) 
 
 
 def nearest_first(question: Question, found: Found, matched: Matched) -> Found:
-    """The candidates by score and nearest piece; where several things are asked, the best for each
-    in turn."""
+    """Returns the candidates by score and nearest piece; where several things are asked, the
+    best for each in turn."""
     if not matched or not found.candidates:
         return found
     first, rest = found.candidates[:RANKED], found.candidates[RANKED:]
@@ -97,7 +97,7 @@ def nearest_first(question: Question, found: Found, matched: Matched) -> Found:
 
 
 def best(matched: Matched, packed: Sequence[Candidate]) -> Match:
-    """Of the questions asked, the mean of the best that a piece of what is packed reaches."""
+    """Returns the mean, over the questions asked, of the best match among the packed pieces."""
     pages = cut(packed)
     if not pages or not matched:
         return Match(0.0)
@@ -111,7 +111,7 @@ def best(matched: Matched, packed: Sequence[Candidate]) -> Match:
 
 
 def is_read(locale: str) -> bool:
-    """Whether the matcher was made for texts in it."""
+    """Returns whether the matcher was made for texts in `locale`."""
     return base(locale) == ENGLISH
 
 

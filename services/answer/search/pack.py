@@ -29,17 +29,17 @@ class Terms:
         return self._sparse.terms(text, self.locale)
 
     def weight(self, terms: frozenset[int]) -> float:
-        """Summed rarity of the question's terms among `terms`."""
+        """Returns summed rarity of the question's terms among `terms`."""
         return sum(self._weights[term] for term in self.question & terms)
 
     def coverage(self, terms: frozenset[int]) -> float:
-        """Share (0..1) of the question's weight that `terms` cover."""
+        """Returns share (0..1) of the question's weight that `terms` cover."""
         whole = sum(self._weights.values())
         return self.weight(terms) / whole if whole else 0.0
 
 
 def pack(found: Found, terms: Terms, most_chunks: int, most_chars: int) -> tuple[Candidate, ...]:
-    """The chunks to answer from, best first, without near-repeats.
+    """Returns the chunks to answer from, best first, without near-repeats.
 
     At most `most_chunks` of `most_chars` in all; the best is packed whatever its length.
 

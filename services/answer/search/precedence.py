@@ -26,7 +26,7 @@ REMEMBERED = 4096
 
 
 def drop_overruled(found: Found, question: Question) -> Found:
-    """`found` without the candidates that another one overrules, which it then names.
+    """Returns `found` without the candidates that another one overrules, which it then names.
 
     Asked what changed, nothing is overruled: what was so before is part of the answer.
     """

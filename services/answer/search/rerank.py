@@ -33,8 +33,8 @@ def open_reranker(settings: Settings) -> Reranker | None:
 
 
 def as_stage(reranker: Reranker, seconds: Callable[[], float]) -> Rerank:
-    """The reranker as a stage of a search that runs in a thread: its calls are made on the event
-    loop that runs here, each with so many `seconds`."""
+    """Returns the reranker as a stage of a search that runs in a thread: its calls are made on
+    the event loop that runs here, each with so many `seconds`."""
     loop = asyncio.get_running_loop()
 
     def ranked(question: str, found: Found) -> Found:
@@ -45,7 +45,7 @@ def as_stage(reranker: Reranker, seconds: Callable[[], float]) -> Rerank:
 
 
 async def rerank(question: str, found: Found, reranker: Reranker, seconds: float) -> Found:
-    """The same candidates, best first by the reranker; in the fused order where it fails.
+    """Returns the same candidates, best first by the reranker; in the fused order where it fails.
 
     What retrieval knows beside the words (language, the rule of the day, age) is added again.
     """

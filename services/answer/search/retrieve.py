@@ -39,7 +39,8 @@ YEAR_S = 365.25 * 86_400
 
 
 def retrieve(question: Question, stack: Stack, scale: float = 1.0) -> Found:
-    """Dense and keyword search under the question's scope, fused; at most KEPT candidates.
+    """Searches under the question's scope by vectors and by keywords, fuses both and returns at
+    most KEPT candidates.
 
     What only one of the two found is scored by the other as well: taken for nothing, a passage
     just below one list lost to the last of it (Recall@10 on doc2dial, last turn alone: .631 ->
@@ -61,7 +62,8 @@ def retrieve(question: Question, stack: Stack, scale: float = 1.0) -> Found:
 
 
 def score(question: Question, chunks: Sequence[Chunk], stack: Stack) -> Found:
-    """The given chunks of the index as a search would have found them, the KEPT best of them."""
+    """Returns the given chunks of the index as a search would have found them, the KEPT best of
+    them."""
     vector, keywords = encode(question, stack)
     ids = [chunk.id for chunk in chunks]
     cosine, bm25 = stack.index.score(vector, keywords, question.scope, ids, ids)
@@ -78,7 +80,8 @@ def score(question: Question, chunks: Sequence[Chunk], stack: Stack) -> Found:
 def encode(
     question: Question, stack: Stack, scale: float = 1.0
 ) -> tuple[npt.NDArray[np.float32], SparseVector]:
-    """What to search for: the message and, by their weights, the turns before it."""
+    """Encodes the message and, by their weights, the turns before it: a dense vector (d,) and a
+    sparse one."""
     said = weigh(bare(question.asked), question.history, scale)
     weights = np.array([each.weight for each in said], np.float32)
     vector = weights @ stack.embedder.embed([each.text for each in said])
@@ -90,13 +93,14 @@ def encode(
 
 
 def applying(stack: Stack, chunks: Sequence[Chunk], question: Question) -> dict[str, int]:
-    """Chunk id -> document version it is read at; chunks of no version that applies are absent.
+    """Returns, by chunk id, the document version that the chunk is read at; chunks of no version
+    that applies are absent.
 
-    The ledger decides, not the index: between a flip and the prune that follows it the index still
-    holds what is gone. Asked about another day, policies are read as they stood then; articles and
-    release notes describe the product of today. A policy that the asker may not read as it
-    stands today is not read as it stood then either; and a note on a release of a later day says
-    nothing of that day.
+    The ledger decides, not the index: between a flip and the prune that follows it the index
+    still holds what is gone. Asked about another day, policies are read as they stood then;
+    articles and release notes describe the product of today. A policy that the asker may not
+    read as it stands today is not read as it stood then either; and a note on a release of a
+    later day says nothing of that day.
     """
     as_of = question.as_of
     ids = {chunk.document for chunk in chunks}
@@ -121,7 +125,8 @@ def applying(stack: Stack, chunks: Sequence[Chunk], question: Question) -> dict[
 def keyword_trust(
     sparse: Bm25Encoder, hits: Sequence[Hit], question: SparseVector, locale: str
 ) -> float:
-    """How much keyword search counts (0..1): by the share of the terms its best hits hold.
+    """Returns how much keyword search counts (0..1), by the share of the terms that its best hits
+    hold.
 
     A question in other words than its answer still has a best keyword hit, about something else.
     """
@@ -140,8 +145,8 @@ def rank(
     question: Question,
     trust: float = 1.0,
 ) -> tuple[Candidate, ...]:
-    """Fuse the two scores of each chunk, each as a share of the best one, then apply the priors;
-    best first. `trust` is the weight of the keywords; meaning weighs 1."""
+    """Fuses the two scores of each chunk, each as a share of the best one, then applies the
+    priors; best first. `trust` is the weight of the keywords; meaning weighs 1."""
     best_cosine = max(cosine.values(), default=0.0)
     best_bm25 = max(bm25.values(), default=0.0)
     news = asks_what_changed(question.standalone)

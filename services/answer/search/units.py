@@ -77,7 +77,7 @@ class CutChunk(NamedTuple):
 
 
 def cut(packed: Sequence[Candidate]) -> list[CutChunk]:
-    """Everything that could be said, by chunk."""
+    """Returns all pieces that could be said, by chunk."""
     return [CutChunk(each, pieces_of(each.chunk)) for each in packed]
 
 
@@ -86,7 +86,7 @@ def pieces_of(chunk: Chunk) -> tuple[Piece, ...]:
 
 
 def headed(chunk: Chunk, piece: Piece) -> str:
-    """The piece as it is read: below its headings, a line each."""
+    """Returns the piece as it is read: below its headings, a line each."""
     return "\n".join(dict.fromkeys((chunk.title, *chunk.heading_path, piece.read)))
 
 
@@ -96,8 +96,8 @@ def _pieces(text: str) -> tuple[Piece, ...]:
 
 
 def pieces(text: str) -> list[Piece]:
-    """Everything of a chunk that can be said, in order; nothing that gives the assistant orders, or
-    asks its reader for a secret: somebody planted that."""
+    """Returns all pieces of a chunk that can be said, in order; without those that give the
+    assistant orders or ask for a secret: somebody planted these."""
     found: list[Piece] = []
     for number, block in enumerate(blocks(text)):
         for piece in _of(text, number, block):
@@ -124,8 +124,8 @@ def _of(text: str, number: int, block: Block) -> Iterator[Piece]:
 
 
 def _items(text: str, number: int, cut: Sequence[tuple[Span, str]]) -> Iterator[Piece]:
-    """Steps as one; of other lists each item, or the sentences of one that is long, and a short
-    list whole as well."""
+    """Yields steps as one piece; of other lists each item, or the sentences of a long item, and
+    a short list whole as well."""
     lines = tuple(line for _, line in cut)
     if not cut:
         return
@@ -145,7 +145,7 @@ def _items(text: str, number: int, cut: Sequence[tuple[Span, str]]) -> Iterator[
 
 
 def _sentences(text: str, number: int, item: Span, kind: str) -> Iterator[Piece]:
-    """Those of a list's item, without its bullet."""
+    """Yields the sentences of a list's item, without its bullet."""
     for part in sentences(text, item):
         shown = _BULLET.sub("", escaped(plain(text[slice(*part)])))
         if shown.strip("*_ "):
@@ -165,7 +165,7 @@ def _rows(text: str, number: int, block: Block) -> Iterator[Piece]:
 
 
 def cells_of(row: str) -> tuple[str, ...]:
-    """The cells of a table's row."""
+    """Returns the cells of a table's row."""
     return tuple(cell.strip() for cell in _CELL.split(row.strip().strip("|")))
 
 
