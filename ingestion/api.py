@@ -90,7 +90,7 @@ class Retried(BaseModel):
 
 
 def router(stack: Stack) -> APIRouter:
-    """The routes under `/v1`. Errors are TwofoldErrors, for the app to render."""
+    """Returns the routes under `/v1`. Errors are TwofoldErrors, for the app to render."""
     worker = worker_of(stack)
     queue_metrics.expose(stack.ledger, stack.settings.workspace)
     queue = worker.queue

@@ -82,7 +82,7 @@ def add_hooks(routes: APIRouter, stack: Stack, queue: Queue) -> None:
 
 
 def take(stack: Stack, queue: Queue, source: Source, body: bytes, delivery: str) -> list[str]:
-    """Accept what a signed body asks for. The same `delivery` twice is accepted once."""
+    """Accepts what a signed body asks for. The same `delivery` twice is accepted once."""
     try:
         said = Hook.model_validate_json(body or b"{}")
     except ValidationError as error:

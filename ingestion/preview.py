@@ -45,12 +45,13 @@ class Preview(NamedTuple):
     """What nobody could tell for sure when it was read."""
 
     def record(self) -> dict[str, Any]:
-        """As JSON has it: `notes` where there are some."""
+        """Returns the values for JSON, with `notes` where there are some."""
         return {name: value for name, value in self._asdict().items() if name != "notes" or value}
 
 
 def preview(settings: Settings, paths: Sequence[Path]) -> list[Preview]:
-    """One for each file, in order; those of a folder in place of it. Never raises for a file."""
+    """Returns a preview of each file, in order; of a folder those of its files. Never raises for
+    a file."""
     tokens, budget = _cutting(settings)
     zone = house_zone(settings.house_file)
     files = [file for path in paths for file in (_below(path) if path.is_dir() else [path])]
@@ -60,7 +61,8 @@ def preview(settings: Settings, paths: Sequence[Path]) -> list[Preview]:
 def moments(
     effective_from: float | None, expires_at: float | None, zone: tzinfo
 ) -> tuple[str | None, str | None]:
-    """A window as people write it: an end at midnight is the last second of the day before."""
+    """Returns a window as people write it: an end at midnight is the last second of the day
+    before."""
     opens = None if effective_from is None else datetime.fromtimestamp(effective_from, zone)
     ends = None if expires_at is None else datetime.fromtimestamp(expires_at, zone)
     if ends is not None and (ends.hour, ends.minute, ends.second) == (0, 0, 0):
@@ -74,14 +76,14 @@ def moments(
 def open_to_all(
     audience: Sequence[str], effective_from: float | None, expires_at: float | None
 ) -> bool:
-    """Whether the public may read it now."""
+    """Returns whether the public may read it now."""
     now = time.time()
     begun = effective_from is None or effective_from <= now
     return PUBLIC in audience and begun and (expires_at is None or now < expires_at)
 
 
 def held(settings: Settings, document: DocumentStatus) -> Preview:
-    """What the index holds of a document: its live version."""
+    """Returns what the index holds of a document: its live version."""
     live = next((version for version in document.versions if version.live), None)
     if live is None:
         return Preview(document.document, skipped="It is removed: nothing of it answers.")
@@ -107,7 +109,7 @@ def held(settings: Settings, document: DocumentStatus) -> Preview:
 
 
 def told(seen: Preview) -> str:
-    """The same for people."""
+    """Returns the preview as text for people."""
     head = f"file: {seen.file}"
     if seen.error is not None:
         return f"{head}\nerror: {seen.error}"
@@ -132,7 +134,7 @@ def told(seen: Preview) -> str:
 
 
 def as_markdown(title: str, sections: Sequence[Section]) -> str:
-    """A document's text with its headings."""
+    """Returns a document's text with its headings."""
     parts = [f"# {title}"] if title else []
     before: tuple[str, ...] = ()
     for section in sections:
@@ -147,7 +149,7 @@ def as_markdown(title: str, sections: Sequence[Section]) -> str:
 
 
 def embedded_text(title: str, piece: ChunkText) -> str:
-    """A chunk as search sees it: its headings in one line, then its text."""
+    """Returns a chunk as search sees it: its headings in one line, then its text."""
     return f"{' > '.join((title, *piece.heading_path))}\n{piece.text}"
 
 
@@ -187,7 +189,7 @@ def _read(
 
 
 def _cutting(settings: Settings) -> tuple[TokenCounter, Budget]:
-    """How the index in use cuts, as far as the packaged model's tokenizer is installed."""
+    """Returns how the index in use cuts, as far as the packaged model's tokenizer is installed."""
     count: Callable[[Sequence[str]], list[int]]
     most = minilm.MAX_TOKENS
     try:

@@ -99,7 +99,7 @@ def remove(
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:
-    """`key=value` pairs as a config. Raises InvalidInput naming one that is no pair."""
+    """Returns `key=value` pairs as a config. Raises InvalidInput naming one that is no pair."""
     from twofold.errors import InvalidInput
 
     config: dict[str, Any] = {}

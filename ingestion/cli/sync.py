@@ -112,7 +112,7 @@ def _carry_out(
     json: bool,
     allow_removal: bool,
 ) -> None:
-    """Sync, print the report, and exit with its code."""
+    """Syncs, prints the report, and exits with its code."""
     from ingestion.jobs.remote import serving, sync_there
     from ingestion.sync.pipeline import sync
     from ingestion.upkeep.rebuild import open_current

@@ -123,8 +123,8 @@ _of_the_parent: list[_Reader] = []
 def ask(
     reader: str, asked: Mapping[str, Any], raw: bytes, bounds: Bounds | None = None
 ) -> dict[str, Any]:
-    """What the function `reader` ("module:name") makes of `asked` and the bytes, there. Raises
-    InvalidInput where it cannot read them, or not within the bounds."""
+    """Returns what the function `reader` ("module:name") makes of `asked` and the bytes, there.
+    Raises InvalidInput where it cannot read them, or not within the bounds."""
     bounds = bounds or Bounds()
     limits = {"reader": reader, "cpu": bounds.cpu, "output": bounds.output}
     written = orjson.dumps({**limits, "asked": asked})

@@ -21,7 +21,7 @@ IDLE_SECONDS = 120.0
 
 
 def main(memory: int) -> None:
-    """Serve until stdin ends. `memory` is in megabytes."""
+    """Serves until stdin ends. `memory` is in megabytes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory << 20, memory << 20))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
@@ -53,8 +53,8 @@ def _named(reader: str) -> Reader:
 
 
 def _resident() -> int:
-    """Most kilobytes that this process ever held: those of its parent among them, from before it
-    became a program of its own."""
+    """Returns the most kilobytes that this process ever held, or its parent before it became a
+    program of its own."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -62,7 +62,7 @@ _at_start = _resident()
 
 
 def _allow(seconds: int) -> None:
-    """So much of the processor for the next document; the kernel ends what takes more."""
+    """Allows this much processor time for the next document; the kernel ends what takes more."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime) + seconds + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
@@ -93,7 +93,7 @@ def _all_sane(value: Any) -> Any:
 
 
 def _sane(text: str) -> str:
-    """Text that JSON and the ledger can hold: no lone surrogates, no NUL."""
+    """Returns text that JSON and the ledger can hold: no lone surrogates, no NUL."""
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 

@@ -20,7 +20,7 @@ __all__ = ["Block", "Bounds", "Extracted", "Metadata", "Section", "extract"]
 def extract(
     external_id: str, fetched: "Fetched", *, zone: str = "UTC", bounds: Bounds | None = None
 ) -> Extracted:
-    """Title, sections and metadata of a document; days without a time are days in `zone`.
+    """Returns title, sections and metadata of a document; days without a time are days in `zone`.
 
     Raises InvalidInput saying what is wrong with it and what to do.
     """

@@ -13,8 +13,8 @@ _NBSP = re.compile(r"(?<!\d)\xa0|\xa0(?!\d)")
 
 
 def seen(text: str) -> str:
-    """The text without what nobody sees. A space that holds the digits of a number together
-    stays as it is; other no-break spaces are spaces."""
+    """Returns the text without what nobody sees. A space that holds the digits of a number
+    together stays as it is; other no-break spaces are spaces."""
     if text.isascii() and text.isprintable():
         return text
     text = _UNSEEN.sub("", text)
@@ -22,7 +22,7 @@ def seen(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """The same with each run of white space made one space."""
+    """Returns the same with each run of white space made one space."""
     return _SPACES.sub(" ", seen(text))
 
 

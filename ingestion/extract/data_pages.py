@@ -21,8 +21,8 @@ _DEPTH = 4
 
 
 def text_of(values: Mapping[str, Any], line: int, *, alone: bool) -> list[Heading | Located]:
-    """What a page's data say, titles as headings. `alone`: the page has no other text, so that
-    its summaries are its text too."""
+    """Returns what a page's data say, titles as headings. `alone`: the page has no other text,
+    so that its summaries are its text too."""
     parts: list[Heading | Located] = []
     if alone:
         for key in _TEXTS:

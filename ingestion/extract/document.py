@@ -43,7 +43,7 @@ class Section(NamedTuple):
         return _BETWEEN.join(block.text for block in self.blocks)
 
     def record(self) -> dict[str, Any]:
-        """The row's form, in `Version.sections`."""
+        """Returns the row's form, in `Version.sections`."""
         blocks = [[block.kind, len(block.text)] for block in self.blocks]
         return {
             "heading_path": list(self.heading_path),
@@ -54,7 +54,7 @@ class Section(NamedTuple):
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Section":
-        """What `record` was made of."""
+        """Returns what `record` was made of."""
         blocks, start = [], 0
         for kind, length in record["blocks"]:
             blocks.append(Block(kind, record["text"][start : start + length]))
@@ -104,8 +104,8 @@ class Parsed(NamedTuple):
 
 
 def settle(parsed: Parsed, meta: Metadata, fallback: str) -> Extracted:
-    """Settle the title (front matter, first H1, the format's, `fallback`) and the language, and
-    form sections."""
+    """Settles the title (front matter, first H1, the format's, `fallback`) and the language, and
+    forms the sections."""
     first = next((part.text for part in _headings(parsed.parts) if part.level == 1), "")
     own = meta.title or first or parsed.title
     title = " ".join((own or fallback).split())[:300]
@@ -115,8 +115,8 @@ def settle(parsed: Parsed, meta: Metadata, fallback: str) -> Extracted:
 
 
 def _locale(said: str, title: str, sections: Sequence[Section]) -> str:
-    """What is said of it, unless its very letters are those of another language: templates say
-    English of everything that is made from them."""
+    """Returns the language that the page says it has, unless its very letters are those of
+    another one: templates call everything English."""
     opening = "\n".join((title, *(section.text for section in sections[:OPENING])))
     shown = language_of(opening, (said or ENGLISH,))
     other_script = shown and base(shown) != base(said) and not is_latin(shown)
@@ -143,7 +143,8 @@ def _sections(parts: list[Heading | Located], title: str) -> Iterator[Section]:
 def _section(
     path: list[Heading], blocks: list[Located], title: str, *, alone: bool
 ) -> Iterator[Section]:
-    """`alone` says that nothing stands below the last heading: then it is text itself."""
+    """Yields the section of a heading. `alone`: nothing stands below the last heading, which is
+    then text itself."""
     if not blocks:
         if not alone or not path or not path[-1].text or path[-1].text == title:
             return

@@ -75,8 +75,8 @@ def _check(raw: bytes) -> None:
 
 
 def _as_shown(raw: bytes) -> bytes:
-    """The file without hidden text, with what was struck twice struck once, and with what was moved
-    where it is now: mammoth knows none of these."""
+    """Returns the file without hidden text, with what was struck twice struck once, and with
+    what was moved where it is now: mammoth knows none of these."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         parts = {part.filename: archive.read(part) for part in archive.infolist()}
     styles = parts.get("word/styles.xml", b"")

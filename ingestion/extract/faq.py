@@ -26,7 +26,7 @@ _ITEM = re.compile(r"^(?:[-*+]|\d{1,3}[.)])[ \t]+", re.MULTILINE)
 
 
 def entries(parts: Sequence[Heading | Located]) -> list[Heading | Located]:
-    """The parts with every question that its answer follows made a heading."""
+    """Returns the parts with every question that its answer follows made a heading."""
     found: list[Heading | Located] = []
     at = 0
     plain = sum(_plain_entry(part) is not None for part in parts) > 1
@@ -47,7 +47,7 @@ def entries(parts: Sequence[Heading | Located]) -> list[Heading | Located]:
 def _entry(
     part: Located, following: Heading | Located | None, *, plain: bool
 ) -> tuple[int, list[Heading | Located]] | None:
-    """How many parts the entry takes, and what they become."""
+    """Returns how many parts the entry takes, and what they become."""
     text = part.block.text
     if part.block.kind == "list":
         return _listed(part)
@@ -74,7 +74,8 @@ def _entry(
 
 
 def _plain_entry(part: Heading | Located) -> tuple[str, str] | None:
-    """A line that asks, and lines that answer."""
+    """Returns the question and its answer where a paragraph's first line asks and the others
+    answer; else None."""
     if isinstance(part, Heading) or part.block.kind != "paragraph":
         return None
     question, _, rest = part.block.text.partition("\n")
@@ -85,7 +86,7 @@ def _plain_entry(part: Heading | Located) -> tuple[str, str] | None:
 
 
 def _listed(part: Located) -> tuple[int, list[Heading | Located]] | None:
-    """A list whose every item asks in bold and answers."""
+    """Returns a list whose every item asks in bold and answers."""
     starts = [match.start() for match in _ITEM.finditer(part.block.text)]
     if not starts or starts[0] != 0:
         return None

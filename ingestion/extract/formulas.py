@@ -11,7 +11,8 @@ _UNSEEN_SIGNS = dict.fromkeys(map(ord, "\u2061\u2062\u2063\u2064"))
 
 
 def formula(node: LexborNode) -> str:
-    """What the element `math`, or one within it, says; its source in TeX is not said again."""
+    """Returns what the element `math`, or one within it, says; its source in TeX is not said
+    again."""
     tag = node.tag or ""
     if tag in _SILENT:
         return ""

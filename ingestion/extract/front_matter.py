@@ -46,7 +46,7 @@ class FrontMatter(NamedTuple):
 
 
 def read_front_matter(text: str) -> FrontMatter:
-    """Cut the front matter off a text. Raises InvalidInput naming the line that is broken."""
+    """Cuts the front matter off a text. Raises InvalidInput naming the line that is broken."""
     start, comments = _start(text)
     for at, comment in comments:
         if said := _in_comment(comment):
@@ -62,7 +62,7 @@ def read_front_matter(text: str) -> FrontMatter:
 
 
 def _start(text: str) -> tuple[int, list[tuple[int, str]]]:
-    """Where the text begins behind blank lines and comments, and those comments."""
+    """Returns where the text begins behind blank lines and comments, and those comments."""
     at, comments = 0, []
     while at < len(text):
         if blank := _SKIPPED.match(text, at):
@@ -80,7 +80,7 @@ def _start(text: str) -> tuple[int, list[tuple[int, str]]]:
 
 
 def _in_comment(comment: str) -> dict[str, Any]:
-    """Front matter that was put into a comment: only where it says who may read."""
+    """Returns the front matter of a comment where it says who may read; else nothing."""
     body = re.sub(r"^[ \t]*+-{3,}+[ \t]*$", "", comment[:MAX_CHARS], flags=re.MULTILINE).strip("\n")
     if not any(
         normal(line.partition(":")[0]) in SAYS_WHO for line in body.splitlines() if ":" in line
@@ -140,7 +140,8 @@ def _json(text: str, start: int) -> FrontMatter | None:
 
 
 def _header(text: str, start: int) -> FrontMatter | None:
-    """MultiMarkdown's form, which MkDocs and Pelican know: the first lines are keys."""
+    """Returns front matter in MultiMarkdown's form, which MkDocs and Pelican know: the first
+    lines are keys."""
     lines = text[start : start + MAX_CHARS].split("\n\n", 1)[0].split("\n")
     said = [_HEADER_LINE.match(line) for line in lines if line.strip()]
     if not said or not all(said):
@@ -155,7 +156,8 @@ def _header(text: str, start: int) -> FrontMatter | None:
 
 
 def _refuse_misplaced(text: str) -> None:
-    """Keys that say who may read, fenced like front matter, in a place where nobody reads it."""
+    """Raises InvalidInput where keys that say who may read are fenced like front matter in a
+    place where nobody reads it."""
     if "---" not in text:
         return
     line = 1
@@ -183,7 +185,8 @@ def _names_readers(block: str) -> bool:
 
 
 def _yaml(source: str, first: int) -> tuple[dict[str, Any], Mapping[str, int]]:
-    """Values, and the line of each key; `first` is the file's line where the source begins."""
+    """Returns values, and the line of each key; `first` is the file's line where the source
+    begins."""
     _check_size(source)
     try:
         key_lines = _check_yaml(source, first)
@@ -208,8 +211,9 @@ def _yaml(source: str, first: int) -> tuple[dict[str, Any], Mapping[str, int]]:
 
 
 def _check_yaml(source: str, first: int) -> dict[str, int]:
-    """Lines of the keys. Raises InvalidInput on aliases, which make much of little, on what is
-    nested too deep, and on a key that is given twice: which of the two holds nobody can know."""
+    """Returns lines of the keys. Raises InvalidInput on aliases, which make much of little, on
+    what is nested too deep, and on a key that is given twice: which of the two holds nobody can
+    know."""
     depth = 0
     lines: dict[str, int] = {}
     seen: set[str] = set()

@@ -33,7 +33,7 @@ _ENTRY_LEVEL = 10
 
 
 def parse_html(text: str, *, skipped: int = 0) -> Parsed:
-    """A whole page: its main content where it says which that is, else its body."""
+    """Reads a whole page: its main content where it says which that is, else its body."""
     tree = LexborHTMLParser(plain_entities(text))
     named = tree.css_first("head > title")
     title = in_one_line(named.text()) if named is not None else ""
@@ -44,7 +44,8 @@ def parse_html(text: str, *, skipped: int = 0) -> Parsed:
 
 
 def parse_rendered(text: str, lines: Sequence[int]) -> list[Heading | Located]:
-    """The blocks of HTML that was made of Markdown; `lines[n - 1]` is where its line n stands."""
+    """Returns the blocks of HTML that was made of Markdown; `lines[n - 1]` is where its line n
+    stands."""
     tree = LexborHTMLParser(plain_entities(text))
     if tree.body is None:
         return []
@@ -52,7 +53,7 @@ def parse_rendered(text: str, lines: Sequence[int]) -> list[Heading | Located]:
 
 
 def plain_entities(text: str) -> str:
-    """Only what ends in a semicolon is an entity: `?a=1&region=eu` is an address."""
+    """Escapes each `&` that begins no entity: `?a=1&region=eu` is an address."""
     return _AMPERSAND.sub(_entity, text) if "&" in text else text
 
 
@@ -62,7 +63,7 @@ def _entity(match: re.Match[str]) -> str:
 
 
 def _said(tree: LexborHTMLParser) -> dict[str, object]:
-    """What the page says of itself in its head, under the names of front matter."""
+    """Returns what the page says of itself in its head, under the names of front matter."""
     said: dict[str, object] = {}
     root = tree.css_first("html")
     if root is not None and (lang := (root.attributes.get("lang") or "").strip()):
@@ -121,7 +122,8 @@ def _is_menu(node: LexborNode) -> bool:
 
 
 def _located(parts: list[Heading | Located], text: str, skipped: int) -> list[Heading | Located]:
-    """Line numbers, found by looking for each heading in turn: the parser keeps none."""
+    """Returns the headings with their lines, found by looking for each in turn: the parser keeps
+    none."""
     at = 0
     line = skipped + 1
     placed: list[Heading | Located] = []
@@ -213,7 +215,7 @@ class _Walker:
             yield from self._walk(node)
 
     def _folded(self, node: LexborNode) -> Iterator[Heading | Located]:
-        """What stands behind it belongs to what stood before it."""
+        """Yields what stands behind it belongs to what stood before it."""
         self._entry_level += 1
         yield from self._walk(node)
         yield Heading(self._entry_level, "", self._line)
@@ -225,7 +227,7 @@ class _Walker:
             self._line = self._lines[int(named[1]) - 1]
 
     def _definitions(self, node: LexborNode) -> Iterator[Heading | Located]:
-        """Each term with what is said of it, in one block."""
+        """Yields each term with what is said of it, in one block."""
         term: list[str] = []
         for child in _terms(node):
             self._note_line(child)
@@ -292,7 +294,7 @@ class _Walker:
 
 
 def _text_of(part: Heading | Located) -> str:
-    """A part where no heading can stand: in a list, a cell, a quotation."""
+    """Returns the text of a part where no heading can stand: in a list, a cell, a quotation."""
     return part.block.text if isinstance(part, Located) else _strong(part.text)
 
 
@@ -313,7 +315,8 @@ def _holders(root: LexborNode) -> frozenset[int]:
 
 
 def _is_switch(node: LexborNode) -> bool:
-    """A button that opens what stands below it: its text is the title of that."""
+    """Returns whether it is a button that opens what stands below it: its text is the title of
+    that."""
     attributes = node.attributes
     return any(name in attributes for name in ("aria-expanded", "aria-controls", "data-bs-target"))
 

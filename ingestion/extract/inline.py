@@ -35,11 +35,11 @@ class Writer:
         self._hidden = hidden
 
     def line(self, node: LexborNode) -> str:
-        """All of a block's inline content, on the lines that its breaks make."""
+        """Returns all of a block's inline content, on the lines that its breaks make."""
         return tidy(self.children(node))
 
     def bare(self, node: LexborNode) -> str:
-        """The same without any marks and on one line: for headings."""
+        """Returns the same without any marks and on one line: for headings."""
         return " ".join(settle(self._children(node, marks=False)).split())
 
     def children(self, node: LexborNode) -> str:
@@ -87,7 +87,7 @@ def tidy(text: str) -> str:
 
 
 def code_text(node: LexborNode) -> str:
-    """The text of code: what stands there stands there, with its line breaks."""
+    """Returns the text of code: what stands there stands there, with its line breaks."""
     parts: list[str] = []
     for child in node.iter(include_text=True):
         if child.is_text_node:
@@ -100,7 +100,7 @@ def code_text(node: LexborNode) -> str:
 
 
 def numbers_lines(node: LexborNode) -> bool:
-    """Whether it is the gutter of a listing: what stands there is no code."""
+    """Returns whether it is the gutter of a listing: what stands there is no code."""
     return _GUTTER.search(node.attributes.get("class") or "") is not None
 
 
@@ -113,7 +113,7 @@ def code_span(text: str) -> str:
 
 
 def alternative(node: LexborNode) -> str:
-    """What an image says to who does not see it; a file's name says nothing."""
+    """Returns what an image says to who does not see it; a file's name says nothing."""
     text = squeezed(node.attributes.get("alt") or "").strip()
     ending = text.rpartition(".")[2] if "." in text else ""
     is_file = _FILE_NAME.match(text) and 2 <= len(ending) <= 5
@@ -146,7 +146,7 @@ def _link(node: LexborNode, text: str, *, marks: bool) -> str:
 
 
 def _is_target(target: str) -> bool:
-    """An address, or a file's; no script, and nothing that would end a Markdown link."""
+    """Returns an address, or a file's; no script, and nothing that would end a Markdown link."""
     if not _CLEAN.match(target):
         return False
     head, dot, _ = target.partition(".")

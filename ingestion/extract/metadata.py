@@ -89,7 +89,7 @@ class Metadata:
 def read_metadata(
     values: Mapping[str, Any], *, zone: tzinfo = UTC, now: datetime | None = None
 ) -> Metadata:
-    """Check the keys we know and keep the others. Raises InvalidInput naming key and values.
+    """Checks the keys we know and keeps the others. Raises InvalidInput naming key and values.
 
     Days without a time are days in `zone`.
     """
@@ -122,7 +122,8 @@ def read_metadata(
 
 
 def _narrowed(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """The audience, where another key leaves the page fewer readers than `audience` says."""
+    """Returns the audience, where another key leaves the page fewer readers than `audience`
+    says."""
     fewer = readers(values).audience
     if not fewer or PUBLIC in fewer:
         return {}
@@ -170,7 +171,8 @@ class _Days:
         return int((moment if moment.tzinfo else moment.replace(tzinfo=self._zone)).timestamp())
 
     def _end(self, key: str, value: Any) -> int:
-        """A date is the last valid day; a time of day is the exact end."""
+        """Returns the exact end: of a date, which is the last valid day, the next midnight; of a
+        time of day that time."""
         moment = _moment(key, value)
         if not isinstance(moment, datetime):
             moment = moment + timedelta(days=1)
@@ -199,7 +201,7 @@ def _written(key: str, text: str) -> datetime | date:
 
 
 def _plain(value: Any, budget: list[int]) -> Any:
-    """The value as JSON can hold it; `budget` is what is left of MAX_VALUES."""
+    """Returns the value as JSON can hold it; `budget` is what is left of MAX_VALUES."""
     budget[0] -= 1
     if budget[0] < 0:
         raise InvalidInput(f"The front matter holds over {MAX_VALUES} values. Shorten it.")
@@ -232,7 +234,7 @@ def _text(key: str, value: Any) -> str:
 
 
 def _texts(key: str, value: Any) -> str:
-    """One product, or several in a row."""
+    """Returns one product, or several separated by commas."""
     if isinstance(value, list) and not any(isinstance(each, dict | list) for each in value):
         return ", ".join(str(each).strip() for each in value)
     return _text(key, value)
@@ -254,7 +256,7 @@ def _locale(key: str, value: Any) -> str:
 
 
 def _language(values: Mapping[str, Any]) -> str:
-    """The language by the keys of other tools; what is none there is no mistake of ours."""
+    """Returns the language by the keys of other tools; empty where their value is none."""
     for key, value in values.items():
         if normal(key) in ("lang", "language", "languagecode", "hreflang"):
             with suppress(InvalidInput):

@@ -90,7 +90,7 @@ def parse_pdf(raw: bytes) -> Parsed:
 
 
 def _lines(page: Any, number: int) -> Iterator[Line]:
-    """Pieces of text put together where they stand on one line."""
+    """Yields the page's lines, put together from its pieces of text."""
     pieces: list[tuple[str, float, float, float]] = []
 
     def visit(text: str, cm: Any, tm: Any, _font: Any, size: float) -> None:
@@ -118,8 +118,8 @@ def _lines(page: Any, number: int) -> Iterator[Line]:
 
 
 def _in_columns(lines: list[Line]) -> tuple[list[Line], bool]:
-    """Two columns that were set row by row, one column after the other, and whether that is sure.
-    What is short is a table, whose rows belong together."""
+    """Returns the lines of two columns that were set row by row, one column after the other, and
+    whether that is sure. Short cells are a table, whose rows belong together."""
     starts = Counter(round(x) for line in lines for x, _ in line.cells[1:])
     if not lines or not starts:
         return lines, True
@@ -146,7 +146,7 @@ def _in_columns(lines: list[Line]) -> tuple[list[Line], bool]:
 
 
 def _halves(line: Line, right: float) -> tuple[str, str] | None:
-    """What stands left and right of where the second column begins."""
+    """Returns what stands left and right of where the second column begins."""
     sides = ["", ""]
     for x, text in line.cells:
         sides[x >= right - 1] += text
@@ -156,8 +156,8 @@ def _halves(line: Line, right: float) -> tuple[str, str] | None:
 
 
 def _without_repeated(lines: list[Line], pages: int) -> list[Line]:
-    """No running headers and footers: lines in a page's margin that say the same on most pages, but
-    for the page's number. What they say beside it is kept once."""
+    """Returns the lines without running headers and footers: lines in a page's margin that are
+    the same on most pages, but for the page's number. Each is kept once."""
     if pages < 3:
         return lines
     groups: dict[tuple[str, int], list[Line]] = {}
@@ -174,7 +174,7 @@ def _without_repeated(lines: list[Line], pages: int) -> list[Line]:
 
 
 def _counts_pages(group: list[Line]) -> bool:
-    """Whether each number of the line is the same on all pages, or goes up with them."""
+    """Returns whether each number of the line is the same on all pages, or goes up with them."""
     rows = [[int(each) for each in _NUMBER.findall(line.text)] for line in group]
     for column in zip(*rows, strict=True):
         steps = {number - line.page for number, line in zip(column, group, strict=True)}

@@ -45,7 +45,7 @@ _LANGUAGES = frozenset(("locale", "lang", "language"))
 
 
 def answer(asked: Mapping[str, Any], raw: bytes) -> dict[str, Any]:
-    """What `read` makes of a document, as JSON values."""
+    """Returns what `read` makes of a document, as JSON values."""
     extracted = read(
         asked["external_id"],
         asked["media_type"],
@@ -73,7 +73,7 @@ def read(
     zone: str = "UTC",
     trusted: bool = True,
 ) -> Extracted:
-    """Title, sections and metadata of a document.
+    """Returns title, sections and metadata of a document.
 
     `meta` is what its source says, under the names of front matter; the document's own wins where
     it is `trusted`, and may only keep readers out where it is not. Raises InvalidInput saying what
@@ -101,8 +101,8 @@ def _settled(
     *,
     trusted: bool,
 ) -> Extracted:
-    """What a document says of itself counts where it is trusted; what of it keeps readers out
-    counts always."""
+    """Returns what a document says of itself counts where it is trusted; what of it keeps
+    readers out counts always."""
     ours = front.values if trusted else {}
     said = {**meta, **ours}
     about = {**parsed.said, **front.values}
@@ -148,7 +148,7 @@ def _with_line(error: InvalidInput, key_lines: Mapping[str, int]) -> InvalidInpu
 
 
 def _fewer(audience: tuple[str, ...], limit: tuple[str, ...]) -> tuple[str, ...]:
-    """Who is in both; where nobody is, our own people alone."""
+    """Returns the audiences that are in both; where none is, our own people alone."""
     if PUBLIC in limit:
         return audience
     if PUBLIC in audience:
@@ -177,7 +177,8 @@ def _redirect(about: Mapping[str, Any]) -> str:
 def _paged(
     external_id: str, media_type: str, raw: bytes, meta: Mapping[str, Any], zone: str
 ) -> Extracted:
-    """A PDF or DOCX. Of a PDF, `line` is the page; `section_pages` keeps them with the version."""
+    """Returns a PDF or DOCX. Of a PDF, `line` is the page; `section_pages` keeps them with the
+    version."""
     if media_type == PDF:
         from ingestion.extract.pdf import parse_pdf as parse
     else:
@@ -194,8 +195,8 @@ def _paged(
 
 
 def decode(raw: bytes, *, html: bool = False) -> str:
-    """Text of a file: UTF-8, UTF-16 with a byte order mark, or of HTML the code page that it
-    declares; line ends are made \\n."""
+    """Returns text of a file: UTF-8, UTF-16 with a byte order mark, or of HTML the code page
+    that it declares; line ends are made \\n."""
     if raw.startswith(_UTF16):
         coding, name = "utf-16", "UTF-16"
     else:
@@ -218,7 +219,7 @@ def decode(raw: bytes, *, html: bool = False) -> str:
 
 
 def _declared(raw: bytes) -> str:
-    """The code page that a page names, where it is one, and not UTF-8 after all."""
+    """Returns the code page that a page names, where it is one, and not UTF-8 after all."""
     named = _CHARSET.search(raw[:4096])
     if named is None:
         return ""
@@ -239,7 +240,7 @@ def _declared(raw: bytes) -> str:
 
 
 def readable(external_id: str) -> str:
-    """A title from a path: `billing/change-your_plan.md` becomes `Change your plan`."""
+    """Returns a title from a path: `billing/change-your_plan.md` becomes `Change your plan`."""
     path = PurePosixPath(external_id)
     stem = path.stem
     if stem.lower() in ("index", "readme") and path.parent.name:

@@ -88,7 +88,8 @@ def _role(
 
 
 def _know(text: str) -> None:
-    """Every directive and role of the text that docutils does not know is one of Sphinx's."""
+    """Registers every directive and role of the text that docutils does not know: they are
+    Sphinx's."""
     for name in {each.lower() for each in _UNKNOWN.findall(text)} - set(en.directives):
         directives.register_directive(name, _Block)
     for name in {each.lower() for each in _ROLES.findall(text)} - set(en.roles):

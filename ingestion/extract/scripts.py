@@ -33,8 +33,8 @@ _SIGNS = {"tm": "™", "sm": "℠", "®": "®", "©": "©", "™": "™", "℠":
 
 
 def settle(line: str) -> str:
-    """The line with every script written out: x², H2O, 10⁻³, 1st; a note's mark is left out, so
-    that it never becomes a digit of the number before it."""
+    """Returns the line with every script written out: x², H2O, 10⁻³, 1st; a note's mark is left
+    out, so that it never becomes a digit of the number before it."""
     if not _LEFT.search(line):
         return line
     parts: list[str] = []
@@ -80,7 +80,8 @@ def _written(kind: str, said: str, before: str, behind: str) -> str:
 
 
 def _is_power(before: str, behind: str) -> bool:
-    """Whether a number raised is an exponent: of ten, of two, of a unit or of a variable."""
+    """Returns whether a number raised is an exponent: of ten, of two, of a unit or of a
+    variable."""
     if not before[-1].isdigit():
         return before[-1] in ")]" or bool(_UNIT.search(before))
     power = _TIMES.search(before) or (_BASE.search(before) and not _PRICED.match(behind))

@@ -12,7 +12,8 @@ _PLAIN = ("presentation", "none")
 
 
 def table(node: LexborNode, render: Callable[[LexborNode], str], hidden: Set[int]) -> str:
-    """The table as Markdown, "" where it holds nothing. Its first row becomes the header."""
+    """Returns the table as Markdown, "" where it holds nothing. Its first row becomes the
+    header."""
     grid = [row for row in _grid(node, render, hidden) if any(row)]
     if not grid:
         return ""
@@ -22,7 +23,7 @@ def table(node: LexborNode, render: Callable[[LexborNode], str], hidden: Set[int
 
 
 def is_layout(node: LexborNode, holders: Set[int]) -> bool:
-    """Whether it only places parts of a page: what it holds is read cell by cell."""
+    """Returns whether it only places parts of a page: what it holds is read cell by cell."""
     if (node.attributes.get("role") or "") in _PLAIN:
         return True
     inside = node.css("table, h1, h2, h3, h4")
@@ -69,7 +70,7 @@ def _fill(cells: list[str], hanging: dict[int, tuple[int, str]]) -> None:
 
 
 def _rows(node: LexborNode) -> Iterator[LexborNode]:
-    """Rows of this table, not of one inside it."""
+    """Yields rows of this table, not of one inside it."""
     for child in node.iter():
         if child.tag == "tr":
             yield child

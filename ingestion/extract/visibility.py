@@ -115,12 +115,12 @@ class Readers(NamedTuple):
 
 
 def normal(key: str) -> str:
-    """A key without what tools write differently: `publish_date`, `publishDate`."""
+    """Returns a key without what tools write differently: `publish_date`, `publishDate`."""
     return re.sub(r"[\s_-]", "", str(key)).lower()
 
 
 def readers(values: Mapping[str, Any]) -> Readers:
-    """What all keys together say. Raises InvalidInput naming a key that cannot be read."""
+    """Returns what all keys together say. Raises InvalidInput naming a key that cannot be read."""
     hidden = ""
     audience: tuple[str, ...] = ()
     for key, value, shown in _flat(values):
@@ -131,7 +131,8 @@ def readers(values: Mapping[str, Any]) -> Readers:
 
 
 def audience_of(key: str, value: Any) -> tuple[str, ...]:
-    """Names as people write them: `Admin`, "staff, customers"; what means everybody is public."""
+    """Returns names as people write them: `Admin`, "staff, customers"; what means everybody is
+    public."""
     names = re.split(r"[,;|]", value) if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not names:
         raise _wrong(key, value)
@@ -148,7 +149,7 @@ def _reader(key: str, value: Any, name: Any) -> str:
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
-    """(key in its normal form, value, key as written), those of known groups of keys too."""
+    """Yields (key in its normal form, value, key as written), those of known groups of keys too."""
     for key, value in values.items():
         name = normal(key)
         if isinstance(value, dict) and name in _NESTED:
@@ -203,7 +204,7 @@ def _worded(key: str, value: Any, shown: str) -> Readers:
 
 
 def _yes(shown: str, value: Any, key: str) -> bool | None:
-    """None where the value is of another kind: a date, a list of what to hide."""
+    """Returns None where the value is of another kind: a date, a list of what to hide."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()

@@ -43,7 +43,7 @@ _REFERENCES = ("aria-controls", "data-target", "data-bs-target", "data-tab", "da
 
 
 def unseen(tree: LexborHTMLParser) -> frozenset[int]:
-    """`mem_id` of every element, with all that stands in it, that readers never see."""
+    """Returns `mem_id` of every element, with all that stands in it, that readers never see."""
     body = tree.body
     if body is None:
         return frozenset()
@@ -71,7 +71,7 @@ def _is_unseen(node: LexborNode) -> bool:
 
 
 def _pictures_a_formula(node: LexborNode) -> bool:
-    """Whether it draws what the formula beside it says: said twice, 2 becomes 22."""
+    """Returns whether it draws what the formula beside it says: said twice, 2 becomes 22."""
     return any(
         beside is not None and not beside.is_text_node and _has_formula(beside)
         for beside in (node.prev, node.next)
@@ -83,7 +83,8 @@ def _has_formula(node: LexborNode) -> bool:
 
 
 def _is_decoration(node: LexborNode, classes: str) -> bool:
-    """Hidden from readers by ear only, unless it is a block, or an icon."""
+    """Returns whether the element is hidden from screen readers only and is an icon or within a
+    line."""
     text = node.text()
     inline = node.tag in ("span", "b", "strong", "em", "i", "a", "small")
     return not inline or bool(_ICON.search(classes)) or not re.search(r"\w", text)
@@ -113,7 +114,7 @@ def _behind_a_switch(node: LexborNode) -> bool:
 
 
 def _opened(body: LexborNode) -> frozenset[str]:
-    """Ids that something on the page opens."""
+    """Returns the ids of elements that something on the page opens."""
     found: set[str] = set()
     selector = ", ".join(f"[{name}]" for name in _REFERENCES) + ", a[href^='#']"
     for node in body.css(selector):
@@ -124,7 +125,8 @@ def _opened(body: LexborNode) -> frozenset[str]:
 
 
 def _undisplayed(sheets: list[str]) -> list[str]:
-    """Plain classes and ids that the page's own style sheets do not display, on any screen."""
+    """Returns plain classes and ids that the page's own style sheets do not display, on any
+    screen."""
     hidden: list[str] = []
     shown: set[str] = set()
     for selectors, body in _rules("\n".join(sheets)[:_LONGEST_SHEET]):
@@ -137,7 +139,7 @@ def _undisplayed(sheets: list[str]) -> list[str]:
 
 
 def _rules(sheet: str) -> Iterator[tuple[str, str]]:
-    """(selectors, declarations) outside @media and its like."""
+    """Yields (selectors, declarations) outside @media and its like."""
     first, *rest = sheet.split("/*")
     sheet = first + "".join(part.partition("*/")[2] for part in rest)
     depth = 0

@@ -10,7 +10,7 @@ from celery import signals
 
 
 def tell(path: Path) -> None:
-    """Touch `path` whenever a worker's loop comes round, ends a task, or beat sent a tick."""
+    """Touches `path` whenever a worker's loop comes round, a task ends, or beat sends a tick."""
 
     def touch(**_: Any) -> None:
         path.touch()

@@ -34,7 +34,8 @@ log = structlog.get_logger()
 
 
 def make_app(settings: Settings, opened: Callable[[Settings], Stack] = open_stack) -> Celery:
-    """The app over one broker. `opened` makes the stack that each worker process stands on."""
+    """Returns the app over one broker. `opened` makes the stack that each worker process stands
+    on."""
     app = Celery("twofold", broker=settings.redis_url or "memory://", set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -92,7 +93,7 @@ class RemoteWorker:
         self.queue = Queue(stack.ledger, partial(hint, self._app))
 
     def start(self) -> None:
-        """The workers run elsewhere."""
+        """Does nothing: the workers run elsewhere."""
 
     def close(self) -> None:
         self._app.close()
@@ -119,7 +120,7 @@ class _Process:
         self._stack: Stack | None = None
 
     def do(self, queue: str) -> None:
-        """One job; and where more wait, the message goes on to the end of the line."""
+        """Does one job; where more wait, sends the message to the end of the line again."""
         stack = self._open()
         jobs = Queue(stack.ledger, partial(hint, self._app))
         if work(stack, jobs, (queue,), self._stop) and queue in jobs.waiting():

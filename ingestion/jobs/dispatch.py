@@ -38,7 +38,7 @@ def worker_of(stack: Stack) -> Worker:
 
 
 def do_now(stack: Stack, queue: Queue, new: NewJob) -> Mapping[str, Any]:
-    """Do a job in this thread and return its result; behind the jobs of its source before it.
+    """Does a job in this thread and return its result; behind the jobs of its source before it.
 
     Raises what the task raised, and Conflict where the source is busy for ten seconds; then the
     job is not done later either, unless a worker has it already.

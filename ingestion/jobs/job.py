@@ -14,7 +14,7 @@ FINISHED = ("done", "dead", "superseded")
 
 
 def queue_of(kind: str) -> str:
-    """The queue of a source's class."""
+    """Returns the queue of a source's class."""
     return {"push": "push", "folder": "files"}.get(kind, "web")
 
 

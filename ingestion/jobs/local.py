@@ -39,7 +39,7 @@ class LocalWorker:
             thread.start()
 
     def close(self) -> None:
-        """Stop where each job can go on later. Jobs under way stay in the queue."""
+        """Stops where each job can go on later. Jobs under way stay in the queue."""
         self._stop.set()
         for event in self._work.values():
             event.set()

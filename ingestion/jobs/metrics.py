@@ -12,7 +12,8 @@ PREFIXES = ("twofold_ingestion_", "twofold_diagnosis_")
 
 
 def serve(host: str, port: int) -> None:
-    """Answer scrapes from a thread, until the process ends. Raises OSError where the port is taken.
+    """Answers scrapes from a thread, until the process ends. Raises OSError where the port is
+    taken.
 
     Several processes of one worker add up where PROMETHEUS_MULTIPROC_DIR names a folder that is
     empty when the worker starts; without it only this process is told of (`--pool=solo`).

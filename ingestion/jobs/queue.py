@@ -30,8 +30,8 @@ class Queue:
         self.notify = notify or (lambda _queue: None)
 
     def put(self, new: Sequence[NewJob], *, quiet: bool = False) -> list[str]:
-        """Accept jobs of registered sources; ids in order. One whose id is known is not accepted
-        again. `quiet` leaves it to the caller to have them done."""
+        """Accepts jobs of registered sources and returns their ids in order. One whose id is
+        known is not accepted again. `quiet` leaves it to the caller to wake a worker."""
         ids = [job.id or str(uuid4()) for job in new]
         try:
             with self.ledger.session() as session:
@@ -51,8 +51,8 @@ class Queue:
         *,
         states: Sequence[str] = ("waiting", "running"),
     ) -> str:
-        """Accept a job, unless one about the same is in one of these states: the id of the one
-        there is. `also` goes into the transaction of a new one."""
+        """Accepts a job, unless one about the same is in one of these states: then returns that
+        one's id. `also` goes into the transaction of a new one."""
         with self.ledger.session() as session:
             # A write first, so that two of these do not both find none.
             session.execute(
@@ -73,7 +73,7 @@ class Queue:
         return id
 
     def claim(self, queues: Sequence[str]) -> Claimed | None:
-        """The next job: of the source that has waited longest for one, its oldest."""
+        """Claims the next job: of the source that has waited longest for one, its oldest."""
         self.recover()
         for turn in self._turns(queues):
             if job := self._take(turn, Job.queue.in_(queues)):
@@ -81,7 +81,7 @@ class Queue:
         return None
 
     def claim_this(self, id: str) -> Claimed | None:
-        """This job, if it waits and no other job of its source runs."""
+        """Claims this job, if it waits and no other job of its source runs; else returns None."""
         with self.ledger.session() as session:
             found = session.execute(
                 select(Job.workspace, Job.source, Source.served_at)
@@ -112,7 +112,8 @@ class Queue:
         self._return(job, delay, payload=dict(payload), attempts=0, error="")
 
     def retry(self, job: Claimed, reason: str) -> bool:
-        """Put it back after a failure, later and later; False once it is a dead letter instead."""
+        """Puts the job back after a failure, later each time; returns False once it is a dead
+        letter instead."""
         if job.attempts >= MAX_ATTEMPTS:
             self.bury(job, reason)
             return False
@@ -128,7 +129,8 @@ class Queue:
         self._end(job, state="superseded", error=reason, payload={})
 
     def recover(self) -> None:
-        """Free the jobs whose workers are gone. One that killed so many workers is dead."""
+        """Frees the jobs whose workers are gone. A job that killed too many workers becomes a
+        dead letter."""
         now = time.time()
         with self.ledger.session() as session:
             running = session.scalars(select(Job).where(Job.state == "running")).all()
@@ -150,7 +152,7 @@ class Queue:
                     )
 
     def revive(self, workspace: str, source: str, subject: str | None = None) -> int:
-        """Have dead letters of a source done again; how many."""
+        """Makes dead letters of a source due again, and returns how many."""
         chosen = [Job.workspace == workspace, Job.source == source, Job.state == "dead"]
         if subject is not None:
             chosen.append(Job.subject == subject)

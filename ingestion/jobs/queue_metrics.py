@@ -19,7 +19,7 @@ from twofold.ledger.models import Job, Source, Sync
 
 
 def expose(ledger: Ledger, workspace: str) -> None:
-    """Let the metrics ask this ledger. NaN where it cannot be asked."""
+    """Lets the metrics ask this ledger. NaN where it cannot be asked."""
     for kind in metrics.SOURCE_KINDS:
         since = partial(last_synced, workspace=workspace, kind=kind)
         metrics.INGESTION_SYNC_AGE.labels(kind).set_function(partial(_age, ledger, since, math.nan))
@@ -37,7 +37,8 @@ def expose(ledger: Ledger, workspace: str) -> None:
 
 
 def last_synced(session: Session, workspace: str, kind: str) -> float | None:
-    """Of the source of this kind that waited longest; None without one."""
+    """Returns when the source of this kind was synced that has waited longest (epoch seconds);
+    None without one."""
     synced = (Sync.workspace == Source.workspace) & (Sync.source == Source.name)
     ends = (
         select(func.coalesce(func.max(Sync.finished_at), Source.created_at).label("at"))
@@ -52,8 +53,8 @@ def last_synced(session: Session, workspace: str, kind: str) -> float | None:
 
 
 def waiting_since(session: Session, queue: str) -> float | None:
-    """When the job was due that waits longest; one whose next attempt is still to come does not
-    wait. Of all workspaces, as workers are; None where none waits."""
+    """Returns when the job was due that waits longest; one whose next attempt is still to come
+    does not wait. Of all workspaces, as workers are; None where none waits."""
     return session.scalar(
         select(func.min(Job.due_at)).where(
             Job.state == "waiting", Job.queue == queue, Job.due_at <= time.time()
@@ -67,7 +68,7 @@ def waiting(session: Session, queue: str) -> float:
 
 
 def held_removals(session: Session, workspace: str, kind: str) -> float:
-    """Of the last syncs that ended well of sources of this kind, together."""
+    """Returns how many removals the last finished syncs of this kind's sources held back."""
     ended = (
         select(Sync.source, func.max(Sync.finished_at).label("at"))
         .where(Sync.workspace == workspace, Sync.state == "done")
@@ -84,7 +85,7 @@ def held_removals(session: Session, workspace: str, kind: str) -> float:
 
 
 def drift_left(session: Session, workspace: str, drift: str) -> float:
-    """By the last reconcile; NaN where there was none of late."""
+    """Returns the drift that the last reconcile left; NaN where there was none of late."""
     found = session.scalar(
         select(Job.result)
         .where(Job.workspace == workspace, Job.task == RECONCILE)

@@ -23,7 +23,7 @@ _LOOK_SECONDS = 5.0
 
 
 def serving(settings: Settings) -> bool:
-    """Whether a server holds the index: with one of Qdrant's, anybody may write."""
+    """Returns whether a server holds the index: with one of Qdrant's, anybody may write."""
     return not settings.qdrant_url and server_file.find(settings.home) is not None
 
 
@@ -35,7 +35,8 @@ def sync_there(
     *,
     allow_removal: bool = False,
 ) -> Report:
-    """`pipeline.sync`, done by the server while this process waits and shows how far it is."""
+    """Returns `pipeline.sync`, done by the server while this process waits and shows how far it
+    is."""
     ledger = Ledger(settings.ledger)
     register(ledger, workspace, source.name, source.kind, source.config)
     id = submit_sync(
@@ -61,8 +62,8 @@ def follow(
     id: str,
     progress: ProgressCallback | None = None,
 ) -> SyncStatus:
-    """Wait for a job to end well. Raises UpstreamError saying why it did not, and Conflict where
-    the server stopped: then it goes on with it the next time."""
+    """Waits for a job to end well. Raises UpstreamError saying why it did not, and Conflict
+    where the server stopped: then it goes on with it the next time."""
     look = time.monotonic() + _LOOK_SECONDS
     while (status := sync_status(ledger, workspace, id)).state not in ("done", "failed"):
         if progress is not None and status.total:

@@ -24,7 +24,8 @@ _SECRET = re.compile(r"TWOFOLD_SECRET_[A-Z0-9_]+")
 
 
 def seconds_of(every: str) -> float:
-    """`15m` in seconds. Raises InvalidInput on anything else than a number and s, m, h or d."""
+    """Returns the seconds that `15m` means. Raises InvalidInput on anything else than a number
+    and s, m, h or d."""
     found = _EVERY.fullmatch(every) if isinstance(every, str) else None
     if found is None:
         raise InvalidInput(f"{every!r} is not a schedule. Write every as 30s, 15m, 6h or 1d.")
@@ -32,7 +33,8 @@ def seconds_of(every: str) -> float:
 
 
 def ours(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a source's config, what is not its kind's; "" takes it back. Raises InvalidInput."""
+    """Returns those keys of a source's config that do not belong to its kind; "" takes one back.
+    Raises InvalidInput."""
     kept = {key: config[key] for key in OURS if key in config}
     if kept.get("every"):
         seconds_of(kept["every"])
@@ -47,8 +49,8 @@ def ours(config: Mapping[str, Any]) -> dict[str, Any]:
 def submit_sync(
     queue: Queue, workspace: str, source: str, kind: str, *, allow_removal: bool = False
 ) -> str:
-    """The id of a sync that waits its turn, or of the one that does already. Raises Conflict where
-    one runs."""
+    """Returns the id of a sync that waits its turn, or of the one that does already. Raises
+    Conflict where one runs."""
     with queue.ledger.session() as session:
         running = session.scalar(
             select(Sync.id)
@@ -79,7 +81,7 @@ def submit_sync(
 def push_job(
     stack: Stack, workspace: str, source: str, external_id: str, fetched: Fetched, id: str = ""
 ) -> NewJob:
-    """A job that writes a document. Raises InvalidInput or TooLarge where it is refused."""
+    """Returns a job that writes a document. Raises InvalidInput or TooLarge where it is refused."""
     check_document(stack, external_id, fetched)
     accept_pushes(stack, workspace, source)
     payload = packed(external_id, fetched)
@@ -92,14 +94,15 @@ def delete_job(workspace: str, source: str, external_id: str, id: str = "") -> N
 
 
 def removal_job(workspace: str, source: str, kind: str) -> NewJob:
-    """A job that removes a source, and all its documents."""
+    """Returns a job that removes a source, and all its documents."""
     return NewJob(workspace, source, queue_of(kind), "remove", "remove", {})
 
 
 def refresh_job(
     workspace: str, source: str, kind: str, documents: Sequence[str] = (), id: str = ""
 ) -> NewJob:
-    """A job that reads some documents again; none named are those whose next attempt is due."""
+    """Returns a job that reads some documents again; none named are those whose next attempt is
+    due."""
     payload = {"documents": sorted(documents)} if documents else {}
     # Jobs about different documents must not replace each other.
     subject = "refresh" + ("".join(f" {each}" for each in sorted(documents)))[:400]
@@ -107,7 +110,8 @@ def refresh_job(
 
 
 def retry(queue: Queue, workspace: str, source: str, document: str | None = None) -> int:
-    """Try dead letters and failed documents of a source again now; how many there are."""
+    """Makes dead letters and failed documents of a source due now, and returns how many there
+    are."""
     with queue.ledger.session() as session:
         kind = session.scalar(
             select(Source.kind).where(Source.workspace == workspace, Source.name == source)
@@ -128,8 +132,8 @@ def retry(queue: Queue, workspace: str, source: str, document: str | None = None
 
 
 def tick(queue: Queue) -> None:
-    """Put into the queue what is due by now, free what dead workers held, and wake a worker for
-    everything that waits: nobody relies on a message to arrive."""
+    """Queues what is due by now, frees what dead workers held, and wakes a worker for everything
+    that waits: nobody relies on a message to arrive."""
     queue.recover()
     now = time.time()
     with queue.ledger.session() as session:

@@ -49,7 +49,7 @@ class TaskResult(NamedTuple):
 
 
 def work(stack: Stack, queue: Queue, queues: Sequence[str], stop: Event) -> bool:
-    """Do the next job there is; False where there is none."""
+    """Does the next job; returns False where there is none."""
     job = queue.claim(queues)
     if job is None:
         return False
@@ -60,7 +60,7 @@ def work(stack: Stack, queue: Queue, queues: Sequence[str], stop: Event) -> bool
 def perform(
     stack: Stack, queue: Queue, job: Claimed, stop: Event, *, once: bool = False
 ) -> Exception | None:
-    """Do a claimed job and say in the ledger how it went; also returned, where it failed.
+    """Does a claimed job and say in the ledger how it went; also returned, where it failed.
 
     `once`: whoever asked for it waits, and will ask again; so a failure is not tried again here.
     """
@@ -106,7 +106,7 @@ def _failed(queue: Queue, job: Claimed, error: Exception) -> None:
 
 
 def sync(stack: Stack, job: Claimed, stop: Event) -> TaskResult:
-    """One turn of a sync; the next one goes on behind the last document."""
+    """Runs one slice of a sync; the next one goes on behind the last document."""
     source = open_named(stack, job.workspace, job.source)
     turn = SyncSlice(job.payload.get("after"), TURN_SECONDS, stop)
     run = open_run(stack.ledger, job.workspace, source, id=job.id, resumable=True)
@@ -121,7 +121,7 @@ def sync(stack: Stack, job: Claimed, stop: Event) -> TaskResult:
 
 
 def refresh_some(stack: Stack, job: Claimed, _stop: Event) -> TaskResult:
-    """Read some documents again: those named, or those whose next attempt is due."""
+    """Reads some documents again: those named, or those whose next attempt is due."""
     source = open_named(stack, job.workspace, job.source)
     named = job.payload.get("documents")
     wanted = named or failing(stack, job.workspace, job.source, time.time())
@@ -155,7 +155,7 @@ TASKS: Mapping[str, Callable[[Stack, Claimed, Event], TaskResult]] = {
 
 
 def end_sync(ledger: Ledger, id: str, said: str) -> None:
-    """Say in the sync's own row that nobody goes on with it."""
+    """Says in the sync's own row that nobody goes on with it."""
     for attempt in patiently():
         with attempt, ledger.session() as session:
             session.execute(
@@ -166,13 +166,13 @@ def end_sync(ledger: Ledger, id: str, said: str) -> None:
 
 
 def open_named(stack: Stack, workspace: str, name: str) -> Source:
-    """A registered source. Raises NotFound, or InvalidInput where it cannot be opened."""
+    """Returns a registered source. Raises NotFound, or InvalidInput where it cannot be opened."""
     known = find_source(stack.ledger, workspace, name)
     return reopen(stack.settings, name, known.kind, known.config)
 
 
 def packed(external_id: str, fetched: Fetched) -> dict[str, Any]:
-    """A pushed document as a job's payload: it is accepted once this is in the ledger."""
+    """Returns a pushed document as a job's payload: it is accepted once this is in the ledger."""
     return {
         "external_id": external_id,
         "content": base64.b64encode(fetched.raw).decode(),

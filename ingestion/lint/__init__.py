@@ -14,7 +14,7 @@ __all__ = ["Finding", "Page", "Place", "ReadPages", "lint", "read_folder", "read
 
 
 def lint(pages: Sequence[Page], now: float, embedder: Embedder | None = None) -> list[Finding]:
-    """Every finding, severe ones first. `now` is epoch seconds."""
+    """Returns every finding, severe ones first. `now` is epoch seconds."""
     return ordered(
         [
             *contradictions(pages, now, embedder),

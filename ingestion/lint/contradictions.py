@@ -34,7 +34,8 @@ class _Stated(NamedTuple):
 def contradictions(
     pages: Sequence[Page], now: float, embedder: Embedder | None = None
 ) -> Iterator[Finding]:
-    """Among pages of one language that apply now. With an embedder, it has to agree."""
+    """Yields contradictions among pages of one language that apply now. With an embedder, it has
+    to agree."""
     stated = [each for page in pages if page.applies(now) for each in _stated(page)]
     weights = _weights(stated)
     pairs = [
@@ -52,7 +53,7 @@ def _stated(page: Page) -> Iterator[_Stated]:
 
 
 def _weights(stated: Sequence[_Stated]) -> dict[int, float]:
-    """Word -> its rarity among the pages."""
+    """Returns the rarity of each word among the pages."""
     pages: dict[int, set[str]] = defaultdict(set)
     for each in stated:
         for word in each.claim.words:
@@ -64,7 +65,7 @@ def _weights(stated: Sequence[_Stated]) -> dict[int, float]:
 def _candidates(
     stated: Sequence[_Stated], weights: Mapping[int, float]
 ) -> Iterator[tuple[_Stated, _Stated]]:
-    """Pairs of different pages that are alike in words, and no template."""
+    """Yields pairs of different pages that are alike in words, and no template."""
     holding: dict[int, list[int]] = defaultdict(list)
     for at, each in enumerate(stated):
         for word in each.claim.words:

@@ -23,7 +23,7 @@ MIN_PHRASES = 30
 
 
 def duplicates(pages: Sequence[Page], now: float) -> Iterator[Finding]:
-    """Among pages of one language that apply now."""
+    """Yields near-duplicates among pages of one language that apply now."""
     equal: dict[str, list[Page]] = {}
     for page in pages:
         if page.applies(now) and page.words:
@@ -50,7 +50,7 @@ def duplicates(pages: Sequence[Page], now: float) -> Iterator[Finding]:
 
 
 def near_pairs(pages: Sequence[Page]) -> Iterator[tuple[Page, Page, float]]:
-    """Pairs over NEAR with their exact Jaccard index; MinHash only finds the candidates."""
+    """Yields pairs over NEAR with their exact Jaccard index; MinHash only finds the candidates."""
     # Bands that miss few at the threshold; the exact index below takes out what is too far.
     lsh = MinHashLSH(threshold=NEAR - 0.1, num_perm=PERMUTATIONS)
     phrases = _without_templates([_phrases(page) for page in pages])

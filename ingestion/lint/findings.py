@@ -64,7 +64,7 @@ class Finding(NamedTuple):
 
 
 def ordered(findings: Sequence[Finding]) -> list[Finding]:
-    """Severe ones first, then by rule and place."""
+    """Returns the findings, severe ones first, then by rule and place."""
     rules = list(SEVERITIES)
     return sorted(
         findings,

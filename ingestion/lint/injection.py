@@ -60,7 +60,8 @@ _REQUEST = re.compile(
 
 
 def injections(pages: Sequence[Page], embedder: Embedder | None = None) -> Iterator[Finding]:
-    """With an embedder, also requests that have nothing to do with the page they stand on."""
+    """Yields texts that give an assistant orders; with an embedder, also requests that have
+    nothing to do with the page they stand on."""
     asked: list[tuple[Page, int]] = []
     for page in pages:
         for at, part in enumerate(page.parts):
@@ -90,7 +91,7 @@ def _out_of_place(asked: Sequence[tuple[Page, int]], embedder: Embedder) -> Iter
 
 
 def _around(page: Page, at: int) -> str:
-    """The sentences next to one, without it."""
+    """Returns the sentences around one, without it."""
     near = [part.text for part in page.parts[max(0, at - 4) : at] + page.parts[at + 1 : at + 5]]
     return " ".join(near)[:CONTEXT_CHARS] or page.title
 

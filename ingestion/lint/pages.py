@@ -61,20 +61,20 @@ class Page:
         return self.starts <= now < self.ends
 
     def day(self, key: str) -> date | None:
-        """A day that front matter names."""
+        """Returns a day that front matter names."""
         try:
             return datetime.fromisoformat(str(self.meta[key])).date()
         except (KeyError, ValueError):
             return None
 
     def line_of(self, text: str, section_line: int) -> int:
-        """The line where a text begins, as far as that can be told."""
+        """Returns the line where a text begins, as far as that can be told."""
         opening = text.split("\n")[0][:60]
         at = self.raw.find(opening, self._offset(section_line)) if opening else -1
         return self.raw.count("\n", 0, at) + 1 if at >= 0 else section_line
 
     def key_line(self, key: str) -> int:
-        """The line of a key of front matter; 1 where that cannot be told."""
+        """Returns the line of a key of front matter; 1 where that cannot be told."""
         for number, line in enumerate(self.raw.split("\n")[:60], start=1):
             if line.startswith(f"{key}:"):
                 return number
@@ -109,7 +109,7 @@ class ReadPages(NamedTuple):
 
 
 def read_folder(path: Path, max_file_mb: float) -> ReadPages:
-    """Every document below a folder, extracted as a sync would."""
+    """Returns every document below a folder, extracted as a sync would."""
     pages: list[Page] = []
     failures: list[Finding] = []
     for item in Folder("lint", path, max_file_mb=max_file_mb).discover():
@@ -144,7 +144,7 @@ def read_folder(path: Path, max_file_mb: float) -> ReadPages:
 def read_source(
     ledger: Ledger, workspace: str, source: str, config: Mapping[str, Any]
 ) -> ReadPages:
-    """Live documents of a source. Lines are exact where its files are still there."""
+    """Returns live documents of a source. Lines are exact where its files are still there."""
     root = Path(config["path"]) if "path" in config else None
     pages: list[Page] = []
     with ledger.session() as session:

@@ -17,7 +17,7 @@ _LINK = re.compile(r"(?<!!)\[([^\[\]]*+)\]\(<?([^()\s>]++)>?(?:\s++\"[^\"]*+\")?
 
 
 def freshness(pages: Sequence[Page], now: float) -> Iterator[Finding]:
-    """Pages past their review date, and rules that ended with nothing in their place."""
+    """Yields pages past their review date, and rules that ended with nothing in their place."""
     day = today(now)
     superseded = {
         _target(page, str(page.meta["supersedes"])) for page in pages if _supersedes(page)
@@ -57,7 +57,7 @@ def thin(pages: Sequence[Page]) -> Iterator[Finding]:
 
 
 def links(pages: Sequence[Page]) -> Iterator[Finding]:
-    """Relative links to pages that are not there, and pages that none links to."""
+    """Yields relative links to pages that are not there, and pages that none links to."""
     ids = {page.id for page in pages}
     reached: set[str] = set()
     for page in pages:
@@ -84,7 +84,7 @@ def links(pages: Sequence[Page]) -> Iterator[Finding]:
 
 
 def supersedes(page: Page, other: Page) -> bool:
-    """Whether one of two pages took the other's place: they may differ."""
+    """Returns whether one of two pages took the other's place: they may differ."""
     named = _supersedes(page) and _target(page, str(page.meta["supersedes"])) == other.id
     return named or page.starts >= other.ends
 
@@ -101,7 +101,8 @@ def _targets(page: Page) -> Iterator[tuple[Place, str]]:
 
 
 def _target(page: Page, path: str) -> str:
-    """External id of what a relative path names; `supersedes` may also start at the root."""
+    """Returns the external id of what a relative path names; `supersedes` may also start at the
+    root."""
     beside = posixpath.normpath(posixpath.join(posixpath.dirname(page.id), path))
     root, _, _ = page.id.partition("/")
     return posixpath.normpath(path) if path.startswith(f"{root}/") else beside
@@ -112,6 +113,7 @@ def _supersedes(page: Page) -> bool:
 
 
 def _followed(page: Page, pages: Sequence[Page], now: float) -> bool:
-    """Whether a page that applies takes over where this one ends, and links are how it says so."""
+    """Returns whether a page that applies takes over where this one ends, and links are how it
+    says so."""
     ours = {target for _, target in _targets(page)}
     return any(each.id in ours and each.kind == page.kind and each.applies(now) for each in pages)

@@ -31,7 +31,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def check_name(name: str) -> str:
-    """The name, if it can name a source. Raises InvalidInput."""
+    """Returns the name, if it can name a source. Raises InvalidInput."""
     if not _NAME.fullmatch(name):
         raise InvalidInput(
             f"{name!r} cannot name a source. Use up to 63 lower-case letters, digits, - and _."
@@ -40,5 +40,6 @@ def check_name(name: str) -> str:
 
 
 def reopen(settings: Settings, name: str, kind: str, config: Mapping[str, Any]) -> Source:
-    """A source from what the ledger keeps of it. Raises InvalidInput where it cannot be opened."""
+    """Returns a source from what the ledger keeps of it. Raises InvalidInput where it cannot be
+    opened."""
     return open_source(settings, kind, check_name(name), config)

@@ -62,7 +62,8 @@ def plain_host(host: str) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address, in the text form that a resolver gives, is one of the open internet.
+    """Returns whether an IP address, in the text form that a resolver gives, is one of the open
+    internet.
 
     An IPv6 address that carries an IPv4 one (mapped, NAT64) is as public as that one; other
     transition forms (6to4, Teredo) are not: where they lead is not ours to see.
@@ -85,7 +86,7 @@ def _public_6(address: IPv6Address) -> bool:
 
 
 def check_url(url: str, rules: Rules) -> httpx.URL:
-    """The URL, parsed, if it is of a form that may be fetched; its name is resolved later.
+    """Returns the URL, parsed, if it is of a form that may be fetched; its name is resolved later.
 
     Raises InvalidInput on what is no web address, Forbidden on one that is closed to sources.
     """
@@ -143,7 +144,8 @@ def closed(url: str) -> Forbidden:
 
 
 def shown(url: str) -> str:
-    """A URL as errors and logs may show it: no user, no query, no fragment, not too long."""
+    """Returns a URL as errors and logs may show it: no user, no query, no fragment, not too
+    long."""
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
     bare = re.sub(r"//[^/@]*@", "//", bare)
     return repr(bare if len(bare) <= 200 else bare[:197] + "...")

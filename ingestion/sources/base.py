@@ -38,7 +38,7 @@ class Fetched(NamedTuple):
 
 
 def meta_bytes(meta: Mapping[str, Any]) -> bytes:
-    """What of `meta` a digest takes in; empty where there is none."""
+    """Returns what of `meta` a digest takes in; empty where there is none."""
     return orjson.dumps(dict(meta), option=orjson.OPT_SORT_KEYS) if meta else b""
 
 
@@ -65,8 +65,8 @@ class Item(Protocol):
     def external_id(self) -> str: ...
 
     def fetch(self) -> Fetched:
-        """Read it. Raises TwofoldError or OSError; the sync goes on with the others. Raises NotRead
-        where it is to be left out."""
+        """Reads the document. Raises TwofoldError or OSError, after which the sync goes on with
+        the others; NotRead where it is to be left out."""
         ...
 
 
@@ -83,7 +83,7 @@ class Source(Protocol):
     def config(self) -> Mapping[str, Any]: ...
 
     def discover(self) -> Iterator[Item]:
-        """Every document there is, in a stable order.
+        """Yields every document there is, in a stable order.
 
         Raises Incomplete behind the last one where there may be others: then nothing is removed.
         Any other error means that nothing can be said of the source, and nothing is changed.

@@ -21,11 +21,12 @@ def open_folder(
     path: Path,
     given: Mapping[str, Any] = NO_META,
 ) -> Source:
-    """`given` is what its config says beside the path, such as `audience`; what it does not name
-    stays: files that only staff may read must not turn public because somebody left it out.
+    """Opens a folder as a source. `given`: its config beside the path, such as `audience`; what it
+    does not name stays, since files that only staff may read must not turn public because somebody
+    left it out.
 
-    Raises InvalidInput where there is no such folder, the config is wrong, or a source that reads
-    another folder would come to read an empty one.
+    Raises InvalidInput where there is no such folder, the config is wrong, or a source that
+    reads another folder would come to read an empty one.
     """
     source = open_source(settings, "folder", check_name(name), {**given, "path": str(path)})
     with ledger.session() as session:

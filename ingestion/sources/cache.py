@@ -40,7 +40,7 @@ class Cache:
     """Safe to share among threads. A file that is broken is begun again."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """In memory where there is no path."""
+        """Opens the file at the path; in memory where there is none."""
         self._lock = threading.Lock()
         self._path = path
         try:
@@ -77,7 +77,7 @@ class Cache:
         )
 
     def record(self, kind: str, key: str) -> Any:
-        """The record, None where there is none."""
+        """Returns the record, None where there is none."""
         row = self._one("select value from records where kind = ? and key = ?", kind, key)
         return None if row is None else orjson.loads(zlib.decompress(row[0]))
 
@@ -96,7 +96,7 @@ class Cache:
         self._run("delete from records where kind = ? and key = ?", kind, key)
 
     def drop_others(self, kind: str, keys: set[str]) -> None:
-        """Forget records that were not seen any more."""
+        """Forgets records that were not seen any more."""
         for key in [each for each in self.keys(kind) if each not in keys]:
             self.drop(kind, key)
 

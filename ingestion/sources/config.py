@@ -54,11 +54,12 @@ class SourceConfig(BaseModel):
     labels: Texts = ()
 
     def record(self) -> dict[str, Any]:
-        """JSON values, those that were given: what the ledger keeps."""
+        """Returns JSON values, those that were given: what the ledger keeps."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def meta(self, **known: Any) -> dict[str, Any]:
-        """Front matter of one document: what is `known` of it, else what the config says."""
+        """Returns the front matter of one document: what is `known` of it, else what the config
+        says."""
         meta: dict[str, Any] = {"audience": list(self.audience)}
         if self.kind:
             meta["kind"] = self.kind
@@ -92,7 +93,7 @@ def _wrong(error: Any) -> str:
 
 
 def read_secret(name: str, url: str) -> str:
-    """The secret in the variable of this name, for the host of `url`.
+    """Returns the secret in the variable of this name, for the host of `url`.
 
     Raises SetupError where it is not set or nobody said whose it is, and Forbidden where it is
     another host's: who may change a source's config must not have it sent elsewhere.

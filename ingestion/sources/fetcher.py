@@ -103,7 +103,7 @@ class Fetcher:
         self._client.close()
 
     def slow_down(self, host: str, seconds: float) -> None:
-        """Leave at least so long between two requests to a host."""
+        """Leaves at least so long between two requests to a host."""
         self._pace.between[host] = max(seconds, self.limits.pace)
 
     def get(
@@ -114,7 +114,7 @@ class Fetcher:
         headers: Mapping[str, str] = NO_HEADERS,
         credentials: Mapping[str, str] = NO_HEADERS,
     ) -> FetchedPage:
-        """Read a page. `accept` names the media types that will do; none means any.
+        """Reads a page. `accept` names the media types that will do; none means any.
 
         Raises NotFound (404, 410), Forbidden (401, 403, a closed address), TooLarge, Overloaded
         (told to wait longer than we do), InvalidInput (no web address), UpstreamError (the rest).
@@ -160,7 +160,7 @@ class Fetcher:
     def _once(
         self, url: httpx.URL, headers: Mapping[str, str], accept: Collection[str]
     ) -> FetchedPage | str:
-        """One request: a page, or where it redirects to."""
+        """Returns one request: a page, or where it redirects to."""
         kept = self._cache.page(str(url)) if self._cache else None
         if kept is not None:
             headers = {**headers, **kept.conditions}
@@ -241,7 +241,8 @@ def _again(error: Exception) -> bool | float:
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds, from either of the header's two forms (RFC 9110, 10.2.3); None where unreadable."""
+    """Returns seconds, from either of the header's two forms (RFC 9110, 10.2.3); None where
+    unreadable."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value)

@@ -54,7 +54,8 @@ class File(NamedTuple):
     told: _Told
 
     def same(self, digest: str) -> bool:
-        """Whether `Fetched.digest` would be this one. False also where only `fetch` can say."""
+        """Returns whether `Fetched.digest` would be this one. False also where only `fetch` can
+        say."""
         # Bare descriptors, no status: a sync that changes nothing is made of this call.
         try:
             descriptor = os.open(self.path, _READ)
@@ -73,7 +74,8 @@ class File(NamedTuple):
         return found.hexdigest() == digest
 
     def fetch(self) -> Fetched:
-        """Read it whole. Raises TooLarge over the cap, InvalidInput on a name of unknown coding."""
+        """Reads it whole. Raises TooLarge over the cap, InvalidInput on a name of unknown
+        coding."""
         if not self.external_id.isascii():
             _check_name(self.external_id)
         max_bytes = self.told.max_bytes
@@ -111,7 +113,7 @@ class Unread(NamedTuple):
 
 
 def not_read(name: str) -> str:
-    """Why a file of this name is left out."""
+    """Returns why a file of this name is left out."""
     kind = name.rpartition(".")[2].lower() if "." in name else name
     return (
         f"Files of kind .{kind} are not read. Save it as one of:"

@@ -44,7 +44,8 @@ class Clock(threading.local):
             self.deadline = before
 
     def left(self, wanted: float | None) -> float:
-        """Seconds that one read or write may take. Raises ReadTimeout when none are left."""
+        """Returns seconds that one read or write may take. Raises ReadTimeout when none are
+        left."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout("out of time")

@@ -37,7 +37,7 @@ def read_page(
     without: Sequence[str] = (),
     bounds: Bounds | None = None,
 ) -> WebText:
-    """The page's main content, or that of the element that the selector `content` finds.
+    """Returns the page's main content, or that of the element that the selector `content` finds.
 
     Elements that a selector of `without` finds are taken out. Raises InvalidInput where `content`
     finds nothing, a selector is none, or the page takes more than a page may.
@@ -48,7 +48,7 @@ def read_page(
 
 
 def allows_index(robots: str) -> bool:
-    """Whether a robots tag, of a page or of a header, lets a page be found."""
+    """Returns whether a robots tag, of a page or of a header, lets a page be found."""
     return not _NOT_INDEXED.search(robots)
 
 
@@ -75,7 +75,7 @@ class Repeats:
         self._counts.update(edges)
 
     def without(self, identity: str, html: str) -> str:
-        """The page without what most pages begin or end with."""
+        """Returns the page without what most pages begin or end with."""
         if self._pages < self.LEAST or identity == self._first:
             return html
         if self._repeated[0] != self._pages:

@@ -52,7 +52,7 @@ class Api(NamedTuple):
         )
 
     def get(self, url: str) -> dict[str, Any]:
-        """An object. Raises UpstreamError where it is none."""
+        """Returns an object. Raises UpstreamError where it is none."""
         found = parse(self.page(url))
         if not isinstance(found, dict):
             raise UpstreamError(f"{shown(url)} did not answer with a JSON object.")
@@ -74,8 +74,8 @@ def parse(page: FetchedPage) -> Any:
 
 
 def rows(answer: Mapping[str, Any], key: str, url: str) -> list[dict[str, Any]]:
-    """The listed objects. Raises UpstreamError where the answer is not of the documented shape:
-    a listing that is misread as empty would remove everything."""
+    """Returns the listed objects. Raises UpstreamError where the answer is not of the documented
+    shape: a listing that is misread as empty would remove everything."""
     found = answer.get(key)
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise UpstreamError(f"{shown(url)} did not answer with a list of {key!r}.")
@@ -83,7 +83,7 @@ def rows(answer: Mapping[str, Any], key: str, url: str) -> list[dict[str, Any]]:
 
 
 def epoch(value: Any) -> float | None:
-    """Epoch seconds of an ISO 8601 time, or of seconds; None where it is neither."""
+    """Returns epoch seconds of an ISO 8601 time, or of seconds; None where it is neither."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     try:

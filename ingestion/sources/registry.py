@@ -17,7 +17,7 @@ KINDS = ("folder", "website", "zendesk", "intercom", "feed", "github_releases")
 
 
 def open_source(settings: Settings, kind: str, name: str, config: Mapping[str, Any]) -> Source:
-    """A source of a kind. Raises InvalidInput naming what of its config is wrong."""
+    """Returns a source of a kind. Raises InvalidInput naming what of its config is wrong."""
     config = {key: value for key, value in config.items() if key not in OURS}
     if kind == "folder":
         return _folder(settings, name, config)

@@ -32,7 +32,8 @@ class NoSitemap(UpstreamError):
 def read_sitemap(
     fetcher: Fetcher, url: str, problems: list[str], seen: set[str] | None = None
 ) -> Iterator[SitemapEntry]:
-    """Its pages, those of the sitemaps it lists included, but for those of `seen`, which it joins.
+    """Yields its pages, those of the sitemaps it lists included, but for those of `seen`, which it
+    joins.
 
     Raises NotFound where there is none, NoSitemap where it is a page, UpstreamError where it cannot
     be read, or where it is one sitemap too many. What is wrong with one that it lists is put into

@@ -33,7 +33,8 @@ class Web(NamedTuple):
         return cls(rules, limits, settings.home / "sources")
 
     def cache(self, kind: str, name: str, config: Mapping[str, Any]) -> Cache:
-        """Another config has another memory: what was kept may not be of its pages."""
+        """Returns the memory of this config: another config has another one, since what was kept
+        may not be of its pages."""
         if self.state is None:
             return Cache()
         written = orjson.dumps(dict(config), option=orjson.OPT_SORT_KEYS).decode()
@@ -44,5 +45,5 @@ class Web(NamedTuple):
         return Fetcher(self.rules, limits, cache=cache, transport=self.transport)
 
     def check(self, url: str) -> str:
-        """The address, if it may be fetched. Raises InvalidInput or Forbidden."""
+        """Returns the address, if it may be fetched. Raises InvalidInput or Forbidden."""
         return str(check_url(url, self.rules))

@@ -235,7 +235,7 @@ class _Visit:
             yield WebPage(identity, self._cache, self._repeats, problem)
 
     def _keep(self, entry: SitemapEntry, page: FetchedPage, depth: int) -> Iterator[WebPage]:
-        """Store what the page holds, unless it is another page's copy, or not of the site."""
+        """Stores what the page holds, unless it is another page's copy, or not of the site."""
         final = httpx.URL(page.url)
         if final.host not in self._site._hosts:
             return
@@ -288,7 +288,7 @@ class _Visit:
         return read
 
     def _original(self, canonical: str, depth: int) -> Iterator[WebPage]:
-        """The page that another one names as its original, read first."""
+        """Yields the page that another one names as its original, read first."""
         if depth < MAX_ORIGINALS and self._site.wanted(httpx.URL(canonical)):
             self._known.add(canonical)
             yield from self._visit(SitemapEntry(canonical, None), depth + 1)
@@ -340,7 +340,7 @@ def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
 
 
 def normal(url: httpx.URL) -> str:
-    """One spelling for one page: no fragment, no tracking keys, no default port."""
+    """Returns one spelling for one page: no fragment, no tracking keys, no default port."""
     query = url.query.decode("ascii", "replace")
     kept = [
         (key, value)

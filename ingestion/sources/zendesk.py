@@ -109,7 +109,7 @@ class Zendesk:
             yield Article(key, cache, meta, epoch(article["updated_at"]))
 
     def _sweep(self, center: "_Center", cache: Cache, locales: list[str]) -> None:
-        """List everything. Changes that come in meanwhile are asked for next time."""
+        """Lists everything. Changes that come in meanwhile are asked for next time."""
         began = int(time.time()) - 60
         seen: set[str] = set()
         counts: dict[str, int] = {}
@@ -123,7 +123,7 @@ class Zendesk:
     def _up_to_date(
         self, center: "_Center", cache: Cache, state: dict[str, Any], locales: list[str]
     ) -> bool:
-        """Bring what is kept up to date by what changed. False where that cannot be enough."""
+        """Brings what is kept up to date by what changed. False where that cannot be enough."""
         fresh = time.time() - state.get("swept", 0) < self._config.sweep_hours * 3600
         if not self._config.token_env or not fresh or state.get("locales") != locales:
             return False
@@ -204,7 +204,7 @@ class _Center(NamedTuple):
         yield from self._paged(f"articles/{int(article)}/translations.json", "translations")
 
     def segments(self) -> dict[str, str]:
-        """Segment id -> audience, for those that stand for all customers or all staff."""
+        """Returns the audience of each segment id that stands for all customers or all staff."""
         found: dict[str, str] = {}
         for segment in self._paged("user_segments.json", "user_segments"):
             narrowed = any(
@@ -217,7 +217,8 @@ class _Center(NamedTuple):
         return found
 
     def labels(self, locales: list[str]) -> dict[Any, list[str]]:
-        """Section id -> names of its category and of itself, in the first locale."""
+        """Returns, for each section id, the names of its category and of itself, in the first
+        locale."""
         where = f"{locales[0]}/"
         categories = {
             each.get("id"): text(each.get("name"))
@@ -233,7 +234,8 @@ class _Center(NamedTuple):
         }
 
     def _paged(self, path: str, key: str) -> Iterator[dict[str, Any]]:
-        """All rows, by cursor pagination, or by `next_page` where the server has only that."""
+        """Yields all rows, by cursor pagination, or by `next_page` where the server has only
+        that."""
         url = f"{self.root}/{path}?page[size]=100"
         for _ in range(MAX_PAGES):
             answer = self.api.get(url)
@@ -250,7 +252,8 @@ class _Center(NamedTuple):
 
 
 def _keep(cache: Cache, article: dict[str, Any], said: dict[str, Any]) -> str:
-    """Keep one language of an article: rights and place are the article's, words `said`'s."""
+    """Stores one language of an article: rights and place are the article's, the words those of
+    `said`."""
     try:
         key = f"{int(article['id'])}/{said['locale']}"
         ids = article.get("user_segment_ids") or [article["user_segment_id"]]

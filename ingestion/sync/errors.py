@@ -17,7 +17,7 @@ class StepFailed(Exception):
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Name the step that an error inside the block came from. The innermost name stands."""
+    """Names the step that an error inside the block came from. The innermost name stands."""
     try:
         yield
     except StepFailed:
@@ -27,7 +27,7 @@ def step(name: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """One sentence about an error, for people: ours as they are, others with their kind."""
+    """Returns one sentence about an error, for people: ours as they are, others with their kind."""
     if isinstance(error, TwofoldError):
         return error.message
     if isinstance(error, OSError) and error.strerror:

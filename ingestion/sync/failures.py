@@ -22,7 +22,7 @@ class FailureNote(NamedTuple):
 
 
 def record_failure(session: Session, lease: Lease, note: FailureNote) -> None:
-    """Add a document to the failures, or count one more attempt."""
+    """Adds a document to the failures, or counts one more attempt."""
     now = time.time()
     row = session.get(Failure, (lease.workspace, lease.source, note.document))
     if row is None:
@@ -47,7 +47,8 @@ def clear_failures(session: Session, lease: Lease, external_ids: Sequence[str]) 
 
 
 def clear_other_failures(ledger: Ledger, lease: Lease, failed: set[str]) -> None:
-    """After a whole sync: what did not fail in it is well, or gone at its source."""
+    """Clears, after a whole sync, the failures of documents that did not fail in it: they are
+    well, or gone at their source."""
     with ledger.session() as session:
         held = session.scalars(select(Failure.external_id).where(*_of(lease))).all()
         if cleared := [external_id for external_id in held if external_id not in failed]:

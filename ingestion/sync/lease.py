@@ -29,8 +29,8 @@ class Lease(NamedTuple):
     owner: str
 
     def renew(self, session: Session) -> None:
-        """Hold it for longer. In a transaction that publishes, this is what fences it: Conflict
-        where somebody else has taken over, and nothing of the transaction stays."""
+        """Holds the lease for longer. In a transaction that publishes, this fences it: raises
+        Conflict where somebody else has taken over, and nothing is published."""
         if not _take(session, self, Source.lease_owner == self.owner):
             raise Conflict(
                 f"This sync of source {self.source!r} lost its lease to another one and stops."
@@ -38,7 +38,7 @@ class Lease(NamedTuple):
             )
 
     def release(self, session: Session) -> bool:
-        """Give it back; False where it was somebody else's already."""
+        """Gives the lease back; returns False where it was somebody else's already."""
         result = session.execute(
             update(Source)
             .where(*_row(self), Source.lease_owner == self.owner)
@@ -50,7 +50,7 @@ class Lease(NamedTuple):
 def register(
     ledger: Ledger, workspace: str, name: str, kind: str, config: Mapping[str, Any]
 ) -> None:
-    """Make the source's row, or bring it up to date. Raises Conflict where its kind differs."""
+    """Creates the source's row, or brings it up to date. Raises Conflict where its kind differs."""
     try:
         _register(ledger, workspace, name, kind, dict(config))
     except IntegrityError:
@@ -89,7 +89,7 @@ def acquire(
     wait: float = 0.0,
     then: Callable[[Session], None] | None = None,
 ) -> Lease:
-    """Take the lease of a registered source, waiting up to `wait` seconds.
+    """Takes the lease of a registered source, waiting up to `wait` seconds.
 
     `then` goes into the same transaction. Raises Conflict naming the holder, and since when.
     """
@@ -109,7 +109,7 @@ def acquire(
 
 @contextmanager
 def held(ledger: Ledger, workspace: str, name: str, wait: float) -> Iterator[Lease]:
-    """The lease of a registered source for a while; `acquire` says what it raises."""
+    """Holds the lease of a registered source meanwhile. Raises what `acquire` does."""
     lease = acquire(ledger, workspace, name, wait=wait)
     try:
         yield lease
@@ -121,7 +121,7 @@ def held(ledger: Ledger, workspace: str, name: str, wait: float) -> Iterator[Lea
 
 
 def held_by_another(ledger: Ledger, workspace: str, source: str) -> str | None:
-    """Who holds the source now, in words; None where it is free."""
+    """Returns who holds the source now, in words; None where it is free."""
     with ledger.session() as session:
         holder = session.scalar(
             select(Source.lease_owner).where(
@@ -134,7 +134,7 @@ def held_by_another(ledger: Ledger, workspace: str, source: str) -> str | None:
 
 
 def new_owner() -> str:
-    """A name for a holder that tells, on its machine, whether it still lives."""
+    """Returns a name for a holder that tells, on its machine, whether it still lives."""
     return f"{os.getpid()}@{socket.gethostname()}/{uuid4().hex[:8]}"
 
 
@@ -160,7 +160,7 @@ def _take_from_dead(session: Session, lease: Lease) -> bool:
 
 
 def alive(owner: str) -> bool:
-    """Whether a holder may still live: False only where it surely does not."""
+    """Returns whether a holder may still live: False only where it surely does not."""
     process, _, rest = owner.partition("@")
     if rest.partition("/")[0] != socket.gethostname() or not process.isdigit():
         return True

@@ -35,7 +35,7 @@ def sync(
     *,
     allow_removal: bool = False,
 ) -> Report:
-    """Bring the index up to date with a source.
+    """Brings the index up to date with a source.
 
     A document that fails is reported and left as it was. What is gone at the source is removed,
     unless the source could not be listed whole, or it is an unusual share of it and
@@ -57,7 +57,7 @@ def carry_out(
     allow_removal: bool = False,
     turn: SyncSlice | None = None,
 ) -> Report:
-    """A sync whose lease is already held: `sync` without the opening and closing.
+    """Runs a sync whose lease is already held: `sync` without the opening and closing.
 
     A `turn` that says `unfinished` afterwards has left documents to the next one.
     """
@@ -82,7 +82,7 @@ def carry_out(
 
 
 def write_each(stack: Stack, run: Run, batch: list[Prepared]) -> None:
-    """Write a batch at once; where that fails, one by one, so that one cannot fail the others.
+    """Writes a batch at once; where that fails, one by one, so that one cannot fail the others.
 
     Raises UpstreamError where they all fail alike: then it is the embedder or the index.
     """

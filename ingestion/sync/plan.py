@@ -85,7 +85,7 @@ class WritePlan:
 
 
 def make_plans(stack: Stack, batch: Sequence[Prepared]) -> list[WritePlan]:
-    """Compare a batch with ledger and index: two queries and one look-up for all of it."""
+    """Compares a batch with ledger and index: two queries and one look-up for all of it."""
     with stack.ledger.session() as session:
         documents, versions = _load(session, [prepared.ref.id for prepared in batch])
     plans = [
@@ -118,12 +118,13 @@ class HasPoints(Protocol):
 
 
 def kept_for_past(kind: str) -> bool:
-    """Whether a superseded version must go on answering questions about its own time."""
+    """Returns whether a superseded version must go on answering questions about its own time."""
     return kind == "policy"
 
 
 def stays(kind: str, successor_from: float) -> bool:
-    """A version stays for questions about its time, and until its successor applies at all."""
+    """Returns whether the version stays: for questions about its time, or until its successor
+    applies at all."""
     return kept_for_past(kind) or successor_from > time.time()
 
 
@@ -173,7 +174,8 @@ def _plan(prepared: Prepared, document: Document | None, versions: Sequence[Vers
 
 
 def taken_points(past: Iterable[HasPoints], live: HasPoints | None) -> set[str]:
-    """Points that answer for superseded policies: a text that returns must not take them over."""
+    """Returns points that answer for superseded policies: a text that returns must not take them
+    over."""
     held = set(live.points) if live else set()
     return {id for version in past if kept_for_past(version.kind) for id in version.points} - held
 
@@ -219,7 +221,7 @@ def _chunk(
 
 
 def carried(chunk: Chunk, existing: Chunk) -> Chunk:
-    """A chunk of two versions answers in the time of both; the ledger says which one applies."""
+    """Returns a chunk of two versions with the time of both; the ledger says which one applies."""
     start = chunk.effective_from
     if existing.kind == "policy" and chunk.kind == "policy":
         start = min(start, existing.effective_from)
@@ -227,7 +229,8 @@ def carried(chunk: Chunk, existing: Chunk) -> Chunk:
 
 
 def narrowed(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...] | None:
-    """The audience that may still read, where `new` shuts out somebody whom `old` let in."""
+    """Returns the audience that may still read, where `new` shuts out somebody whom `old` let
+    in."""
     if PUBLIC in new or set(old) <= set(new):
         return None
     return tuple(new) if PUBLIC in old else tuple(name for name in old if name in new)

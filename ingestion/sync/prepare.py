@@ -64,7 +64,7 @@ class Prepared:
 
 
 def load_known(stack: Stack, run: Run) -> KnownSource:
-    """All hashes of the source, and which documents were made by another fingerprint."""
+    """Returns all hashes of the source, and which documents were made by another fingerprint."""
     own = and_(Document.workspace == run.workspace, Document.source == run.source)
     # An index that was lost is filled again from the source.
     filled = next(stack.index.ids(run.workspace), None) is not None
@@ -95,7 +95,8 @@ def load_known(stack: Stack, run: Run) -> KnownSource:
 def discover(
     run: Run, items: Iterator[Item], known: KnownSource, *, allow_removal: bool
 ) -> list[Item]:
-    """Everything the source has. Raises InvalidInput where it has suddenly nothing at all."""
+    """Returns everything that the source has. Raises InvalidInput where it suddenly has nothing
+    at all."""
     found: list[Item] = []
     renewed = time.monotonic()
     try:
@@ -119,7 +120,7 @@ def discover(
 
 
 def fetch_changed(run: Run, items: Iterable[Item], known: KnownSource) -> Iterator[ChangedDocument]:
-    """Read each document, and hand on those whose bytes differ from the live version's."""
+    """Reads each document and yields those whose bytes differ from the live version's."""
     settled = known.settled
     unchanged = 0
     for item in items:
@@ -151,8 +152,9 @@ def fetch_changed(run: Run, items: Iterable[Item], known: KnownSource) -> Iterat
 
 
 def prepare(stack: Stack, run: Run, candidates: Iterator[ChangedDocument]) -> Iterator[Prepared]:
-    """Extract and split, some documents ahead: the embedder, which takes most of a sync, leaves
-    this process the time for it. A document that cannot be prepared is recorded and left out."""
+    """Extracts and splits some documents ahead, while the embedder, which takes most of a sync,
+    leaves this process the time for it. A document that cannot be prepared is recorded and left
+    out."""
     tokens = TokenCounter(stack.embedder.count_tokens)
     ahead: deque[tuple[ChangedDocument, Future[Prepared]]] = deque()
     pool = ThreadPoolExecutor(1, "prepare")
@@ -203,7 +205,7 @@ def prepare_one(stack: Stack, candidate: ChangedDocument, tokens: TokenCounter) 
 
 
 def read_one(stack: Stack, source: Source, external_id: str) -> dict[str, Any]:
-    """What a source gives of a document now: its `text` as a sync would read it, and the
+    """Returns what a source gives of a document now: its `text` as a sync would read it, and the
     `raw_hash` of its bytes. Raises NotFound, or InvalidInput where it cannot be read."""
     if source.kind != "folder":
         raise NotFound(f"Of a source of kind {source.kind!r} no document is read alone.")
@@ -220,7 +222,7 @@ def read_one(stack: Stack, source: Source, external_id: str) -> dict[str, Any]:
 
 
 def batches(documents: Iterator[Prepared]) -> Iterator[list[Prepared]]:
-    """Enough documents at a time to keep the embedder busy, few enough to hold in memory."""
+    """Yields enough documents at a time to keep the embedder busy, few enough to hold in memory."""
     held: list[Prepared] = []
     chunks = 0
     for document in documents:

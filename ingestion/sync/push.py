@@ -40,7 +40,7 @@ class PushResult(NamedTuple):
 def put_document(
     stack: Stack, workspace: str, source: str, external_id: str, fetched: Fetched
 ) -> PushResult:
-    """Write one document and return once it answers.
+    """Writes one document and return once it answers.
 
     Raises InvalidInput or TooLarge where it cannot be read, Conflict where the source is being
     written for over ten seconds, UpstreamError where the embedder or the index fails.
@@ -77,7 +77,7 @@ def _left_out(stack: Stack, lease: Lease, ref: DocumentRef, out: NotRead) -> Pus
 
 
 def delete_document(stack: Stack, workspace: str, source: str, external_id: str) -> None:
-    """Take one document out. Raises NotFound where none is live under this name."""
+    """Takes one document out. Raises NotFound where none is live under this name."""
     check_live(stack, workspace, source, external_id)
     with _held(stack, workspace, source) as lease:
         remove(stack, lease, [external_id])
@@ -107,7 +107,7 @@ def _held(stack: Stack, workspace: str, source: str) -> Iterator[Lease]:
 
 
 def accept_pushes(stack: Stack, workspace: str, source: str) -> None:
-    """Register a source for pushes. Raises InvalidInput where it is one that is synced."""
+    """Registers a source for pushes. Raises InvalidInput where it is one that is synced."""
     check_name(source)
     with stack.ledger.session() as session:
         kind = session.scalar(
@@ -139,7 +139,7 @@ def check_document(stack: Stack, external_id: str, fetched: Fetched) -> None:
 
 
 def _live(stack: Stack, ref: DocumentRef, raw_hash: str) -> int | None:
-    """Number of the live version, if it says exactly this and nothing is left to do."""
+    """Returns the number of the live version, if it says exactly this and nothing is left to do."""
     with stack.ledger.session() as session:
         document = session.get(Document, ref.id)
         if document is None or document.live is None or document.raw_hash != raw_hash:
@@ -173,4 +173,4 @@ def _told(failure: StepFailed, ref: DocumentRef) -> TwofoldError:
 
 
 def _no_heartbeat() -> None:
-    """A push is short: it does not say how far it is."""
+    """Does nothing: a push is short, and does not say how far it is."""

@@ -25,7 +25,7 @@ from twofold.stack import Stack
 def refresh(
     stack: Stack, workspace: str, source: Source, documents: list[str], *, wait: float = 0.0
 ) -> Report:
-    """Bring these documents up to date; those gone at the source go. It makes no row of a sync.
+    """Brings these documents up to date; those gone at the source go. It makes no row of a sync.
 
     Raises Conflict where a sync of the source runs, and as `sync` does.
     """
@@ -55,7 +55,7 @@ def _remove_gone(stack: Stack, run: Run, known: KnownSource, gone: set[str]) -> 
 
 
 def failing(stack: Stack, workspace: str, source: str, until: float) -> list[str]:
-    """Documents of a source whose next attempt is due."""
+    """Returns documents of a source whose next attempt is due."""
     with stack.ledger.session() as session:
         return list(
             session.scalars(

@@ -26,8 +26,8 @@ WAIT_SECONDS = 10.0
 def remove_missing(
     stack: Stack, run: Run, known: KnownSource, found: set[str], *, even_many: bool = False
 ) -> None:
-    """Take out what was known and was not found; unless it is an unusual share of the source, and
-    nobody has said that this is meant (`even_many`)."""
+    """Takes out what was known and was not found; unless it is an unusual share of the source,
+    and nobody has said that this is meant (`even_many`)."""
     kept = found | set(run.hidden)  # those have been taken out already
     gone = [external_id for external_id in known.live if external_id not in kept]
     share = stack.settings.max_removal_share
@@ -44,14 +44,14 @@ def remove_missing(
 
 
 def remove_hidden(stack: Stack, run: Run, known: KnownSource) -> None:
-    """Take out what now shuts readers out: no guard keeps it."""
+    """Takes out what now shuts readers out: no guard keeps it."""
     if closed := sorted(set(run.hidden) & set(known.live)):
         remove(stack, run.lease, closed)
         run.removed(len(closed))
 
 
 def remove_source(stack: Stack, workspace: str, source: str) -> int:
-    """Take out all that a source ever brought, and forget the source; how many documents answered.
+    """Takes out all that a source ever brought, and forget the source; how many documents answered.
 
     What was said from it stays on record. Raises NotFound, and Conflict where it is being written.
     Cut off anywhere, it can be done again.
@@ -97,7 +97,7 @@ def _ids(lease: Lease, external_ids: Sequence[str]) -> list[str]:
 
 
 def remove(stack: Stack, lease: Lease, external_ids: Sequence[str]) -> None:
-    """Stop answering from these, then delete all points they ever had."""
+    """Stops answering from these documents, then deletes all points they ever had."""
     ids = _ids(lease, external_ids)
     with stack.ledger.session() as session:
         lease.renew(session)
@@ -110,7 +110,7 @@ def remove(stack: Stack, lease: Lease, external_ids: Sequence[str]) -> None:
 
 
 def purge(stack: Stack, ids: Sequence[str]) -> None:
-    """Delete the points of removed documents, also where an earlier removal was interrupted."""
+    """Deletes the points of removed documents, also where an earlier removal was interrupted."""
     if not ids:
         return
     with stack.ledger.session() as session:
@@ -128,7 +128,7 @@ def purge(stack: Stack, ids: Sequence[str]) -> None:
 
 
 def discard_drafts(stack: Stack, lease: Lease) -> None:
-    """Clear away what interrupted syncs left of versions that never went live."""
+    """Removes what interrupted syncs left of versions that never went live."""
     with stack.ledger.session() as session:
         candidates = session.execute(
             select(Version.id, Version.document_id)
@@ -157,7 +157,7 @@ def discard_drafts(stack: Stack, lease: Lease) -> None:
 
 
 def _reopen(stack: Stack, documents: Iterable[str]) -> None:
-    """Points that were to end with a version that never came go on."""
+    """Reopens points that were to end with a version that never came."""
     with stack.ledger.session() as session:
         live = session.scalars(
             select(Version.points)

@@ -19,13 +19,13 @@ _LASTING = (InvalidInput, NotFound, TooLarge, Forbidden)
 
 
 def passing(error: BaseException) -> bool:
-    """Whether the same thing may go well the next time, with nobody changing anything."""
+    """Returns whether the same thing may go well the next time, with nobody changing anything."""
     return isinstance(error, Exception) and not isinstance(error, _LASTING)
 
 
 def backoff(attempts: int) -> float:
-    """Seconds until the next attempt: 5, 15, 45, ... and up to half as much again, so that what
-    failed together does not come back together."""
+    """Returns seconds until the next attempt: 5, 15, 45, ... and up to half as much again, so
+    that what failed together does not come back together."""
     wait = min(FIRST_BACKOFF_SECONDS * 3.0 ** (attempts - 1), MAX_BACKOFF_SECONDS)
     return wait * random.uniform(1.0, 1.5)  # noqa: S311  not a secret
 

@@ -57,7 +57,7 @@ class Report(NamedTuple):
     remark: str
 
     def record(self) -> dict[str, Any]:
-        """JSON values, under the field names."""
+        """Returns the values for JSON, under the field names."""
         values = self._asdict()
         values["failures"] = [note._asdict() for note in self.failures]
         values["left_out"] = [note._asdict() for note in self.left_out]
@@ -91,7 +91,8 @@ class Run:
         before: EarlierSlices = NOTHING_YET,
         resumable: bool = False,
     ) -> None:
-        """`resumable`: somebody will go on with it where it pauses or meets a passing error."""
+        """`resumable`: somebody will go on with the run where it pauses or meets a passing
+        error."""
         self.ledger = ledger
         self.lease = lease
         self.id = id
@@ -185,7 +186,7 @@ class Run:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Renew the lease, and say how far we are. Raises Conflict when told to stop."""
+        """Renews the lease and reports how far the run is. Raises Conflict when told to stop."""
         if self.stop.is_set():
             raise Conflict("The sync was told to stop. Run it again to go on where it stopped.")
         if self._progress is not None:
@@ -274,7 +275,7 @@ def open_run(
     id: str = "",
     resumable: bool = False,
 ) -> Run:
-    """Take the source's lease and begin a sync, or go on with the one that `id` names.
+    """Takes the source's lease and begin a sync, or go on with the one that `id` names.
 
     Raises Conflict naming who holds the lease, Superseded where `id` has ended.
     """

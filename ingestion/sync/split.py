@@ -43,7 +43,7 @@ class TokenCounter:
         self._known: dict[str, int] = {}
 
     def warm(self, texts: Iterable[str]) -> None:
-        """Count these in one batch: a call costs far more than a text."""
+        """Counts the tokens of these texts in one batch: a call costs far more than a text."""
         unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
         if not unknown:
             return
@@ -91,7 +91,8 @@ class _Step(NamedTuple):
 def split(
     title: str, sections: Sequence[Section], budget: Budget, tokens: TokenCounter
 ) -> list[ChunkText]:
-    """Chunk texts of a document, in reading order; every chunk holds at most `budget.chunk`.
+    """Returns the chunk texts of a document in reading order, each of at most `budget.chunk`
+    tokens.
 
     Less where heading path and text together would pass what the embedder reads, but never less
     than MIN_ROOM.
@@ -191,7 +192,7 @@ def _size(units: Sequence[_Unit]) -> int:
 
 
 def _lead_in(full: list[_Unit], unit: _Unit, room: int) -> list[_Unit]:
-    """Take "To do this:" along from the end of a full chunk to what it introduces."""
+    """Takes "To do this:" along from the end of a full chunk to what it introduces."""
     last = full[-1]
     follows = unit.glue == "\n\n" and last.text.rstrip("*_ ").endswith(":")
     if follows and len(full) > 1 and not last.header and last.tokens + _cost(unit, None) <= room:
@@ -214,7 +215,7 @@ def _text(units: Sequence[_Unit]) -> str:
 
 
 def _items(text: str, _room: int) -> list[str]:
-    """Items of a list, each with all that is indented below it."""
+    """Returns items of a list, each with all that is indented below it."""
     starts = list(_ITEM.finditer(text))
     outer = min((len(start[1].expandtabs(4)) for start in starts), default=0)
     cuts = [s.start() for s in starts if len(s[1].expandtabs(4)) <= outer + 1 and s.start() > 0]

@@ -107,7 +107,7 @@ def document_record(document: DocumentStatus) -> dict[str, Any]:
 
 
 def knowledge_status(ledger: Ledger, workspace: str) -> KnowledgeStatus:
-    """Everything about a workspace's knowledge that the ledger alone can say."""
+    """Returns everything about a workspace's knowledge that the ledger alone can say."""
     with ledger.session() as session:
         sources = _sources(session, workspace)
         failures = session.scalars(
@@ -161,7 +161,7 @@ def sync_status(ledger: Ledger, workspace: str, id: str) -> SyncStatus:
 
 
 def show_document(ledger: Ledger, workspace: str, name: str) -> DocumentStatus:
-    """A document and its versions, by any of its names. Raises NotFound."""
+    """Returns a document and its versions, by any of its names. Raises NotFound."""
     with ledger.session() as session:
         document = find_document(session, workspace, name)
         versions = [_version(version, document.live) for version in document.versions]
@@ -230,7 +230,8 @@ def _sync(row: Sync) -> SyncStatus:
 
 
 def _job(row: Job) -> SyncStatus:
-    """A pushed document, or some that are read again: a job without a sync."""
+    """Returns the status of a job without a sync: a pushed document, or some that are read
+    again."""
     state = {"waiting": "queued", "dead": "failed", "superseded": "done"}.get(row.state, row.state)
     total = max(1, len(row.payload.get("documents", ())))
     return SyncStatus(
@@ -248,7 +249,7 @@ def _job(row: Job) -> SyncStatus:
 
 
 def _dead(session: Session, workspace: str, failed: set[tuple[str, str]]) -> list[FailureStatus]:
-    """Jobs that were given up, and of which no document tells."""
+    """Returns jobs that were given up, and of which no document tells."""
     rows = session.scalars(
         select(Job).where(Job.workspace == workspace, Job.state == "dead", Job.task != "sync")
     )

@@ -36,8 +36,8 @@ Heartbeat = Callable[[], None]
 def write(
     stack: Stack, lease: Lease, batch: Sequence[Prepared], heartbeat: Heartbeat
 ) -> list[WritePlan]:
-    """Bring these documents live. Raises StepFailed; then those not yet flipped stay as they were,
-    and writing them again ends as if nothing had happened."""
+    """Brings these documents live. Raises StepFailed; then those not yet flipped stay as they
+    were, and writing them again ends as if nothing had happened."""
     with step("plan"):
         plans = make_plans(stack, batch)
     with step("embed"):
@@ -61,7 +61,7 @@ def _observe(plans: Sequence[WritePlan]) -> None:
 
 
 def embed(stack: Stack, plans: Sequence[WritePlan], heartbeat: Heartbeat) -> list[Embedded]:
-    """Both vectors of every chunk that the index lacks, over all documents at once."""
+    """Returns both vectors of every chunk that the index lacks, over all documents at once."""
     chunks = [chunk for plan in plans for chunk in plan.fresh]
     points: list[Embedded] = []
     for some in _slices(chunks, EMBED_TEXTS):
@@ -71,7 +71,7 @@ def embed(stack: Stack, plans: Sequence[WritePlan], heartbeat: Heartbeat) -> lis
 
 
 def embedded(stack: Stack, chunks: Sequence[Chunk]) -> list[Embedded]:
-    """Chunks with both vectors."""
+    """Returns chunks with both vectors."""
     started = time.perf_counter()
     vectors = stack.embedder.embed([chunk.embedded_text for chunk in chunks], passages=True)
     metrics.INGESTION_EMBED_SECONDS.inc(time.perf_counter() - started)
@@ -82,7 +82,7 @@ def embedded(stack: Stack, chunks: Sequence[Chunk]) -> list[Embedded]:
 
 
 def draft(stack: Stack, plans: Sequence[WritePlan]) -> None:
-    """Say in the ledger which points are about to be written."""
+    """Records in the ledger which points are about to be written."""
     new = [plan for plan in plans if not plan.same]
     if not new:
         return
@@ -96,7 +96,8 @@ def draft(stack: Stack, plans: Sequence[WritePlan]) -> None:
 def put(
     stack: Stack, plans: Sequence[WritePlan], points: Sequence[Embedded], heartbeat: Heartbeat
 ) -> None:
-    """Points in; those that an interrupted sync left behind, out: the flip would revive them."""
+    """Writes the points and deletes those that an interrupted sync left behind: the flip would
+    revive them."""
     if abandoned := sorted(set().union(*(plan.abandoned for plan in plans))):
         stack.index.delete(abandoned)
     if points:
@@ -106,8 +107,8 @@ def put(
 
 
 def close(stack: Stack, plans: Sequence[WritePlan]) -> None:
-    """Prepare the old points for the flip: those that go end with it, those that stay do not, and
-    whoever may not read the document any more is shut out from all it ever said."""
+    """Prepares the old points for the flip: those that go end with it, those that stay do not,
+    and whoever may not read the document any more is shut out from all its versions."""
     changed: list[Chunk] = []
     for plan in plans:
         if plan.live is None or plan.same:
@@ -128,7 +129,7 @@ def close(stack: Stack, plans: Sequence[WritePlan]) -> None:
 
 
 def _held(plan: WritePlan) -> set[str]:
-    """Points of the live version; of all versions, where an audience is narrowed."""
+    """Returns points of the live version; of all versions, where an audience is narrowed."""
     if plan.live is None:
         return set()
     shut = narrowed(plan.live.audience, plan.prepared.extracted.meta.audience) is not None
@@ -136,7 +137,7 @@ def _held(plan: WritePlan) -> set[str]:
 
 
 def flip(stack: Stack, lease: Lease, plans: Sequence[WritePlan]) -> None:
-    """Make the new versions live, in one transaction that a lost lease undoes."""
+    """Makes the new versions live, in one transaction that a lost lease undoes."""
     digest = stack.fingerprint.digest
     same = [plan for plan in plans if plan.same]
     new = [plan for plan in plans if not plan.same]
@@ -151,7 +152,7 @@ def flip(stack: Stack, lease: Lease, plans: Sequence[WritePlan]) -> None:
 
 
 def settle(stack: Stack, lease: Lease, plans: Sequence[WritePlan]) -> None:
-    """Bring kept points up to date, retire the others, and only then call the documents done."""
+    """Brings kept points up to date, retires the others, and only then calls the documents done."""
     unsettled = [plan for plan in plans if not _settled_by_flip(plan)]
     if not unsettled:
         return
@@ -172,7 +173,7 @@ def settle(stack: Stack, lease: Lease, plans: Sequence[WritePlan]) -> None:
 
 
 def _settled_by_flip(plan: WritePlan) -> bool:
-    """Whether the flip was all: a first version leaves nothing to clear away."""
+    """Returns whether the flip was all: a first version leaves nothing to clear away."""
     return not plan.past and not plan.same
 
 
@@ -278,8 +279,8 @@ def _drop_drafts(session: Session, plans: Sequence[WritePlan]) -> None:
 
 
 def _steps(plan: WritePlan) -> Iterator[tuple[Version, int, float]]:
-    """Each superseded version that may still have points of its own, with the number of the next
-    version and the moment from which that one applied."""
+    """Yields each superseded version that may still have points of its own, with the number of
+    the next version and the moment from which that one applied."""
     document = plan.document
     settled = document is not None and document.live is not None and document.raw_hash
     past = plan.past[-1:] if settled else plan.past

@@ -49,7 +49,7 @@ class Replayer:
         self._tokens = TokenCounter(stack.embedder.count_tokens)
 
     def expected(self, standing: VersionHistory) -> ExpectedPoints:
-        """The points that undisturbed syncs would have left."""
+        """Returns the points that undisturbed syncs would have left."""
         document, versions = standing
         state: dict[str, Chunk] = {}
         points: dict[int, list[str]] = {}
@@ -87,7 +87,7 @@ class Replayer:
 def standings(
     ledger: Ledger, workspace: str, source: str, ids: Sequence[str] | None = None
 ) -> Iterator[list[VersionHistory]]:
-    """Documents of a source (or those among `ids`), removed ones too, some at a time."""
+    """Yields documents of a source (or those among `ids`), removed ones too, some at a time."""
     if ids is None:
         with ledger.session() as session:
             own = (Document.workspace == workspace, Document.source == source)
@@ -144,7 +144,7 @@ class _Drawn(NamedTuple):
 def _next(
     state: dict[str, Chunk], past: Sequence[_Drawn], version: Version, chunks: Sequence[Chunk]
 ) -> dict[str, Chunk]:
-    """The index after this version, from the index after the one before."""
+    """Returns the index after this version, from the index after the one before."""
     if not past:
         return {chunk.id: chunk for chunk in chunks}
     before = past[-1]

@@ -15,15 +15,14 @@ BATCH = 500
 
 
 def quarantine(stack: Stack, workspace: str, names: Sequence[str]) -> list[str]:
-    """Hide documents, by any of the names that `show_document` takes; gives their full names.
-
-    It outlasts edits of the document, until `release`. Raises NotFound before anything is hidden.
-    """
+    """Hides documents, by any of the names that `show_document` takes, and returns their full
+    names. It outlasts edits of the document, until `release`. Raises NotFound before anything is
+    hidden."""
     return _mark(stack, workspace, names, hidden=True)
 
 
 def release(stack: Stack, workspace: str, names: Sequence[str]) -> list[str]:
-    """Let documents answer again. Raises NotFound, and changes nothing, where one is unknown."""
+    """Lets documents answer again. Raises NotFound, and changes nothing, where one is unknown."""
     return _mark(stack, workspace, names, hidden=False)
 
 

@@ -52,8 +52,8 @@ class _State(NamedTuple):
 
 
 def open_current(settings: Settings, say: Say, progress: ProgressCallback | None) -> Stack:
-    """`open_stack`, and the index brought to this program's fingerprint first where it was made by
-    another one, and filled where it is empty or half-filled while the ledger holds documents."""
+    """Opens the stack as `open_stack` does, but rebuilds an index that another fingerprint made,
+    and fills one that is empty or half-filled while the ledger holds documents."""
     try:
         stack = twofold.stack.open_stack(settings)
     except Outdated:
@@ -73,7 +73,7 @@ def open_current(settings: Settings, say: Say, progress: ProgressCallback | None
 def rebuild(
     settings: Settings, progress: ProgressCallback | None = None, *, rejecting: bool = False
 ) -> Rebuilt:
-    """Build the store of these settings and make it live. `rejecting`: away from a bad one.
+    """Builds the store of these settings and make it live. `rejecting`: away from a bad one.
 
     Raises SetupError where a check fails: then the live store stays, and the new one beside it.
     """
@@ -86,7 +86,7 @@ def rebuild(
 
 
 def fill(stack: Stack, progress: ProgressCallback | None = None) -> Rebuilt:
-    """Bring the open, live store to what the ledger says."""
+    """Brings the open, live store to what the ledger says."""
     # Until a version is adopted it names no fingerprint: that is how a filling cut short shows.
     with stack.ledger.session() as session:
         digest = stack.fingerprint.digest
@@ -100,7 +100,7 @@ def fill(stack: Stack, progress: ProgressCallback | None = None) -> Rebuilt:
 def rollback(
     settings: Settings, digest: str = "", progress: ProgressCallback | None = None
 ) -> Rebuilt:
-    """Make the store before the live one (or the one named) live again, brought up to date first.
+    """Makes the store before the live one (or the one named) live again, brought up to date first.
 
     Raises NotFound where none is kept, SetupError where it needs other settings than the size of
     chunks.
@@ -127,7 +127,7 @@ def rollback(
 
 
 def prune_stores(stores: Stores, older_than_days: float) -> list[str]:
-    """Drop stores that were retired so long ago. Half-made ones stay: a rebuild goes on there."""
+    """Drops stores that were retired so long ago. Half-made ones stay: a rebuild goes on there."""
     before = time.time() - older_than_days * 86_400
     gone = [s.digest for s in stores.all() if s.retired_at is not None and s.retired_at <= before]
     for digest in gone:
@@ -148,7 +148,8 @@ class _Build:
         self._done = 0
 
     def run(self, flip: Callable[[], None] | None) -> Rebuilt:
-        """Without `flip` the store is live already, and everything happens under the leases."""
+        """Builds the store. Without `flip` it is live already, and everything happens under the
+        leases."""
         stack = self._stack
         if flip is not None:
             for workspace in self._workspaces():
@@ -179,7 +180,7 @@ class _Build:
             return sorted(session.scalars(select(Document.workspace).distinct()))
 
     def _follow(self, workspace: str, beat: LeaseKeeper | None, *, adopting: bool) -> None:
-        """Bring into the store what changed since the last call."""
+        """Brings into the store what changed since the last call."""
         states = _states(self._stack, workspace)
         changed: dict[str, list[str]] = {}
         for id, state in states.items():
@@ -201,7 +202,7 @@ class _Build:
             self._points |= matcher.points
 
     def _sweep(self, workspace: str, sources: list[str]) -> None:
-        """Delete what nothing expects (documents may have changed meanwhile); count what is left.
+        """Deletes what nothing expects (documents may have changed meanwhile); count what is left.
 
         Raises UpstreamError where a source's count is not what it should be.
         """
@@ -226,7 +227,7 @@ def _states(stack: Stack, workspace: str) -> dict[str, _State]:
 
 
 def _unfilled(stack: Stack) -> str | None:
-    """Why the live store cannot be all that the ledger says, if it cannot."""
+    """Returns why the live store cannot be all that the ledger says; None where it may be."""
     with stack.ledger.session() as session:
         live = exists().where(Version.document_id == Document.id, Version.number == Document.live)
         if not session.scalar(select(select(Document.id).where(live).exists())):

@@ -54,7 +54,7 @@ class Drift:
         return len(self.missing) + len(self.wrong) + len(self.orphans)
 
     def record(self) -> dict[str, Any]:
-        """JSON values: every count, and the first points of each kind."""
+        """Returns JSON values: every count, and the first points of each kind."""
 
         def shown(points: Mapping[str, str]) -> dict[str, Any]:
             some = [{"point": id, "document": points[id]} for id in list(points)[:SHOWN]]
@@ -75,7 +75,7 @@ class Drift:
 def reconcile(
     stack: Stack, workspace: str, *, repair: bool = False, progress: Advance | None = None
 ) -> Drift:
-    """Compare every source of a workspace, each under its lease; `repair` mends what differs.
+    """Compares every source of a workspace, each under its lease; `repair` mends what differs.
 
     A source whose lease is held for over ten seconds is skipped, and named.
     """
@@ -99,7 +99,8 @@ def reconcile(
 
 
 def _note(stack: Stack, workspace: str, left: Mapping[str, int]) -> None:
-    """Write down what is left, as a job that was done: the server tells of it, whoever compared."""
+    """Writes down what is left, as a job that was done: the server tells of it, whoever
+    compared."""
     now = time.time()
     with stack.ledger.session() as session:
         session.add(
@@ -112,7 +113,7 @@ def _note(stack: Stack, workspace: str, left: Mapping[str, int]) -> None:
 
 
 def sources_of(stack: Stack, workspace: str) -> list[str]:
-    """Sources that a document was ever seen from."""
+    """Returns sources that a document was ever seen from."""
     with stack.ledger.session() as session:
         rows = session.scalars(
             select(Document.source).where(Document.workspace == workspace).distinct()
@@ -144,7 +145,8 @@ class Reconciler:
     def match(
         self, batch: Sequence[VersionHistory], *, repair: bool, adopting: bool = True
     ) -> None:
-        """`adopting` puts the points into the ledger at once; else they are kept in `points`."""
+        """Compares points with what is expected. `adopting` puts them into the ledger at once;
+        else they are kept in `points`."""
         found = [self._replayer.expected(standing) for standing in batch]
         self._note(found)
         wanted = {id: chunk for each in found for id, chunk in each.chunks.items()}
@@ -164,7 +166,7 @@ class Reconciler:
             self._progress(len(batch))
 
     def orphans(self, workspace: str, source: str, *, repair: bool) -> None:
-        """Points of the source that no batch expected; call it after the last one."""
+        """Finds points of the source that no batch expected; call it after the last one."""
         wanted = {id for ids in self.seen.values() for id in ids}
         gone = [id for id in self._stack.index.ids(workspace, source) if id not in wanted]
         _note_orphans(self._stack, gone, self._drift)
@@ -192,7 +194,7 @@ class Reconciler:
 
 
 def adopt(stack: Stack, points: Mapping[int, list[str]]) -> None:
-    """Say in the ledger, in one transaction, that this stack's index holds these."""
+    """Says in the ledger, in one transaction, that this stack's index holds these."""
     if not points:
         return
     rows = Version.__table__
@@ -245,7 +247,8 @@ class LeaseKeeper:
 def held(
     stack: Stack, workspace: str, sources: Iterable[str], wait: float = LEASE_WAIT_SECONDS
 ) -> Iterator[LeaseKeeper]:
-    """The leases of these sources, those that have one. Raises Conflict where one is held."""
+    """Holds the leases of these sources, as far as they have one. Raises Conflict where one is
+    held."""
     with stack.ledger.session() as session:
         named = set(session.scalars(select(Source.name).where(Source.workspace == workspace)))
     taken: list[Lease] = []
@@ -262,7 +265,7 @@ def held(
 def _strangers(
     stack: Stack, workspace: str, known: set[str], drift: Drift, *, repair: bool
 ) -> None:
-    """Points of sources that the ledger has never heard of."""
+    """Finds points of sources that the ledger does not know."""
     ours = {id for source in known for id in stack.index.ids(workspace, source)}
     gone = [id for id in stack.index.ids(workspace) if id not in ours]
     _note_orphans(stack, gone, drift)

@@ -17,10 +17,8 @@ SHARE = 0.9
 
 
 def check_titles(stack: Stack) -> tuple[int, int]:
-    """Sampled titles that were asked, and those that found theirs.
-
-    Raises UpstreamError where too few did.
-    """
+    """Returns how many sampled titles were searched for, and how many found their page. Raises
+    UpstreamError where too few did."""
     now = int(time.time())
     with stack.ledger.session() as session:
         live = (Version.document_id == Document.id) & (Version.number == Document.live)

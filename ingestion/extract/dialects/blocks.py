@@ -97,7 +97,7 @@ def undented(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _opened(text: str) -> str | None:
-    """What a line that opens an indented block says; None where it opens none."""
+    """Returns what a line that opens an indented block says; None where it opens none."""
     if text[:1] not in "!?=":
         return None
     if tab := _TAB.match(text):
@@ -111,7 +111,7 @@ def _opened(text: str) -> str | None:
 
 
 def plain(lines: Iterable[Line], *, mdx: bool = False) -> Iterator[Line]:
-    """The other blocks, and the breaks that components left."""
+    """Yields the other blocks, and the breaks that components left."""
     return _Machine(mdx=mdx).run(list(_broken(lines)))
 
 
@@ -217,7 +217,8 @@ class _Machine:
         return False
 
     def _directive(self, text: str) -> list[str] | None:
-        """Sphinx's fenced directives: some are boxes of text, not code."""
+        """Returns the lines of a fenced directive of Sphinx's that is a box of text; None where
+        it is code."""
         fence = FENCE.match(text)
         if fence is None:
             return None
@@ -272,7 +273,7 @@ class _Machine:
         return opened
 
     def _defined(self, line: Line) -> Iterator[Line]:
-        """A term, and below it what it means, behind a colon."""
+        """Yields a term, and below it what it means, behind a colon."""
         text = line.text
         found = _DEFINITION.match(text)
         if found and self._held and (self._defining or _TERM.match(self._held[0].text)):
@@ -308,7 +309,7 @@ def _directive(name: str, said: str) -> list[str]:
 
 
 def _container(said: str) -> list[str]:
-    """A fence of colons: its box's label, or its title alone; nothing where it closes."""
+    """Returns a fence of colons: its box's label, or its title alone; nothing where it closes."""
     named = _NAMED.match(said)
     if named is None:
         return [""]
@@ -345,7 +346,7 @@ def _callout(match: re.Match[str]) -> str:
 
 
 def _magic(lines: list[str]) -> Iterator[str]:
-    """ReadMe's old blocks: JSON that names a title and a body."""
+    """Yields the text of ReadMe's old blocks: JSON that names a title and a body."""
     kind, *body = lines
     try:
         said = orjson.loads("\n".join(body))

@@ -16,7 +16,7 @@ class Fences:
     """Told of each line in turn, says whether it belongs to code."""
 
     def __init__(self, *, indented: bool = True) -> None:
-        """Without `indented`, what is indented is no code: so it is in MDX."""
+        """Without `indented`, indented lines are no code, as in MDX."""
         self.open = ""
         self._knows_indented = indented
         self._listed = False
@@ -24,7 +24,8 @@ class Fences:
         self._indented = False
 
     def take(self, line: str) -> bool:
-        """True of fences, of what stands between them, and of indented code."""
+        """Returns whether the line is code: a fence, what stands between two fences, or indented
+        code."""
         mark = FENCE.match(line)
         if self.open:
             bare = line.strip().lstrip("> ")
@@ -49,7 +50,7 @@ class Fences:
 
 
 def stretches(text: str, *, indented: bool = True) -> Iterator[tuple[bool, str]]:
-    """(is code, text) of whole lines, in order; joined again they are the text."""
+    """Yields (is code, text) of whole lines, in order; joined again they are the text."""
     fences, inside = Fences(indented=indented), False
     held: list[str] = []
     for line in text.splitlines(keepends=True):
@@ -62,7 +63,8 @@ def stretches(text: str, *, indented: bool = True) -> Iterator[tuple[bool, str]]
 
 
 def outside_spans(text: str, change: Callable[[str], str]) -> str:
-    """`change` applied to all but code spans, which end with the paragraph they stand in."""
+    """Returns `change` applied to all but code spans, which end with the paragraph they stand
+    in."""
     if "`" not in text:
         return change(text)
     parts: list[str] = []

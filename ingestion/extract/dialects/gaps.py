@@ -9,8 +9,9 @@ _WORD = re.compile(r"\w")
 
 
 def left_open(text: str, start: int, end: int) -> str:
-    """What stands for `text[start:end]`, whose value nobody here knows: a gap that readers see,
-    where it belongs to a sentence, so that none says "costs EUR a month"; else nothing."""
+    """Returns what stands for `text[start:end]`, whose value nobody here knows: a gap that
+    readers see, where it belongs to a sentence, so that none says "costs EUR a month"; else
+    nothing."""
     before = text[max(0, start - NEAR) : start].rpartition("\n")[2]
     behind = text[end : end + NEAR].partition("\n")[0]
     return GAP if _WORD.search(before) and behind.strip() else ""

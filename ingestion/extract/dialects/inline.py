@@ -32,7 +32,7 @@ _CODE_ROLES = frozenset(
 
 
 def plain(text: str) -> str:
-    """Text outside of code spans."""
+    """Returns text outside of code spans."""
     if "{" in text:
         for pattern, said in _CRITIC:
             text = pattern.sub(said, text)
@@ -59,7 +59,8 @@ def _wiki(match: re.Match[str]) -> str:
 
 
 def role(before: str, span: str) -> tuple[str, str] | None:
-    """Of Sphinx's `{role}` before a code span: what stands before it, and what it shows."""
+    """Returns what stands before a code span without Sphinx's `{role}`, and what the span shows;
+    None where it has no role."""
     named = _ROLE.search(before)
     shown = span.strip("`").strip()
     if named is None or not shown:

@@ -49,14 +49,15 @@ class Tag(NamedTuple):
 
 
 def looks_like_mdx(text: str) -> bool:
-    """Whether a .md file imports components, as many documentation sites allow."""
+    """Returns whether a .md file imports components, as many documentation sites allow."""
     return "import" in text and any(
         not code and _IMPORT.search(part) for code, part in stretches(text)
     )
 
 
 def plain(text: str, *, mdx: bool) -> str:
-    """The text with components as what they show. Without `mdx`, only those of known names."""
+    """Returns the text with components as what they show. Without `mdx`, only those of known
+    names."""
     if "<" not in text and not (mdx and ("{" in text or "port" in text)):
         return text
     return "".join(
@@ -66,7 +67,7 @@ def plain(text: str, *, mdx: bool) -> str:
 
 
 def _without_esm(text: str) -> str:
-    """No imports and exports: each goes on until a blank line."""
+    """Returns the text without imports and exports, each of which goes on until a blank line."""
     kept: list[str] = []
     inside, blank = False, True
     for line in text.split("\n"):
@@ -109,7 +110,8 @@ class _Scanner:
         self._no_comment_end = False
 
     def replaced(self, match: re.Match[str]) -> tuple[str, int] | None:
-        """What stands in place of what opens here, and where it ends; None leaves it as it is."""
+        """Returns what stands in place of what opens here, and where it ends; None leaves it as
+        it is."""
         opening = match[0]
         if opening.startswith("\\"):
             return (escape(opening[1]), match.end()) if self._mdx else None
@@ -140,7 +142,7 @@ class _Scanner:
         return (left_open(self._text, start, end) if computed else ""), end
 
     def _balanced(self, start: int) -> int | None:
-        """Where the brace that opens at `start` is closed; None where it is not."""
+        """Returns where the brace that opens at `start` is closed; None where it is not."""
         text, depth, at = self._text, 0, start
         if text.startswith("{/*", start):
             end = -1 if self._no_comment_end else text.find("*/}", start)
@@ -209,7 +211,8 @@ class _Scanner:
 
 
 def _keep(attributes: dict[str, str], name: str, expression: str) -> None:
-    """An attribute that is an expression: a string is kept, what hides an element is too."""
+    """Keeps an attribute whose value is an expression, where that is a string or hides the
+    element."""
     if string := _STRING.match(expression.strip()):
         attributes[name] = next(each for each in string.groups() if each is not None)
     elif name == "style" and re.search(r"display\W+none", expression):
@@ -281,7 +284,8 @@ def _field(attributes: dict[str, str]) -> str:
 
 
 def _html(tag: Tag, text: str, match: re.Match[str]) -> str:
-    """An HTML tag without what only JSX knows; one that opens a line lets Markdown follow it."""
+    """Returns an HTML tag without what only JSX knows; one that opens a line lets Markdown
+    follow it."""
     slash = "/" if tag.closing else ""
     name = tag.name.lower()
     if name in ("svg", "path"):

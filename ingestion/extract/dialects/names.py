@@ -66,7 +66,7 @@ _PLAIN = frozenset(("admonition", "aside", "callout", "alert", "quote", "summary
 
 
 def label(kind: str, title: str = "") -> str:
-    """What a box says of itself before its text: `**Note:** title`, or its title alone."""
+    """Returns what a box says of itself before its text: `**Note:** title`, or its title alone."""
     kind, title = kind.lower(), title.strip().strip('"')
     if kind in _PLAIN:
         return f"**{title}**" if title else ""

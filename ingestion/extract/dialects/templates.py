@@ -36,7 +36,8 @@ def has_any(text: str) -> bool:
 
 
 def plain(text: str, page: "Callable[[str], str]") -> str:
-    """`page` gives what the front matter says under a name, "" where it says nothing."""
+    """Returns the text with its template tags resolved. `page` returns what the front matter
+    says under a name, "" where it says nothing."""
     if not has_any(text):
         return text
     templated = "{%" in text or "{{<" in text or "{{%" in text
@@ -53,7 +54,7 @@ def plain(text: str, page: "Callable[[str], str]") -> str:
 
 
 def _between(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
-    """The text without what stands between the two; its lines stay."""
+    """Returns the text without what stands between the two; its lines stay."""
     parts: list[str] = []
     at = 0
     while start := opening.search(text, at):
@@ -98,7 +99,7 @@ def _shortcode(match: re.Match[str]) -> str:
 
 
 def _made(name: str, said: str, closing: bool) -> str:
-    """What a block's opening or end comes to. Unknown ones say the texts they are given."""
+    """Returns what a block's opening or end comes to. Unknown ones say the texts they are given."""
     attributes = {
         each[1].lower(): escape(each[2] or each[3] or each[4] or "", quote=False)
         for each in _ATTRIBUTE.finditer(said)

@@ -13,7 +13,8 @@ _HEAD = 4096
 
 
 def answer(asked: Mapping[str, Any], raw: bytes) -> dict[str, Any]:
-    """Its `entries`, and where `next` ones stand. Raises InvalidInput where it is no whole feed."""
+    """Returns its `entries`, and where `next` ones stand. Raises InvalidInput where it is no
+    whole feed."""
     if re.search(rb"<!(?:DOCTYPE[^>]*\[|ENTITY)", raw[:_HEAD], re.IGNORECASE):
         raise InvalidInput("It declares entities. Take them out.")
     headers = {"content-type": asked["content_type"], "content-location": asked["url"]}

@@ -49,20 +49,20 @@ _CHARSET = re.compile(rb"""<meta[^<>]+charset\s*+=\s*+["']?\s*+([\w.:-]+)""", re
 
 
 def answer(asked: Mapping[str, Any], raw: bytes) -> dict[str, Any]:
-    """The fields of `pages.WebText`."""
+    """Returns the fields of `pages.WebText`."""
     text = decode_page(raw, asked["content_type"])
     return read_page(text, asked["url"], content=asked["content"], without=asked["without"])
 
 
 def trimmed(asked: Mapping[str, Any], raw: bytes) -> dict[str, str]:
-    """The page without those of the `repeated` blocks that it begins or ends with."""
+    """Returns the page without those of the `repeated` blocks that it begins or ends with."""
     return {"html": without_repeated(raw.decode(), frozenset(asked["repeated"]))}
 
 
 def read_page(
     text: str, url: str, *, content: str = "", without: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The page's main content, or that of the element that the selector `content` finds.
+    """Returns the page's main content, or that of the element that the selector `content` finds.
 
     Elements that a selector of `without` finds are taken out. Raises InvalidInput where `content`
     finds nothing, or a selector is none.
@@ -115,7 +115,7 @@ def without_repeated(html: str, repeated: Collection[str]) -> str:
 
 
 def _mark(leaf: LexborNode) -> str:
-    """Of what it says: as long as any other's."""
+    """Returns a digest of a leaf's text, as long as any other's."""
     return blake2b(_squeezed(leaf.text()).encode(errors="replace"), digest_size=8).hexdigest()
 
 
@@ -132,7 +132,8 @@ def _leaves(root: LexborNode) -> list[LexborNode]:
 
 
 def decode_page(body: bytes, content_type: str) -> str:
-    """Text of a page, by the charset that its header names, or itself, or that most pages use."""
+    """Returns text of a page, by the charset that its header names, or itself, or that most
+    pages use."""
     named = re.search(r"charset\s*+=\s*+[\"']?([\w.:-]+)", content_type, re.IGNORECASE)
     within = _CHARSET.search(body[:2048])
     charset = named[1] if named else within[1].decode("ascii", "replace") if within else "utf-8"
@@ -161,7 +162,7 @@ def _css(tree: LexborHTMLParser, selector: str) -> list[LexborNode]:
 
 
 def _main(tree: LexborHTMLParser) -> LexborNode | None:
-    """What the page is about: by what it says of itself, else by where its text is."""
+    """Returns what the page is about: by what it says of itself, else by where its text is."""
     body = tree.body
     if body is None:
         return None
@@ -201,7 +202,7 @@ def _is_menu(node: LexborNode) -> bool:
 
 
 def _densest(body: LexborNode) -> LexborNode:
-    """The smallest element that holds nearly all text that is not a link."""
+    """Returns the smallest element that holds nearly all text that is not a link."""
     wanted = _prose(body) * _ENOUGH
     node = body
     while True:

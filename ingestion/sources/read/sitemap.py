@@ -13,8 +13,8 @@ _PAGE = re.compile(
 
 
 def answer(_asked: Mapping[str, Any], raw: bytes) -> dict[str, Any]:
-    """`rows` of a kind (`sitemap` or `url`), an address and what it says of its last change; none
-    where it `is_page`, for people. Raises InvalidInput where it is neither."""
+    """Returns `rows` of a kind (`sitemap` or `url`), an address and what it says of its last
+    change; none where it `is_page`, for people. Raises InvalidInput where it is neither."""
     if raw.lstrip()[:1] != b"<":
         # The protocol's plain form: one address a line.
         lines = map(str.strip, raw.decode("utf-8", "replace").splitlines())
