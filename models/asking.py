@@ -14,7 +14,7 @@ async def ask_each(
     at_once: int,
     progress: Callable[[int, int], None],
 ) -> list[A]:
-    """The replies, in the order of what is asked. The first failure ends what is under way.
+    """Returns the replies, in the order of what is asked. The first failure ends what is under way.
 
     `progress` hears how many are done, of how many. Nothing runs any more once this has returned or
     raised: what is asked with may be closed.

@@ -139,7 +139,7 @@ def tokens(
 
 
 def shown(rows: Sequence[Row]) -> str:
-    """Whole examples, with their documents, as the few-shot prompt has them behind its
+    """Returns whole examples, with their documents, as the few-shot prompt has them behind its
     instructions: those that came first among answers as they came."""
     shots = [row for row in rows if row.expected.action == "ANSWER" and not row.made][:SHOTS]
     return "".join(
@@ -149,7 +149,7 @@ def shown(rows: Sequence[Row]) -> str:
 
 
 def few_shot(plain: TokenMeans, examples: str, count: CountTokens) -> TokenMeans:
-    """A prompt's means with examples in it, the same in every call."""
+    """Returns a prompt's means with examples in it, the same in every call."""
     more = count(examples)
     return plain._replace(prompt=plain.prompt + more, shared=plain.shared + more)
 
@@ -165,7 +165,8 @@ def break_even(tuned: PricedArm, other: PricedArm, effort: Effort, months: float
 
 
 def read_metrics(url: str) -> Mapping[str, float]:
-    """vLLM's counters by name, summed over labels. Raises UpstreamError where there are none."""
+    """Returns vLLM's counters by name, summed over labels. Raises UpstreamError where there are
+    none."""
     try:
         answer = httpx.get(f"{url.rstrip('/').removesuffix('/v1')}/metrics", timeout=30)
         text = answer.raise_for_status().text
@@ -180,7 +181,8 @@ def read_metrics(url: str) -> Mapping[str, float]:
 
 
 def between(before: Mapping[str, float], after: Mapping[str, float], seconds: float) -> Measured:
-    """What a server did from one look to the next. Raises InvalidInput where it was not asked."""
+    """Returns what a server did between two readings of its counters. Raises InvalidInput where
+    it was not asked."""
 
     def grown(name: str) -> float:
         return after.get(name, 0.0) - before.get(name, 0.0)

@@ -9,7 +9,7 @@ from twofold.errors import InvalidInput
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file with the numbers of their lines; empty lines are left out.
+    """Yields the objects of a file with the numbers of their lines; empty lines are left out.
 
     Raises FileNotFoundError, or InvalidInput naming file and line.
     """

@@ -79,7 +79,7 @@ class AdapterManifest(_Model):
 
 
 def read_adapter(folder: Path) -> AdapterManifest:
-    """The manifest of a complete and unaltered adapter. Raises NotFound or InvalidInput."""
+    """Returns the manifest of a complete and unaltered adapter. Raises NotFound or InvalidInput."""
     path = folder / MANIFEST
     try:
         manifest = AdapterManifest.model_validate_json(path.read_bytes())
@@ -101,7 +101,7 @@ def read_adapter(folder: Path) -> AdapterManifest:
 
 
 def write_adapter(folder: Path, manifest: AdapterManifest) -> None:
-    """Put the manifest in place in one step: a reader sees none, or all of it."""
+    """Puts the manifest in place in one step: a reader sees none, or all of it."""
     data = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     partial = folder / f"{MANIFEST}.partial"
     with partial.open("w", encoding="utf-8") as file:
@@ -117,8 +117,8 @@ def file_sha256(path: Path) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """SHA-256 of a model's weights: of its one safetensors file, or over names and digests of
-    all its shards. Raises NotFound where it has none."""
+    """Returns the SHA-256 of a model's weights: of its one safetensors file, or over names and
+    digests of all its shards. Raises NotFound where it has none."""
     shards = sorted(folder.glob("model*.safetensors"))
     if not shards:
         raise NotFound(f"{folder} holds no model*.safetensors: it is no model that can be tuned.")

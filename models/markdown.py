@@ -11,7 +11,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u
 
 
 def plain(text: str, most: int = MOST) -> str:
-    """`text` on one line without any markup, link, mention, picture or HTML that would act."""
+    """Returns `text` on one line without any markup, link, mention, picture or HTML that would
+    act."""
     line = " ".join(_CONTROL.sub(" ", text).split())
     line = line if len(line) <= most else line[: most - 1].rstrip() + "…"
     escaped = _MARKUP.sub(r"\\\1", line)

@@ -44,7 +44,7 @@ class Registry:
         self._clock = clock
 
     def all(self) -> Sequence[Release]:
-        """Every release with its events, newest first."""
+        """Returns every release with its events, newest first."""
         with self._ledger.session() as session:
             return session.scalars(
                 select(Release).options(selectinload(Release.events)).order_by(Release.id.desc())
@@ -56,8 +56,9 @@ class Registry:
             return _named(session, name)
 
     def wanted(self) -> Sequence[Release]:
-        """What a model server should hold: the live release, the canary, the one that a roll-back
-        would bring back, and candidates; none that may not be asked under this house policy."""
+        """Returns what a model server should hold: the live release, the canary, the one that a
+        roll-back would bring back, and candidates; none that may not be asked under this house
+        policy."""
         with self._ledger.session() as session:
             before = _before(session, _last_gone(session))
             return [
@@ -68,8 +69,8 @@ class Registry:
             ]
 
     def register(self, folder: Path, name: str = "", note: str = "") -> Release:
-        """The release of an adapter folder, made unless it is there. Without a `name` it takes the
-        adapter's, numbered where that was used.
+        """Returns the release of an adapter folder, made unless it is there. Without a `name` it
+        takes the adapter's, numbered where that was used.
 
         Raises NotFound or InvalidInput on a folder that is no whole adapter, and Conflict where
         the name was another adapter's, or the adapter has another name.
@@ -105,8 +106,8 @@ class Registry:
             return release
 
     def gated(self, name: str, report: Mapping[str, Any]) -> Release:
-        """Keep the gate's report. One that failed refuses a candidate or a canary; one that
-        passed makes a refused release a candidate again. What is live stays: roll it back.
+        """Keeps the gate's report. One that failed refuses a candidate or a canary; one that passed
+        makes a refused release a candidate again. What is live stays: roll it back.
 
         `report` holds `passed` (bool), the `adapter_sha256`, `prompt` and `house` that were
         judged, `reasons` (sentences) where it failed, and whatever else is worth keeping. Raises
@@ -136,8 +137,8 @@ class Registry:
             return release
 
     def canary(self, name: str, share: float, why: str = "") -> Release:
-        """Give a release this share (0..1) of the conversations. Raises Conflict with what to do
-        where it may not serve, or another one is the canary."""
+        """Gives a release this share (0..1) of the conversations. Raises Conflict with what to
+        do where it may not serve, or another one is the canary."""
         if not 0 < share <= 1:
             raise InvalidInput(
                 f"A canary's share lies above 0 and up to 1, not at {share:g}."
@@ -160,8 +161,8 @@ class Registry:
             return release
 
     def promote(self, name: str, why: str = "") -> Release:
-        """Make a release live in place of the one that is. Raises Conflict with what to do where
-        it may not serve."""
+        """Makes a release live in place of the one that is. Raises Conflict with what to do
+        where it may not serve."""
         with self._changing() as session:
             release = _named(session, name)
             if release.state != "live":
@@ -171,7 +172,7 @@ class Registry:
             return release
 
     def rollback(self, why: str = "") -> Release:
-        """Bring back the release that was live before, and refuse the one that is: the gate has to
+        """Brings back the release that was live before, and refuse the one that is: the gate has to
         pass it again. A second call changes nothing: to go further back, promote by name.
 
         Raises Conflict where nothing was live before, or it may not serve any more.
@@ -192,7 +193,7 @@ class Registry:
             return before
 
     def retire(self, name: str, why: str = "") -> Release:
-        """Take a release out of service. Without a live one, the base model answers."""
+        """Takes a release out of service. Without a live one, the base model answers."""
         with self._changing() as session:
             release = _named(session, name)
             if release.state not in ("retired", "refused"):
@@ -237,7 +238,7 @@ class Registry:
 
     @contextmanager
     def _changing(self) -> Iterator[Session]:
-        """A transaction beside which nobody else changes a release."""
+        """Opens a transaction beside which nobody else changes a release."""
         with self._ledger.session() as session:
             if self._ledger.engine.dialect.name == "postgresql":
                 session.execute(text("LOCK TABLE releases IN SHARE ROW EXCLUSIVE MODE"))
@@ -248,12 +249,12 @@ class Registry:
 
 
 def open_registry(settings: Settings, ledger: Ledger) -> Registry:
-    """The registry under the settings' house policy; changes are this user's."""
+    """Returns the registry under the settings' house policy; changes are this user's."""
     return Registry(ledger, load_house(settings.house_file), f"{_user()}@{socket.gethostname()}")
 
 
 def reason(release: Release) -> str:
-    """Why a release, loaded with its events, is in its state."""
+    """Returns why a release, loaded with its events, is in its state."""
     return release.events[-1].why
 
 
@@ -273,7 +274,7 @@ def _in_state(session: Session, state: str) -> Release | None:
 
 
 def _last_gone(session: Session) -> ReleaseEvent | None:
-    """How the last release that was live ceased to be: retired, or refused by a roll-back."""
+    """Returns the event by which the last live release ceased to be live; None where none did."""
     return session.scalars(
         select(ReleaseEvent)
         .where(ReleaseEvent.from_state == "live", ReleaseEvent.to_state != "live")
@@ -282,7 +283,7 @@ def _last_gone(session: Session) -> ReleaseEvent | None:
 
 
 def _before(session: Session, gone: ReleaseEvent | None) -> Release | None:
-    """The release that a roll-back brings back."""
+    """Returns the release that a roll-back brings back."""
     release = session.get(Release, gone.release_id) if gone is not None else None
     return release if release is not None and release.state == "retired" else None
 

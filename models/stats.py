@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
     n: int
 
     def data(self) -> dict[str, Any]:
-        """JSON: nan becomes null."""
+        """Returns JSON: nan becomes null."""
         return {
             "value": _number(self.value),
             "ci": [_number(self.low), _number(self.high)],
@@ -36,8 +36,8 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
-    """Mean and percentile bootstrap interval; whole clusters are resampled, so that questions
-    about one document count as the one piece of evidence they are.
+    """Returns mean and percentile bootstrap interval; whole clusters are resampled, so that
+    questions about one document count as the one piece of evidence they are.
 
     Values that are all 0 or all 1 leave the bootstrap nothing to vary; their interval is the exact
     binomial one (Clopper-Pearson) with one trial a cluster.
@@ -54,14 +54,14 @@ def estimate(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
 
 
 def difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
-    """Mean of the paired differences a - b, and its bootstrap interval over clusters."""
+    """Returns mean of the paired differences a - b, and its bootstrap interval over clusters."""
     data = np.subtract(a, b, dtype=np.float64)
     return _bootstrap(data, *_by_cluster(data, clusters))
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """The exact two-sided McNemar test: how likely chance splits the cases that pass in one of two
-    runs alone at least this unevenly."""
+    """Returns the exact two-sided McNemar test: how likely chance splits the cases that pass in
+    one of two runs alone at least this unevenly."""
     from scipy.stats import binomtest  # takes a second to import, and few commands need it
 
     both = only_a + only_b
@@ -69,9 +69,9 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def detectable(share: float, clusters: int) -> float | None:
-    """The smallest difference of a share between two runs that so many independent cases show in
-    4 of 5 trials (80% power, 5% level), where the runs fail independently of each other: the
-    cautious case. None below two clusters."""
+    """Returns the smallest difference of a share between two runs that so many independent cases
+    show in 4 of 5 trials (80% power, 5% level), where the runs fail independently of each other:
+    the cautious case. None below two clusters."""
     if clusters < 2 or np.isnan(share):
         return None
     spread = max(share * (1 - share), LEAST_SPREAD)
@@ -81,8 +81,8 @@ def detectable(share: float, clusters: int) -> float | None:
 def auroc(
     scores: Sequence[float], positive: Sequence[bool], clusters: Sequence[Hashable]
 ) -> Estimate:
-    """Chance that a positive scores above a negative, ties half (the area under the ROC curve),
-    and its bootstrap interval over clusters; nan where one of the two is missing."""
+    """Returns the chance that a positive scores above a negative, ties half (the area under the
+    ROC curve), and its bootstrap interval over clusters; nan where one of the two is missing."""
     values, truth = np.asarray(scores, np.float64), np.asarray(positive, bool)
     if truth.all() or not truth.any():
         return Estimate(float("nan"), float("nan"), float("nan"), truth.size)
@@ -99,8 +99,8 @@ def auroc(
 
 
 def caught_at(scores: Sequence[float], positive: Sequence[bool], kept: float = 0.95) -> float:
-    """Share of negatives that score below the highest threshold which keeps `kept` of the
-    positives; nan where one of the two is missing."""
+    """Returns share of negatives that score below the highest threshold which keeps `kept` of
+    the positives; nan where one of the two is missing."""
     values, truth = np.asarray(scores, np.float64), np.asarray(positive, bool)
     if truth.all() or not truth.any():
         return float("nan")
@@ -109,7 +109,7 @@ def caught_at(scores: Sequence[float], positive: Sequence[bool], kept: float = 0
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` (0..1) of the values do not exceed; nan without values."""
+    """Returns the value that `share` (0..1) of the values do not exceed; nan without values."""
     return float(np.quantile(values, share)) if len(values) else float("nan")
 
 
@@ -130,7 +130,7 @@ def _bootstrap(
 def _by_cluster(
     data: npt.NDArray[np.float64], clusters: Sequence[Hashable]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Sum and count of each cluster's values, clusters in order of appearance."""
+    """Returns the sum and the count of each cluster's values, clusters in order of appearance."""
     which = _members(clusters)
     if which.size != data.size:
         raise ValueError(f"{data.size} values have {which.size} clusters")
@@ -139,7 +139,7 @@ def _by_cluster(
 
 
 def _members(clusters: Sequence[Hashable]) -> npt.NDArray[np.intp]:
-    """The number of each value's cluster, in order of appearance."""
+    """Returns the number of each value's cluster, in order of appearance."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters], np.intp)
 
@@ -147,7 +147,8 @@ def _members(clusters: Sequence[Hashable]) -> npt.NDArray[np.intp]:
 def _area(
     values: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """The area of each row of weights (draws, n); nan where a draw holds one of the two alone."""
+    """Returns the area of each row of weights (draws, n); nan where a draw holds one of the two
+    alone."""
     _, rank = np.unique(values, return_inverse=True)
     steps = np.arange(rank.max() + 1)
     order = np.argsort(rank, kind="stable")
@@ -161,7 +162,7 @@ def _area(
 
 
 def _weights(clusters: int) -> npt.NDArray[np.float64]:
-    """(RESAMPLES, clusters): how often each cluster is drawn, out of `clusters` draws."""
+    """Returns (RESAMPLES, clusters): how often each cluster is drawn, out of `clusters` draws."""
     rng = np.random.default_rng(SEED)
     return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=RESAMPLES).astype(
         np.float64

@@ -32,14 +32,14 @@ class Tensor(NamedTuple):
         return values.astype(np.float32)
 
     def holding(self, values: Floats) -> "Tensor":
-        """The same with other values."""
+        """Returns a tensor of the same dtype with other values."""
         if self.dtype == "BF16":
             return self._replace(data=memoryview(bfloat16(values).tobytes()))
         return self._replace(data=memoryview(values.astype(_NUMBERS[self.dtype]).tobytes()))
 
 
 def bfloat16(values: Floats) -> NDArray[np.uint16]:
-    """The upper half of each float, rounded to the nearest, to the even one on a tie."""
+    """Returns the upper half of each float, rounded to the nearest, to the even one on a tie."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 

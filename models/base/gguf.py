@@ -34,7 +34,8 @@ class Gguf(NamedTuple):
     data: memoryview
 
     def read(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Every tensor by name. Raises InvalidInput on a kind of quantisation not known here."""
+        """Yields every tensor by name. Raises InvalidInput on a kind of quantisation not known
+        here."""
         for name, kind, shape, offset in self.tensors:
             if kind not in _BYTES:
                 raise InvalidInput(f"{name} is quantised in a way (type {kind}) not read here.")
@@ -91,7 +92,8 @@ class _Reader:
 
 
 def _floats(kind: int, data: memoryview) -> NDArray[np.float32]:
-    """The weights of whole blocks: a scale (and in Q4_1 a least value) and small integers."""
+    """Returns the weights of whole blocks: a scale (and in Q4_1 a least value) and small
+    integers."""
     if kind == _F32:
         return np.frombuffer(data, np.float32)
     blocks = np.frombuffer(data, np.uint8).reshape(-1, _BYTES[kind])

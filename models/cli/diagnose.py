@@ -120,7 +120,7 @@ def answer_arms(
     prices: Prices | None,
     as_json: bool,
 ) -> None:
-    """`twofold eval answers --arms`."""
+    """Runs `twofold eval answers --arms`."""
     from rich.console import Console
 
     from twofold.house_file import load_house
@@ -157,7 +157,7 @@ def _write(
 
 
 def names(arms: str) -> list[str]:
-    """The arms that a comma-separated list names."""
+    """Returns the arms that a comma-separated list names."""
     return [name.strip() for name in arms.split(",") if name.strip()]
 
 

@@ -144,8 +144,8 @@ def _ask(
     house: "HousePolicy",
     shown: str = "",
 ) -> Asked:
-    """The server's own counters over a fixed sample of rows, and the gate's figures of its
-    replies."""
+    """Returns the server's own counters over a fixed sample of rows, and the gate's figures of
+    its replies."""
     from models.cli.gate import MOST_TOKENS
     from models.economics import between, read_metrics
     from models.gate.arms import ArmReply, ModelArm, patient

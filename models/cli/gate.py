@@ -95,7 +95,7 @@ async def _run(arms: "Sequence[ModelArm]", dataset: "Dataset") -> "GateReport":
 def _arms(
     release: "Release", registry: "Registry", settings: "Settings", at: str, base_rows: int
 ) -> "list[ModelArm]":
-    """The release, the base with the full prompt, and what is live."""
+    """Returns the release, the base with the full prompt, and what is live."""
     from models.gate.arms import ModelArm, patient
     from twofold.clients.chat import ChatModel, ModelServer
     from twofold.ledger.releases import misfit

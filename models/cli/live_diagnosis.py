@@ -21,7 +21,8 @@ class Live(NamedTuple):
 
 
 def look(context: typer.Context, since: str, url: str, key: str) -> Live:
-    """What was asked since then, of the service at `url`, or this home's."""
+    """Returns what the service at `url`, or this home's, was asked since then, and why answers
+    failed."""
     from models.diagnosis.gaps import gaps
     from models.diagnosis.traffic import traffic
     from twofold.settings import Settings
@@ -33,7 +34,7 @@ def look(context: typer.Context, since: str, url: str, key: str) -> Live:
 
 
 def data(found: Live) -> dict[str, Any]:
-    """JSON: the diagnosis, and the gaps with a drafted outline each."""
+    """Returns the diagnosis for JSON, and the gaps with a drafted outline each."""
     return found.diagnosis.model_dump(mode="json") | {
         "gaps": [gap._asdict() | {"outline": gap.outline} for gap in found.gaps]
     }

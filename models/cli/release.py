@@ -163,7 +163,7 @@ def warm_up(
 
 
 def _change(change: "Callable[[Registry], Release]", first: str, json: bool) -> None:
-    """A change of who serves. `first` is loaded before it, lest customers find it missing."""
+    """Changes who serves. `first` is loaded before it, lest customers find it missing."""
     settings, registry = _open()
     if first:
         _on_server(settings, registry, lambda publisher: publisher.ready(registry.get(first)))
@@ -189,7 +189,7 @@ def _settle(publisher: "Publisher", release: "Release") -> list[str]:
 def _on_server(
     settings: "Settings", registry: "Registry", work: "Callable[[Publisher], T]"
 ) -> "T | None":
-    """What `work` gives on the running server; None where no server is named."""
+    """Returns what `work` gives on the running server; None where no server is named."""
     if not settings.model_admin_url:
         return None
     from models.serve.publish import Publisher

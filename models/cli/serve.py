@@ -100,8 +100,8 @@ def _beside(settings: "Settings", port: int, length: int) -> tuple[list[str], di
 
 
 def _chosen(settings: "Settings", adapter: Path | None, base: Path | None) -> tuple[Path, str]:
-    """The merged folder to serve, and its name: the release's, so that the registry's live release
-    finds it, or the adapter's."""
+    """Returns the merged folder to serve, and its name: the release's, so that the registry's
+    live release finds it, or the adapter's."""
     from models.manifest import read_adapter
     from models.registry import open_registry
     from twofold.house_file import load_house

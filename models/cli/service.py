@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def service(
     context: typer.Context, settings: "Settings", url: str, key: str
 ) -> "AbstractAsyncContextManager[httpx.AsyncClient]":
-    """The service at `url`, else the one that runs on this home, else one in this process."""
+    """Returns a client of the service at `url`, else of the one that runs on this home, else of
+    one in this process."""
     import httpx
 
     from models.evaluate.local import open_local
@@ -32,7 +33,7 @@ def service(
 async def questions(
     running: "AbstractAsyncContextManager[httpx.AsyncClient]", since: float
 ) -> list[dict[str, Any]]:
-    """What the service was asked since then."""
+    """Returns what the service was asked since then."""
     from models.suite.client import AnswerClient
 
     async with running as http:

@@ -10,7 +10,7 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def since(text: str, now: float | None = None) -> float:
-    """Epoch seconds: so long ago, or that day (UTC). Raises InvalidInput."""
+    """Returns that moment in epoch seconds: so long ago, or that day (UTC). Raises InvalidInput."""
     now = time.time() if now is None else now
     if found := re.fullmatch(r"(\d{1,4})([mhdw])", text.strip()):
         return now - int(found[1]) * _SECONDS[found[2]]

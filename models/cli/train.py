@@ -60,13 +60,14 @@ def train(
 
 
 def _lines(event: Any) -> None:
-    """One JSON object a line: {"event": "estimate" | "progress" | "asked", …}."""
+    """Prints one JSON object a line: {"event": "estimate" | "progress" | "asked", …}."""
     kind = type(event).__name__.lower()
     typer.echo(json.dumps({"event": kind} | event._asdict()), err=True)
 
 
 def _shown(bar: "Progress") -> Callable[[Any], None]:
-    """For a person: the estimate, a bar, and a line whenever there is a new eval loss."""
+    """Returns a callback that shows a person the estimate, a bar, and a line at each new eval
+    loss."""
     from models.training.finetune import Asked
 
     task = bar.add_task("Loading", total=None)

@@ -24,7 +24,7 @@ UNSOUND: Final = {
 
 
 def apart(built: Built, heldout: Sequence[Row]) -> None:
-    """Take out of what was collected every row that opens or says nearly what a held-out one
+    """Takes out of what was collected every row that opens or says nearly what a held-out one
     does."""
     near = {other for one, other in alike([*heldout, *built.rows]) if one < len(heldout) <= other}
     opened = {opening(row) for row in heldout}
@@ -39,14 +39,14 @@ def apart(built: Built, heldout: Sequence[Row]) -> None:
 
 
 def divided(rows: Sequence[Row], plan: DatasetPlan) -> dict[Split, list[Row]]:
-    """`train` and `eval`, each varied on its own."""
+    """Returns `train` and `eval`, each varied on its own."""
     train, held = halves(rows, plan.eval_share, plan.seed)
     return {"train": varied(train, plan), "eval": varied(held, plan)}
 
 
 def sound(rows: Sequence[Row], built: Built, plan: DatasetPlan) -> list[Row]:
-    """The rows that lint finds no leaked fact and no broken reply in; the others, as far as they
-    were not made of a row, are counted as left out."""
+    """Returns the rows that lint finds no leaked fact and no broken reply in; the others, as far
+    as they were not made of a row, are counted as left out."""
     placed = [RowPlace("train", line, row) for line, row in enumerate(rows, start=1)]
     found = {
         finding.line: finding.concern
@@ -61,7 +61,7 @@ def sound(rows: Sequence[Row], built: Built, plan: DatasetPlan) -> list[Row]:
 def write(
     folder: Path, splits: Mapping[Split, Sequence[Row]], built: Built, plan: DatasetPlan
 ) -> Manifest:
-    """All files, and last the manifest."""
+    """Returns all files, and last the manifest."""
     files = {f"{name}.jsonl": write_rows(folder / f"{name}.jsonl", rows)
              for name, rows in splits.items()}  # fmt: skip
     train = splits["train"]

@@ -29,8 +29,8 @@ TRIES: Final = 50
 
 
 def changed(row: Row, copy: int, seed: int) -> Row | None:
-    """Copy number `copy` of an ANSWER row with the numbers of its reply changed everywhere; None
-    where it has none that may change. Equal arguments give equal rows."""
+    """Returns copy number `copy` of an ANSWER row with the numbers of its reply changed
+    everywhere; None where it has none that may change. Equal arguments give equal rows."""
     rng = random.Random(f"{seed}:{row.id}:{copy}")  # noqa: S311  not a secret
     texts = [*(d.text for d in row.documents), row.question, *(t.text for t in row.history)]
     taken = {value for text in (*texts, row.text) for value in _figures(text)}
@@ -75,14 +75,15 @@ def _spellings(fact: tuple[str, ...], put: Callable[[str], str]) -> tuple[str, .
 
 
 def _figures(text: str) -> Iterator[str]:
-    """Its numbers as they stand, words as digits; not the ordinals of its steps."""
+    """Yields its numbers as they stand, words as digits; not the ordinals of its steps."""
     for number in _changeable(text):
         yield text[number.start : number.end]
     yield from _worded(text)
 
 
 def _changeable(text: str) -> Iterator[Number]:
-    """The numbers that could be others: `30`, `$249`, `9GB`; not those of steps and names."""
+    """Yields the numbers that could be others: `30`, `$249`, `9GB`; not those of steps and
+    names."""
     for number in read(_blanked(text)):
         before = text[max(0, number.start - 1) : number.start]
         if not (_JOINED.match(before) or _JOINS.match(text, number.end)):
@@ -90,7 +91,7 @@ def _changeable(text: str) -> Iterator[Number]:
 
 
 def _written_in_two_ways(texts: Sequence[str]) -> set[str]:
-    """The numbers, as they stand, that also stand in another way: `1,200` beside `1200`."""
+    """Returns the numbers, as they stand, that also stand in another way: `1,200` beside `1200`."""
     ways: dict[str, set[str]] = defaultdict(set)
     for text in texts:
         for number in _changeable(text):
@@ -104,7 +105,7 @@ def _worded(text: str) -> Iterator[str]:
 
 
 def _blanked(text: str) -> str:
-    """The text, as long as before, without the ordinals of its steps."""
+    """Returns the text, as long as before, without the ordinals of its steps."""
     return _ORDINAL.sub(lambda match: " " * len(match[0]), text)
 
 
@@ -129,7 +130,7 @@ def _word(word: str, new: dict[str, str]) -> str:
 
 
 def _other(old: str, taken: set[str], worded: bool, rng: random.Random) -> str | None:
-    """Another number that could stand there and does not stand anywhere yet."""
+    """Returns another number that could stand there and does not stand anywhere yet."""
     if old in ("0", "1") or (len(old) == 4 and old.isdigit() and old[:2] in ("19", "20")):
         return None  # a year is no limit, and "1 day" would lose its grammar
     for _ in range(TRIES):

@@ -38,7 +38,7 @@ async def collect(
     plan: DatasetPlan,
     progress: Callable[[int], None],
 ) -> Built:
-    """Ask the service each seed's question, and make a row of what it packed. What was asked is
+    """Asks the service each seed's question, and make a row of what it packed. What was asked is
     deleted again. Raises UpstreamError.
 
     Where the packed passages do not hold a reply that people wrote, those that do take the place of
@@ -120,8 +120,8 @@ def _with_what_holds(
     locale: str,
     rng: random.Random,
 ) -> tuple[Document, ...]:
-    """Those of `found` that hold the reply, and as many of `packed` as then have room, in any
-    order."""
+    """Returns those of `found` that hold the reply, and as many of `packed` as then have room,
+    in any order."""
     said = cited_anew(seed.text, seed.cites, RowPassages(found, locale))
     marks = set() if isinstance(said, str) else {mark for _, mark in said}
     needed = [document for document in found if document.n in marks]
@@ -138,7 +138,8 @@ def _answered(answer: Mapping[str, Any]) -> ServiceReply:
 
 
 def _masked(row: Row, house: HousePolicy) -> Row:
-    """Without what is personal in what people wrote; what our own documents print stays."""
+    """Returns the row without what is personal in what people wrote; what our own documents
+    print stays."""
     public = "\n".join((*(d.text for d in row.documents), house.model_dump_json()))
     return row.model_copy(
         update={

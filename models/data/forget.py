@@ -7,7 +7,8 @@ from models.suite.client import AnswerClient
 
 
 async def erased(client: AnswerClient, dataset: Dataset) -> list[Row]:
-    """Rows of answers and hand-overs that are not on record any more, and what was made of them.
+    """Returns rows of answers and hand-overs that are not on record any more, and what was made of
+    them.
 
     Raises UpstreamError where the service does not say.
     """
@@ -26,7 +27,7 @@ async def erased(client: AnswerClient, dataset: Dataset) -> list[Row]:
 
 
 def forget(dataset: Dataset, gone: Sequence[Row]) -> None:
-    """Write the dataset's files anew without these rows, and its manifest."""
+    """Writes the dataset's files anew without these rows, and its manifest."""
     ids = {row.id for row in gone}
     files = dict(dataset.manifest.files)
     names: list[Split] = [name for name in dataset.rows if f"{name}.jsonl" in files]

@@ -37,7 +37,7 @@ class Refreshed(NamedTuple):
 
 
 def stale(dataset: Dataset, live: Live) -> Iterator[Stale]:
-    """Rows as they came, in order; what was made of them goes with them."""
+    """Yields stale rows as they were collected, in order; what was made of them goes with them."""
     for split in SPLITS:
         for row in dataset.rows[split]:
             if row.made:
@@ -57,7 +57,7 @@ async def refreshed(
     plan: DatasetPlan,
     progress: Callable[[int, int], None],
 ) -> Refreshed:
-    """Every split with stale rows asked again; what is made of rows is made anew. Raises
+    """Returns every split with stale rows asked again; what is made of rows is made anew. Raises
     UpstreamError."""
     old = {each.row.id: each for each in stale(dataset, live)}
     renewed: dict[str, Row] = {}
@@ -85,7 +85,8 @@ def _sort(id: str, built: Built, renewed: dict[str, Row], dropped: dict[str, str
 
 
 def _seed(row: Row) -> Seed:
-    """What the row was made from. Of a suite's row the reply is made of today's sources again."""
+    """Returns what the row was made from. Of a suite's row the reply is made of today's sources
+    again."""
     cites = {d.n: Cite(d.document) for d in row.documents}
     expected = row.expected
     return Seed(

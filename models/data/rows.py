@@ -51,7 +51,7 @@ class Document(_Model):
     text: str
 
     def as_chunk(self) -> Chunk:
-        """What a prompt needs of it; identity beyond that is not kept in a dataset."""
+        """Returns what a prompt needs of it; identity beyond that is not kept in a dataset."""
         source, _, external_id = self.document.partition("/")
         return Chunk(
             id=self.chunk,
@@ -131,7 +131,7 @@ class Row(_Model):
         return [document.as_chunk() for document in self.documents]
 
     def rendered(self, house: HousePolicy) -> tuple[RowMessage, ...]:
-        """The prompt as the service would render it under `house`."""
+        """Returns the prompt as the service would render it under `house`."""
         turns = [Message(turn.role, turn.text) for turn in self.history]
         messages = render_prompt(house, self.profile, self.chunks(), turns, self.question)
         return tuple(RowMessage(role=role, content=content) for role, content in messages)
@@ -179,7 +179,7 @@ class Manifest(_Model):
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> RowFile:
-    """Write whole or not at all. Rows stand in the order given."""
+    """Writes the whole file or nothing. Rows stand in the order given."""
     body = b"".join(orjson.dumps(row.model_dump()) + b"\n" for row in rows)
     _replace(path, body)
     return RowFile(

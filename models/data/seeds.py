@@ -52,7 +52,7 @@ class Seed:
     facts: tuple[tuple[str, ...], ...] = ()
 
     def body(self) -> dict[str, Any]:
-        """What the service is asked."""
+        """Returns what the service is asked."""
         body: dict[str, Any] = {"message": self.question, "audience": list(self.audience)}
         if self.locale:
             body["locale"] = self.locale
@@ -80,7 +80,7 @@ def of_suite(cases: Sequence[Case]) -> Iterator[Seed]:
 
 
 def of_house(house: HousePolicy) -> Iterator[Seed]:
-    """The house's own examples of what a person, a question back or a refusal is due to."""
+    """Yields the house's own examples of what calls for a person, a question back or a refusal."""
     for name, reason in house.reasons.items():
         for n, example in enumerate(reason.examples, start=1):
             ref = f"{name}-{n}"
@@ -172,7 +172,8 @@ async def of_feedback(client: AnswerClient) -> list[Seed | str]:
 
 
 async def of_agents(client: AnswerClient) -> list[Seed | str]:
-    """The latest reply of a person to each hand-over; why one cannot be used in its place."""
+    """Returns the latest reply of a person to each hand-over; why one cannot be used in its
+    place."""
     latest = {reply["handoff_id"]: reply for reply in await client.replies()}
     seeds: list[Seed | str] = []
     for reply in latest.values():
@@ -225,7 +226,7 @@ async def of_pinned(client: AnswerClient) -> list[Seed | str]:
 
 
 async def _approved(client: AnswerClient, id: str) -> Seed | str:
-    """An answer on record as a seed, with the conversation before it."""
+    """Returns an answer on record as a seed, with the conversation before it."""
     record = await client.record(id)
     answer = record["answer"]
     turns: list[CaseTurn] = []

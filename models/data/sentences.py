@@ -22,7 +22,7 @@ class Sentence(NamedTuple):
     kind: BlockKind
 
     def rendered(self, mark: int) -> str:
-        """With one mark, where the house sets it; 0 sets none."""
+        """Returns the sentence with its mark where the house sets it; 0 sets none."""
         if not mark:
             return self.text
         gap = "\n\n" if self.kind in ("table", "code") else " "
@@ -30,7 +30,8 @@ class Sentence(NamedTuple):
 
 
 def sentences(text: str) -> list[Sentence]:
-    """In order. A line of marks alone belongs to the table or code before it."""
+    """Returns the reply's sentences in order. A line of marks alone belongs to the table or code
+    before it."""
     found: list[Sentence] = []
     for each in statements(text):
         if found and each.marks and not each.bare.strip():
@@ -41,7 +42,7 @@ def sentences(text: str) -> list[Sentence]:
 
 
 def joined(said: Sequence[tuple[Sentence, int]]) -> str:
-    """Sentences, each with its mark, as reply Markdown."""
+    """Returns sentences, each with its mark, as reply Markdown."""
     text, previous = "", ""
     for sentence, mark in said:
         kind = sentence.kind
@@ -66,20 +67,20 @@ class RowPassages:
         return ENCODER.terms(text, self._locale)
 
     def claims(self, sentence: Sentence) -> bool:
-        """Whether it says something that must be shown."""
+        """Returns whether it says something that must be shown."""
         return not leads_in(sentence.text) and hedged(sentence.text) is None
 
     def whole(self, n: int) -> str:
-        """Title, headings and text of a document."""
+        """Returns title, headings and text of a document."""
         document = self.documents[n]
         return " > ".join((document.title, *document.heading_path)) + "\n" + document.text
 
     def support(self, n: int, text: str) -> float:
-        """The probability (0..1) that document `n` supports `text`."""
+        """Returns the probability (0..1) that document `n` supports `text`."""
         return self._judge.support(text, (self._marks.index(n) + 1,))
 
     def hold(self, cited: Iterable[int], sentence: Sentence) -> bool:
-        """Whether the cited documents hold what the sentence says."""
+        """Returns whether the cited documents hold what the sentence says."""
         known = [self._marks.index(n) + 1 for n in cited if n in self.documents]
         if sentence.kind == "code":
             texts = [self._judge.texts[n] for n in known]
@@ -90,6 +91,7 @@ class RowPassages:
         return not self._judge.problem(sentence.text, known)
 
     def holder(self, sentence: Sentence, among: Iterable[int]) -> int | None:
-        """The document, of those, that holds most of a sentence; the earlier one on a tie."""
+        """Returns the document, of those, that holds most of a sentence; the earlier one on a
+        tie."""
         able = [n for n in among if self.hold((n,), sentence)]
         return max(able, key=lambda n: (self.support(n, sentence.text), -n), default=None)

@@ -24,7 +24,7 @@ _WORD = re.compile(r"\w+")
 
 
 def grouped(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that must stay together, each group in the order of `rows`."""
+    """Returns rows that must stay together, each group in the order of `rows`."""
     first: dict[Tie, int] = {}
     tied = ((first.setdefault(tie, at), at) for at, row in enumerate(rows) for tie in ties(row))
     pairs = np.array([*tied, *alike(rows), *on_alike_passages(rows)], int).reshape(-1, 2).T
@@ -37,7 +37,8 @@ def grouped(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def halves(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
-    """(training, evaluation) with about `share` of the rows in the second, whole groups each.
+    """Returns (training, evaluation) with about `share` of the rows in the second, whole groups
+    each.
 
     By hash of a group's ids, so that equal rows give equal halves.
     """
@@ -64,20 +65,21 @@ def ties(row: Row) -> Iterator[Tie]:
 
 
 def opening(row: Row) -> str:
-    """What a conversation began with, by its words: how it is known again."""
+    """Returns what a conversation began with, by its words: how it is known again."""
     first = row.history[0].text if row.history else row.question
     return " ".join(_WORD.findall(first.lower()))
 
 
 def alike(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
-    """Pairs of indices, the earlier first, of rows whose question and reply say nearly the same.
+    """Yields pairs of indices, the earlier first, of rows whose question and reply say nearly the
+    same.
 
     MinHash finds candidates, the exact index judges."""
     return _near((at, phrases(_spoken(row))) for at, row in enumerate(rows))
 
 
 def on_alike_passages(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
-    """The same for the passages that hold the answer."""
+    """Yields the same as `near_pairs`, for the passages that hold the answer."""
     return _near(
         (at, phrases(row.documents[n - 1].text)) for at, row in enumerate(rows) for n in row.gold
     )
@@ -90,7 +92,7 @@ def phrases(text: str) -> frozenset[str]:
 
 
 def _spoken(row: Row) -> str:
-    """The question, with the reply where it is not the house's fixed one."""
+    """Returns the question, with the reply where it is not the house's fixed one."""
     fixed = row.expected.action != "ANSWER"
     turns = " ".join(turn.text for turn in row.history)
     return f"{turns} {row.question} {'' if fixed else row.text}"

@@ -47,7 +47,7 @@ Marked = tuple[Sentence, int]
 def target(
     seed: Seed, answered: ServiceReply, passages: RowPassages, house: HousePolicy, locale: str
 ) -> Target | str:
-    """The reply on the wire, or why there can be none."""
+    """Returns the reply on the wire, or why there can be none."""
     if seed.action != "ANSWER":
         return Target(_of_house(seed, house, locale))
     gold = {n for n, d in passages.documents.items() if any(g.means(d.document) for g in seed.gold)}
@@ -67,13 +67,13 @@ def target(
 
 
 def gap(house: HousePolicy) -> str:
-    """The wire reply where nothing that is shown answers."""
+    """Returns the wire reply where nothing that is shown answers."""
     return render("ESCALATE", escalation=Escalation(house.reasons[GAP].team, GAP))
 
 
 def _of_house(seed: Seed, house: HousePolicy, locale: str) -> str:
-    """The header alone where the house has the words; what to ask back is its sentence, or what
-    people asked."""
+    """Returns the header alone where the house has the words; for a question back its sentence,
+    or what people asked."""
     if seed.action == "CLARIFY":
         asked = seed.text if "?" in seed.text else house.say(locale).clarify
         return render("CLARIFY", asked.strip())
@@ -82,7 +82,7 @@ def _of_house(seed: Seed, house: HousePolicy, locale: str) -> str:
 
 
 def cited_anew(text: str, cites: Mapping[int, Cite], passages: RowPassages) -> list[Marked] | str:
-    """A cited reply with each sentence marked by the packed passage that holds it."""
+    """Returns a cited reply with each sentence marked by the packed passage that holds it."""
     said: list[Marked] = []
     for sentence in sentences(text):
         if not sentence.marks and not passages.claims(sentence):
@@ -97,7 +97,8 @@ def cited_anew(text: str, cites: Mapping[int, Cite], passages: RowPassages) -> l
 
 
 def _meant(cite: Cite | None, passages: RowPassages) -> list[int]:
-    """Packed passages of the cited document: those that hold the quote, else all of them."""
+    """Returns the packed passages of the cited document: those that hold the quote, else all of
+    them."""
     if cite is None:
         return []
     own = [n for n, d in passages.documents.items() if cite.means(d.document)]
@@ -109,8 +110,8 @@ def _meant(cite: Cite | None, passages: RowPassages) -> list[int]:
 def _of_sources(
     seed: Seed, answered: ServiceReply, passages: RowPassages, gold: Set[int]
 ) -> list[Marked] | str:
-    """The sentences that carry the key facts: of the service's own verified reply where it has
-    them all, else of the gold passages."""
+    """Returns the sentences that carry the key facts: of the service's own verified reply where
+    it has them all, else of the gold passages."""
     if answered.action == "ANSWER":
         said = cited_anew(answered.text, answered.cites, passages)
         if not isinstance(said, str):
@@ -128,8 +129,8 @@ def _of_sources(
 
 
 def _carrying(said: Sequence[Marked], seed: Seed, passages: RowPassages) -> list[Marked]:
-    """The fewest of `said` that state every fact, nearest to the question first chosen, in order;
-    nothing where they cannot."""
+    """Returns the fewest of `said` that state every fact, nearest to the question first chosen,
+    in order; nothing where they cannot."""
     question = passages.terms(seed.question)
     worth = [len(question & passages.terms(each.text)) for each, _ in said]
     missing = list(seed.facts)
@@ -151,8 +152,8 @@ def _carrying(said: Sequence[Marked], seed: Seed, passages: RowPassages) -> list
 def _trimmed(
     sentence: Sentence, facts: Sequence[tuple[str, ...]], question: Set[int], passages: RowPassages
 ) -> list[Sentence]:
-    """A list item as the sentences of it that carry the facts, of a table its header and such
-    rows."""
+    """Returns those sentences of a list item, or rows of a table below its header, that carry
+    the facts."""
     text = sentence.text
     if sentence.kind == "code":
         return [sentence]

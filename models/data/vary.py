@@ -14,7 +14,7 @@ from twofold.reply import marks, renumbered
 
 
 def varied(rows: Sequence[Row], plan: DatasetPlan) -> list[Row]:
-    """The rows of one split with those made of them, at the shares that the plan wants."""
+    """Returns the rows of one split with those made of them, at the shares that the plan wants."""
     answering = [row for row in rows if kind_of(row) == "answer"]
     copies = _distinct(
         FORMS[n % len(FORMS)](copy)
@@ -50,13 +50,15 @@ def varied(rows: Sequence[Row], plan: DatasetPlan) -> list[Row]:
 
 
 def _distinct(rows: Iterable[Row]) -> list[Row]:
-    """Without those that ask the same with the same passages: a change may hit the same number
-    twice, and with its answer gone a row may be left with what its copies are left with."""
+    """Returns the rows without those that ask the same with the same passages: a change may hit
+    the same number twice, and with its answer gone a row may be left with what its copies are
+    left with."""
     return list({(row.question, row.history, row.documents): row for row in rows}.values())
 
 
 def kind_of(row: Row) -> str:
-    """`answer`, `clarify`, `decline`, `escalate` (to a person), `not_in_sources` or `closed`."""
+    """Returns `answer`, `clarify`, `decline`, `escalate` (to a person), `not_in_sources` or
+    `closed`."""
     if row.made == "closed":
         return "closed"
     if row.expected.reason == NOT_IN_SOURCES:
@@ -69,13 +71,13 @@ def rendered(row: Row, house: HousePolicy) -> Row:
 
 
 def _held(row: Row) -> bool:
-    """Whether each sentence still stands in what it cites, after numbers were changed."""
+    """Returns whether each sentence still stands in what it cites, after numbers were changed."""
     passages = RowPassages(row.documents, row.locale)
     return all(passages.hold(s.marks, s) for s in sentences(row.text) if s.marks)
 
 
 def _gold_alone(row: Row) -> Row:
-    """The row with those documents alone that it cites, its marks following."""
+    """Returns the row with those documents alone that it cites, its marks following."""
     cited = sorted({n for n in marks(row.text) if 1 <= n <= len(row.documents)})
     new = {old: at for at, old in enumerate(cited, start=1)}
     if not new:
@@ -91,7 +93,7 @@ def _gold_alone(row: Row) -> Row:
 
 
 def _quoted_alone(row: Row) -> Row:
-    """Those documents alone that the row cites, each cut to what the reply says of it."""
+    """Returns those documents alone that the row cites, each cut to what the reply says of it."""
     row = _gold_alone(row)
     said = sentences(row.text)
     texts = {d.n: "\n\n".join(s.text for s in said if d.n in s.marks) for d in row.documents}
@@ -100,7 +102,8 @@ def _quoted_alone(row: Row) -> Row:
 
 
 def _without_gold(row: Row, house: HousePolicy) -> Row | None:
-    """The same question with what answers it taken away; None where something still does."""
+    """Returns the same question with what answers it taken away; None where something still
+    does."""
     gold = {row.documents[n - 1].document for n in row.gold}
     rest = [d for d in row.documents if d.document not in gold]
     passages = RowPassages(rest, row.locale)
@@ -113,7 +116,7 @@ def _without_gold(row: Row, house: HousePolicy) -> Row | None:
 
 
 def _closed(row: Row, house: HousePolicy) -> Row:
-    """The same question asked with no documents at all."""
+    """Returns the same question asked with no documents at all."""
     return _made(row, "closed", (), house)
 
 

@@ -42,8 +42,8 @@ async def run_arms(
     concurrency: int,
     progress: StepCallback,
 ) -> list[Ran]:
-    """Ask every case in every arm that there is a reply maker for. Raises InvalidInput for an arm
-    that is none."""
+    """Asks every case in every arm that there is a reply maker for. Raises InvalidInput for an
+    arm that is none."""
     for name in names:
         if name not in ARMS:
             raise InvalidInput(f"There is no arm {name!r}. Take some of {', '.join(ARMS)}.")
@@ -62,7 +62,7 @@ async def run_arms(
 
 
 def measure(ran: Ran, house: HousePolicy, prices: Prices | None = None) -> Arm:
-    """What an arm does, with intervals clustered by document."""
+    """Returns what an arm does, with intervals clustered by document."""
     if not ran.retold:
         return Arm(name=ran.name, ran=False, why_not=ran.why_not)
     values: dict[str, list[tuple[float, str]]] = {name: [] for name in METRICS}
@@ -100,8 +100,8 @@ def measure(ran: Ran, house: HousePolicy, prices: Prices | None = None) -> Arm:
 
 
 def compare(runs: Sequence[Ran], house: HousePolicy) -> list[Comparison]:
-    """Every two arms that ran, on the cases that both were asked: paired bootstrap and exact
-    McNemar."""
+    """Returns every two arms that ran, on the cases that both were asked: paired bootstrap and
+    exact McNemar."""
     found = []
     passed = {
         ran.name: dict(zip([r.case.id for r in ran.retold], passes(ran, house), strict=True))
@@ -128,15 +128,16 @@ def compare(runs: Sequence[Ran], house: HousePolicy) -> list[Comparison]:
 
 
 def prefix_cached(calls: Sequence[Mapping[str, Any]]) -> float | None:
-    """The share of prompt tokens that was read from the prefix cache, over the calls whose server
-    says; None where none does."""
+    """Returns the share of prompt tokens that was read from the prefix cache, over the calls
+    whose server says; None where none does."""
     said = [call for call in calls if call["cached_tokens"] is not None]
     read = sum(call["prompt_tokens"] for call in said)
     return round(sum(call["cached_tokens"] for call in said) / read, 4) if read else None
 
 
 def passes(ran: Ran, house: HousePolicy) -> list[bool]:
-    """Of an arm without sources only what the suite expects is asked: it has none to cite."""
+    """Returns for each case whether it passes. An arm without sources is checked only on what
+    the suite expects: it has none to cite."""
     if not ARMS[ran.name][1].get("sources", True):
         return [_says_it(retold) for retold in ran.retold]
     return [not check(retold, house) for retold in ran.retold]
@@ -179,7 +180,7 @@ def _values(retold: Retold, house: HousePolicy) -> dict[str, float]:
 
 
 def _made(retold: Retold, *, passed: bool) -> dict[str, float]:
-    """Who made the reply, where a model was asked for it."""
+    """Returns who made the reply, where a model was asked for it."""
     if not retold.asked:
         return {}
     outcomes = {call["outcome"] for call in retold.asked}

@@ -63,7 +63,8 @@ def assemble(
     facts: Mapping[str, float | int | str | None] | None = None,
     live: bool = False,
 ) -> Diagnosis:
-    """`verdicts`: one of each case that failed. `at`: epoch seconds. `live`: as in Diagnosis."""
+    """Returns the diagnosis. `verdicts`: one of each case that failed. `at`: epoch seconds.
+    `live`: as in Diagnosis."""
     passed = estimate([float(case.passed) for case in cases], [case.cluster for case in cases])
     least = detectable(passed.value, len({case.cluster for case in cases})) if cases else None
     return Diagnosis(
@@ -84,7 +85,7 @@ def assemble(
 
 
 def _fixes(cases: Sequence[DiagnosedCase], verdicts: Sequence[Verdict]) -> list[Fix]:
-    """One for each remedy of each cause, the one that mends most first."""
+    """Returns a fix for each remedy of each cause, the one that mends most first."""
     groups: dict[tuple[Remedy, Cause], list[Verdict]] = {}
     for verdict in verdicts:
         groups.setdefault((verdict.remedy, verdict.cause), []).append(verdict)
@@ -194,20 +195,20 @@ def _unsure(
 
 
 def _common(verdicts: Sequence[Verdict]) -> Remedy:
-    """What mends most of the behaviour."""
+    """Returns what mends most of the behaviour."""
     remedies = Counter(v.remedy for v in verdicts if v.layer == "behaviour")
     return remedies.most_common(1)[0][0] if remedies else "look"
 
 
 def _mend(verdicts: Sequence[Verdict]) -> str:
-    """What mends behaviour, the commonest first."""
+    """Returns what mends behaviour, the commonest first."""
     remedies = Counter(v.remedy for v in verdicts if v.layer == "behaviour")
     said = [f"{_lower(DO[remedy])} ({n})" for remedy, n in remedies.most_common(2)]
     return ", ".join(said) or "look at what neither layer mends alone"
 
 
 def _first(verdicts: Sequence[Verdict]) -> str:
-    """What mends knowledge, the commonest first."""
+    """Returns what mends knowledge, the commonest first."""
     remedies = Counter(v.remedy for v in verdicts if v.layer == "knowledge")
     said = [f"{_lower(DO[remedy])} ({n})" for remedy, n in remedies.most_common(2)]
     return ", ".join(said) or "mend the cases that need both"

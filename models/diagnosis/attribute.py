@@ -80,8 +80,8 @@ class _Trial:
     async def left(
         self, name: Counterfactual, case: Case | None = None, **world: Any
     ) -> list[Problem]:
-        """What is wrong in that world. Where a model is to be tried, another's reply in its place
-        says nothing of it."""
+        """Returns what is still wrong in that world. Where a model is to be tried, a reply of
+        another maker does not count."""
         try:
             retold = await retell(self.client, case or self.case, **world)
         except (NotFound, UpstreamError) as error:
@@ -119,7 +119,8 @@ class _Trial:
 
 
 async def attribute(client: AnswerClient, retold: Retold, house: HousePolicy) -> Verdict | None:
-    """What failed a case that was asked (`replays.retell`); None where nothing is wrong with it."""
+    """Returns what failed a case that was asked (`replays.retell`); None where nothing is wrong
+    with it."""
     problems = check(retold, house)
     if not problems:
         return None
@@ -132,7 +133,7 @@ async def attribute(client: AnswerClient, retold: Retold, house: HousePolicy) ->
 
 
 async def _form(trial: _Trial) -> Verdict:
-    """Everything is said that should be, and not as it should be: behaviour."""
+    """Returns a behaviour verdict: everything is said that should be, but not as it should be."""
     problem = min(trial.problems, key=lambda p: _FORM_ORDER.index(p.kind))
     cause = _FORM_CAUSES[problem.kind]
     by, remedy = await _other_maker(trial)
@@ -150,7 +151,7 @@ _FORM_CAUSES: dict[str, Cause] = {
 
 
 async def _other_maker(trial: _Trial) -> tuple[Counterfactual | None, Remedy | None]:
-    """Which other reply maker gets the same case right, and the fix that this suggests."""
+    """Returns which other reply maker gets the same case right, and the fix that this suggests."""
     if trial.maker == "tuned":
         if await trial.passes("full_profile", full_prompt=True):
             return "full_profile", "fix_prompt"
@@ -162,7 +163,8 @@ async def _other_maker(trial: _Trial) -> tuple[Counterfactual | None, Remedy | N
 
 
 async def _acted(trial: _Trial) -> Verdict:
-    """A person, a question or a refusal was wanted, and something else came."""
+    """Returns the verdict where a person, a question or a refusal was wanted, and another action
+    was taken."""
     expect, outcome = trial.case.expect, trial.retold.outcome
     detail = f"{trial.problems[0].detail}: {outcome.why}"
     cause = _wrong_action(expect.action, outcome.action)
@@ -197,7 +199,7 @@ async def _acted(trial: _Trial) -> Verdict:
 
 
 def _answerable(trial: _Trial) -> float:
-    """The probability that the sources answer, message and evidence taken together."""
+    """Returns the probability that the sources answer, message and evidence taken together."""
     return float(trial.retold.told["signals"].get("kinds", {}).get("answerable", 0.0))
 
 
@@ -215,7 +217,8 @@ _UNANSWERED: dict[str, Cause] = {
 
 
 async def _unanswered(trial: _Trial) -> Verdict:
-    """An answer was wanted, and it did not come, or lacks what it should say."""
+    """Returns the verdict where an answer was wanted, and it did not come or lacks what it
+    should say."""
     pages = await gold_pages(trial.client, trial.case)
     facts = _missing(trial)
     asker = Asker(trial.case.audience, trial.retold.told["as_of"])
@@ -232,14 +235,15 @@ async def _unanswered(trial: _Trial) -> Verdict:
 
 
 def _missing(trial: _Trial) -> list[Fact]:
-    """The facts that the answer lacks; all, where it lacks none or is none."""
+    """Returns the facts that the answer lacks; all, where it lacks none or is none."""
     outcome = trial.retold.outcome
     missing = outcome.missing_facts if outcome.action == "ANSWER" else []
     return missing or list(trial.case.expect.spellings)
 
 
 async def _lost(trial: _Trial, lost: Lost) -> Verdict:
-    """The answer was lost before any search: does it pass with the page given back?"""
+    """Returns the verdict where the answer was lost before any search, after trying it with the
+    page given back."""
     if lost.page is None:
         return trial.verdict(lost.cause, lost.counterfactual, SURE, lost.evidence, lost.document)
     by = lost.counterfactual
@@ -263,7 +267,8 @@ def _said(trial: _Trial) -> str:
 
 
 async def _suite(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]) -> Verdict | None:
-    """What no page ever said is the suite's mistake where the answer is sound without it."""
+    """Returns a verdict against the suite where no page ever said the fact and the answer is
+    sound without it."""
     nowhere = unsaid(pages, facts)
     outcome = trial.retold.outcome
     names = ", ".join(page.name for page in pages)
@@ -287,7 +292,7 @@ async def _suite(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]) ->
 def _behaviour(
     trial: _Trial, by: Counterfactual, confidence: float
 ) -> tuple[Cause, Counterfactual, float, str]:
-    """What a reply maker did wrong that another one does right with the same passages."""
+    """Returns what a reply maker did wrong that another one does right with the same passages."""
     outcome, kinds = trial.retold.outcome, {problem.kind for problem in trial.problems}
     detail = "; ".join(problem.detail for problem in trial.problems[:2])
     if outcome.action != "ANSWER":
@@ -306,7 +311,7 @@ def _behaviour(
 
 
 async def _searched(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]) -> Verdict:
-    """Every fact could be shown: was it found, kept, and used?"""
+    """Returns the verdict where every fact could be shown: whether it was found, kept, and used."""
     told = trial.retold.told
     names = ", ".join(page.name for page in pages if page.known)
     rivals = _rivals(trial, pages, facts)
@@ -349,7 +354,8 @@ async def _searched(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact])
 
 
 async def _unused(trial: _Trial, facts: Sequence[Fact], evidence: str) -> Verdict | None:
-    """What was shown was not used: is it, once nothing else can be done or read?"""
+    """Returns the verdict where the passages were shown and not used, if the case passes once
+    nothing else can be done or read."""
     outcome = trial.retold.outcome
     if outcome.action != "ANSWER":
         if await trial.passes("told_to_answer", told="ANSWER"):
@@ -368,7 +374,7 @@ async def _unused(trial: _Trial, facts: Sequence[Fact], evidence: str) -> Verdic
 
 
 def _where(trial: _Trial, facts: Sequence[Fact]) -> str:
-    """How far the passages came that hold what is missing: `packed`, `cut`, or nowhere."""
+    """Returns how far the passages came that hold what is missing: `packed`, `cut`, or nowhere."""
     packed = set(trial.retold.told["packed"])
     found = [
         candidate
@@ -429,5 +435,5 @@ def _masked(piece: str) -> frozenset[str]:
 
 
 def _same(one: frozenset[str], two: frozenset[str]) -> bool:
-    """Whether two sentences say the same but for their numbers."""
+    """Returns whether two sentences say the same but for their numbers."""
     return len(one & two) >= max(2, ALIKE * len(one | two))

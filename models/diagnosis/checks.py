@@ -53,7 +53,7 @@ class Problem(NamedTuple):
 
 
 def check(retold: Retold, house: HousePolicy) -> list[Problem]:
-    """Everything that is wrong with it; nothing where it is right."""
+    """Returns everything that is wrong with it; nothing where it is right."""
     found = expected(retold)
     if retold.outcome.action == "ANSWER":
         found += formed(retold, house)
@@ -61,7 +61,8 @@ def check(retold: Retold, house: HousePolicy) -> list[Problem]:
 
 
 def expected(retold: Retold) -> list[Problem]:
-    """What the suite misses. A page that is no gold one and holds the facts is as good a source."""
+    """Returns what the suite misses. A page that is no gold one and holds the facts is as good a
+    source."""
     outcome, expect = retold.outcome, retold.case.expect
     if outcome.action != expect.action:
         return [_acted(outcome.action, expect.action)]
@@ -81,7 +82,7 @@ def expected(retold: Retold) -> list[Problem]:
 
 
 def formed(retold: Retold, house: HousePolicy) -> list[Problem]:
-    """What is wrong with how an answer is made, whatever was asked."""
+    """Returns what is wrong with how an answer is made, whatever was asked."""
     text = retold.outcome.text
     broken = _format(retold)
     if broken:
@@ -106,7 +107,7 @@ def _acted(got: str, wanted: str) -> Problem:
 
 
 def _alternative(retold: Retold) -> bool:
-    """Whether what is cited holds every fact that is asked for."""
+    """Returns whether what is cited holds every fact that is asked for."""
     facts = retold.case.expect.spellings
     chunks = set(retold.cited.values())
     texts = [passage.text for passage in retold.packed if passage.chunk in chunks]
@@ -114,7 +115,7 @@ def _alternative(retold: Retold) -> bool:
 
 
 def _format(retold: Retold) -> str:
-    """How the reply contract is broken; empty where it is kept."""
+    """Returns how the reply contract is broken; empty where it is kept."""
     text = retold.outcome.text.strip()
     if not text:
         return "an empty answer"
@@ -219,7 +220,8 @@ def _statements(retold: Retold, house: HousePolicy) -> list[Problem]:
 def _judged(
     said: Sequence[Statement], packed: Sequence[Passage], locale: str
 ) -> list[tuple[int, ...] | None]:
-    """For each statement the passages (from 1) that hold it; None where it claims nothing."""
+    """Returns for each statement the passages (from 1) that hold it; None where it claims
+    nothing."""
     passages = Passages([f"{p.title}\n{p.text}" for p in packed], locale)
     alone = {n: Passages([text], locale) for n, text in passages.texts.items()}
     plain = {n: squeeze(f"{p.title}\n{p.text}") for n, p in enumerate(packed, start=1)}
@@ -241,7 +243,7 @@ def _judged(
 
 
 def _wrong(waiting: Sequence[tuple[Statement, tuple[int, ...]]], own: Sequence[int]) -> list[str]:
-    """What the marks at its end do not hold, though another passage does."""
+    """Returns what the marks at its end do not hold, though another passage does."""
     if not waiting:
         return []
     last = waiting[-1]

@@ -47,7 +47,7 @@ async def diagnose(
     progress: StepCallback,
     clock: Clock = time.time,
 ) -> Diagnosis:
-    """Ask every case, attribute every failure, and run the `arms` beside the service as it is.
+    """Asks every case, attribute every failure, and run the `arms` beside the service as it is.
 
     `folder` keeps what was asked; what was asked of the same knowledge, by the same models, is not
     asked again.
@@ -80,7 +80,7 @@ async def diagnose(
 
 
 def diagnosed(retold: Retold, house: HousePolicy) -> DiagnosedCase:
-    """A case and what came of it, as the page shows it."""
+    """Returns a case and what came of it, as the page shows it."""
     outcome, told, case = retold.outcome, retold.told, retold.case
     problems = check(retold, house)
     packed = set(told["packed"])
@@ -125,7 +125,8 @@ def diagnosed(retold: Retold, house: HousePolicy) -> DiagnosedCase:
 
 
 def instruments() -> list[Instrument]:
-    """How far what judges here can be trusted, as it was measured; `trust.json` says where."""
+    """Returns how far what judges here can be trusted, as it was measured; `trust.json` says
+    where."""
     rows: list[dict[str, Any]] = json.loads(TRUST.read_text(encoding="utf-8"))
     return [
         Instrument(
@@ -142,7 +143,8 @@ def instruments() -> list[Instrument]:
 def _facts(
     runs: Sequence[Ran], world: Mapping[str, Any], prices: Prices | None
 ) -> dict[str, float | int | str | None]:
-    """What the ten questions ask for, of this suite: of the service as it is, which ran first."""
+    """Returns what the ten questions ask for, of this suite: of the service as it is, which ran
+    first."""
     live = runs[0].retold
     answers = [r for r in live if r.outcome.action == "ANSWER"]
     needing = sum(bool(r.case.expect.documents) for r in live)
@@ -162,8 +164,8 @@ def _facts(
 
 
 def _cached(retold: Sequence[Retold]) -> float | None:
-    """Prompt tokens a call that a server read from its prefix cache, of the base's prompt: that is
-    the one with instructions. None where no server says."""
+    """Returns how many prompt tokens of the base a call that a server read from its prefix
+    cache; None where no server says."""
     calls = [call for each in retold for call in each.asked if call["step"] == "base"]
     said = [call["cached_tokens"] for call in calls if call["cached_tokens"] is not None]
     return round(sum(said) / len(said), 1) if said else None

@@ -43,8 +43,8 @@ class Gap(NamedTuple):
 
 
 def gaps(asked: Sequence[Mapping[str, Any]], embedder: Embedder) -> list[Gap]:
-    """Of GET /v1/questions: what was handed over for want of a source, or found to have none.
-    The most asked first."""
+    """Returns the gaps that GET /v1/questions tells of: what was handed over for want of a
+    source, or found to have none; the most asked first."""
     rows = [each for each in asked if _nowhere(each)][-MOST:]
     if not rows:
         return []

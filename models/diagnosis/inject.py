@@ -87,13 +87,13 @@ class InjectReport:
         return found
 
     def matrix(self) -> Counter[tuple[Cause, str]]:
-        """(true cause, cause named, or `nothing`) -> faults."""
+        """Returns how many faults have this true cause and this cause named (or `nothing`)."""
         return Counter(
             (i.kind.cause, i.verdict.cause if i.verdict else "nothing") for i in self.injected
         )
 
     def by_kind(self) -> dict[str, tuple[Kind, int, int, int]]:
-        """Kind -> it, its faults, layers right, causes right."""
+        """Returns by the kind's name: the kind, its faults, layers right, causes right."""
         found: dict[str, tuple[Kind, int, int, int]] = {}
         for kind in KINDS:
             own = [i for i in self.injected if i.kind.name == kind.name]
@@ -103,7 +103,7 @@ class InjectReport:
         return found
 
     def rows(self) -> Iterable[dict[str, Any]]:
-        """Every fault and unharmed case as a line of a file."""
+        """Returns every fault and unharmed case as a line of a file."""
         for each in self.injected:
             yield {
                 "kind": each.kind.name,
@@ -124,7 +124,7 @@ class InjectReport:
 async def with_histories(
     client: AnswerClient, conversations: Sequence[Sequence[Case]]
 ) -> list[Case]:
-    """The cases of conversations, each with what the ones before it were answered."""
+    """Returns the cases of conversations, each with what the ones before it were answered."""
     cases = []
     for conversation in conversations:
         turns: tuple[CaseTurn, ...] = ()
@@ -148,7 +148,7 @@ async def inject(
     limit: int,
     progress: StepCallback,
 ) -> InjectReport:
-    """Plant about `limit` faults, of every kind as many, and ask unharmed cases beside them."""
+    """Plants about `limit` faults, as many of every kind, and asks unharmed cases beside them."""
     client = AnswerClient(bench.http)
     right: list[Retold] = []
     for done, case in enumerate(cases, start=1):
@@ -198,14 +198,15 @@ class _Bed:
             wanted += MORE
 
     def _order(self, kind: Kind) -> list[Retold]:
-        """The sound cases that it may fit, in an order of its own."""
+        """Returns the sound cases that it may fit, in an order of its own."""
         fitting = self._sound if kind.cause == "under_escalation" else self._answers
         return sorted(
             fitting, key=lambda r: sha256(f"{kind.name}/{r.case.id}".encode()).hexdigest()
         )
 
     async def _plant(self, kind: Kind, before: Retold) -> Injected | None:
-        """None where the fault does not fit the case, or does not hurt it."""
+        """Plants the fault and diagnoses it; None where it does not fit the case, or does not
+        hurt it."""
         # Indexes count what was deleted for a while: a case is asked again right before.
         healthy = await retell(self._client, before.case)
         if check(healthy, self._house):
@@ -247,7 +248,7 @@ class _Bed:
 
 
 def _changed(before: Retold, after: Retold) -> bool:
-    """Whether the customer reads something else, or finds other sources under it."""
+    """Returns whether the customer reads something else, or finds other sources under it."""
     one, two = before.outcome, after.outcome
     return (one.action, one.team, one.reason, one.text, before.cited) != (
         two.action, two.team, two.reason, two.text, after.cited
@@ -264,7 +265,7 @@ def _roomier(site: Site) -> Case:
 
 
 def _greeted(site: Site) -> Case:
-    """A greeting before the question."""
+    """Returns the case with a greeting before the question."""
     if site.case.history:
         return site.case
     turns = (
@@ -275,7 +276,7 @@ def _greeted(site: Site) -> Case:
 
 
 def _elsewhere_hidden(site: Site) -> Case:
-    """A page that is none of the case's is hidden."""
+    """Hides a page that is none of the case's; returns the case."""
     gold = {f"{held.document['source']}/{held.document['external_id']}" for held in site.gold()}
     other = site.random.choice(list(site.others)) if site.others else None
     if other is not None:
@@ -287,7 +288,7 @@ def _elsewhere_hidden(site: Site) -> Case:
 
 
 def _page_added(site: Site) -> Case:
-    """A page about something else altogether."""
+    """Adds a page about something else altogether; returns the case."""
     if site.gold():
         title, text = "Canteen", "The canteen serves soup on Mondays and rice on Tuesdays."
         site.plant([(title, text)])

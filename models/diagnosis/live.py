@@ -28,8 +28,10 @@ SEARCHED = 50
 async def attribute_live(
     client: AnswerClient, record: Mapping[str, Any], feedback: str, house: HousePolicy
 ) -> Verdict:
-    """`record` is GET /v1/answers/{id}; `feedback` the customer's comment or an agent's correction,
-    empty where nothing was written. Raises what the client raises."""
+    """Returns which layer failed an answer. Raises what the client raises.
+
+    `record`: GET /v1/answers/{id}. `feedback`: the customer's comment or an agent's correction,
+    empty where nothing was written."""
     answer = record["answer"]
     case = await _case(client, record)
     if failed := record["signals"].get("failed"):
@@ -54,7 +56,7 @@ async def attribute_live(
 
 
 async def _case(client: AnswerClient, record: Mapping[str, Any]) -> Case:
-    """The question as it was asked; what it got stands in for what it should have got."""
+    """Returns the question as it was asked; what it got stands in for what it should have got."""
     answer = record["answer"]
     conversation = await client.conversation(answer["conversation_id"])
     turns: list[CaseTurn] = []
@@ -82,7 +84,7 @@ async def _case(client: AnswerClient, record: Mapping[str, Any]) -> Case:
 
 
 def _as_recorded(case: Case, record: Mapping[str, Any], now: Retold) -> Retold:
-    """What was answered then, beside what the search finds now."""
+    """Returns what was answered then, beside what the search finds now."""
     answer = record["answer"]
     chunks = {seen["chunk"]: seen["document"] for seen in record["retrieved"]}
     by_document = {document: chunk for chunk, document in reversed(chunks.items())}
@@ -115,7 +117,8 @@ def _as_recorded(case: Case, record: Mapping[str, Any], now: Retold) -> Retold:
 async def _corrected(
     client: AnswerClient, case: Case, retold: Retold, feedback: str
 ) -> Verdict | None:
-    """Where what a person says instead stands in the sources, and how far it came."""
+    """Returns the verdict by what a person said instead: where it stands in the sources, and how
+    far it came."""
     locale = case.locale or "en"
     said = [
         s.bare.strip()
@@ -157,7 +160,7 @@ async def _corrected(
 
 
 async def _led_astray(client: AnswerClient, case: Case, retold: Retold) -> Verdict | None:
-    """Whether the conversation made the search worse."""
+    """Returns whether the conversation made the search worse."""
     if not case.history:
         return None
     alone = await retell(client, case.model_copy(update={"history": ()}))
@@ -177,7 +180,8 @@ _UNANSWERED: dict[str, Cause] = {
 
 
 async def _unanswered(client: AnswerClient, case: Case, retold: Retold) -> Verdict | None:
-    """No answer came: is there a gap in the sources, or was it not used?"""
+    """Returns the verdict where no answer came: a gap in the sources, or passages that were not
+    used."""
     if (astray := await _led_astray(client, case, retold)) is not None:
         return astray
     answerable = retold.told["signals"].get("kinds", {}).get("answerable")

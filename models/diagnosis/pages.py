@@ -51,12 +51,13 @@ class Page:
         return bool(self._state)
 
     def shows(self, fact: Fact | None, asker: Asker) -> bool:
-        """Whether a passage that the asker may see holds the fact, whole and in its sentence."""
+        """Returns whether a passage that the asker may see holds the fact, whole and in its
+        sentence."""
         seen = [p["text"] for p in self.passages if self._visible(p, asker)]
         return self._held(fact, seen) and not self._torn(fact, seen)
 
     def lost(self, fact: Fact | None, asker: Asker) -> Lost | None:
-        """Why this page does not show it; None where that is not known."""
+        """Returns why this page does not show it; None where that is not known."""
         if not self.known:
             return None
         if self.live is None:
@@ -97,7 +98,7 @@ class Page:
         return Lost("not_in_sources", "other_version", self.name, why, given)
 
     def _says_otherwise(self, fact: Fact | None) -> Lost | None:
-        """The page answers and does not hold the fact: another version may, or its source."""
+        """Returns why the live page does not hold the fact: another version may, or its source."""
         assert self.live is not None  # noqa: S101  asked of live pages
         if self._now is not None and self._in_text(self._now["text"], fact):
             if self._now["raw_hash"] == self.live["raw_hash"]:
@@ -117,7 +118,7 @@ class Page:
         return {"document": self.name, "text": self._now["text"]} if self._now else None
 
     def _shut(self, asker: Asker) -> str | None:
-        """Why the asker may not see the page; None where it may."""
+        """Returns why the asker may not see the page; None where it may."""
         if any(self._visible(p, asker) for p in self.passages):
             return None
         for passage in self.passages:
@@ -146,7 +147,7 @@ class Page:
         return bool(texts) if fact is None else any(says(text, fact) for text in texts)
 
     def _torn(self, fact: Fact | None, texts: Sequence[str]) -> bool:
-        """Whether every sentence of the page with the fact is cut between passages."""
+        """Returns whether every sentence of the page with the fact is cut between passages."""
         if fact is None or self.live is None:
             return False
         text = self.live["text"]
@@ -164,7 +165,7 @@ class Page:
 
 
 async def gold_pages(client: AnswerClient, case: Case) -> list[Page]:
-    """The case's gold pages. Sources are asked only for what the ledger does not have."""
+    """Returns the case's gold pages. Sources are asked only for what the ledger does not have."""
     pages: list[Page] = []
     for name in case.expect.documents:
         states = await client.states(name)
@@ -180,7 +181,7 @@ async def gold_pages(client: AnswerClient, case: Case) -> list[Page]:
 
 
 async def _unknown(client: AnswerClient, name: str) -> list[Page]:
-    """A page that no sync has seen, as the sources have it."""
+    """Returns a page that no sync has seen, as the sources have it."""
     for source in await client.sources():
         now = await client.read_again(source, name)
         if now is not None:
@@ -191,7 +192,8 @@ async def _unknown(client: AnswerClient, name: str) -> list[Page]:
 
 
 def where_lost(pages: Sequence[Page], facts: Sequence[Fact], asker: Asker) -> Lost | None:
-    """The first reason why some fact could be shown by none of the pages; None where all could."""
+    """Returns the first reason why some fact could be shown by none of the pages; None where all
+    could."""
     wanted: Sequence[Fact | None] = facts or [None]
     for fact in wanted:
         if any(page.shows(fact, asker) for page in pages):

@@ -63,7 +63,7 @@ class Retold:
 
 
 def body_of(case: Case) -> dict[str, Any]:
-    """The case as the service is asked it."""
+    """Returns the case as the service is asked it."""
     body: dict[str, Any] = {
         "message": case.question,
         "audience": case.audience,
@@ -76,13 +76,14 @@ def body_of(case: Case) -> dict[str, Any]:
 
 
 async def retell(client: AnswerClient, case: Case, **world: Any) -> Retold:
-    """Ask the case, in the world as it is but for `world` (fields of ReplayRequest)."""
+    """Asks the case, in the world as it is but for `world` (fields of ReplayRequest)."""
     told = await client.replay(body_of(case) | world)
     return Retold(outcome_of(case, told), told)
 
 
 def outcome_of(case: Case, told: Mapping[str, Any]) -> Outcome:
-    """What a replay gave, as evals judge it. A quote is literal where its passage holds it."""
+    """Returns what a replay gave, as evals judge it. A quote is literal where its passage holds
+    it."""
     escalation = told["escalation"] or {}
     seen: Sequence[Mapping[str, Any]] = [*told["candidates"], *told["overruled"]]
     texts = {each["chunk"]: squeeze(each["text"]) for each in seen}

@@ -15,9 +15,11 @@ NAME = "live answers"
 
 
 def traffic(asked: Sequence[Mapping[str, Any]], at: float) -> Diagnosis:
-    """`asked`: of GET /v1/questions. Each answer that was looked into is a case, and failed where
-    it was found wanting; of the others nothing is known. The share that passes is that of the
-    random sample alone: what people complain of is no sample."""
+    """Returns the diagnosis of live answers, `asked` as GET /v1/questions gives them.
+
+    Each answer that was looked into is a case, and failed where it was found wanting; of the
+    others nothing is known. The share that passes is that of the random sample alone: what
+    people complain of is no sample."""
     cases, verdicts, sampled = [], [], []
     for each in asked:
         if not looked_into(each):
@@ -36,7 +38,7 @@ def traffic(asked: Sequence[Mapping[str, Any]], at: float) -> Diagnosis:
 
 
 def looked_into(asked: Mapping[str, Any]) -> bool:
-    """Whether it is known if the answer is sound."""
+    """Returns whether it is known if the answer is sound."""
     found = asked["diagnosed"] or {}
     if found.get("state") != "done":
         return False

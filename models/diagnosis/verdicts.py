@@ -332,7 +332,7 @@ class Diagnosis(_Frozen):
     """Its cases are no suite's: they are answers that customers got and that were looked into."""
 
     def by_layer(self) -> dict[Layer, tuple[Verdict, ...]]:
-        """The verdicts of each layer that has any, in the order of LAYERS."""
+        """Returns the verdicts of each layer that has any, in the order of LAYERS."""
         layers = dict.fromkeys(LAYERS.values())
         found = {each: tuple(v for v in self.verdicts if v.layer == each) for each in layers}
         return {layer: verdicts for layer, verdicts in found.items() if verdicts}

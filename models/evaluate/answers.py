@@ -126,7 +126,7 @@ class AnswerReport:
 
 
 def is_gold(document: str, case: Case) -> bool:
-    """Whether a `source/external_id` is one of the case's gold documents (external ids)."""
+    """Returns whether a `source/external_id` is one of the case's gold documents (external ids)."""
     return document.partition("/")[2] in case.expect.documents
 
 
@@ -138,7 +138,7 @@ async def ask_all(
     concurrency: int = 1,
     progress: Callable[[int], None],
 ) -> list[Outcome]:
-    """Ask every question, each in a conversation of its own. Outcomes in the order of `cases`.
+    """Asks every question, each in a conversation of its own. Outcomes in the order of `cases`.
 
     With `concurrency` 1 the latencies are those of an idle service. Nobody is called for what is
     handed over, and at the end everything is deleted that the questions left at the service.
@@ -156,7 +156,8 @@ async def ask_all(
 
 
 def score(outcomes: Sequence[Outcome]) -> AnswerReport:
-    """Every metric with an interval that resamples gold documents with all their questions."""
+    """Returns every metric with an interval that resamples gold documents with all their
+    questions."""
     tags = sorted({tag for outcome in outcomes for tag in outcome.case.tags})
     actions = sorted({outcome.case.expect.action for outcome in outcomes})
     seconds = [outcome.seconds for outcome in outcomes]
@@ -176,7 +177,8 @@ def score(outcomes: Sequence[Outcome]) -> AnswerReport:
 
 
 async def _tidy(client: AnswerClient, customer: str) -> None:
-    """What an eval asked is no customer's, and must not be counted, exported or learned from."""
+    """Deletes what an eval asked: it is no customer's, and must not be counted, exported or
+    learned from."""
     try:
         done = await client.forget_customer(customer)
     except UpstreamError as error:
@@ -227,7 +229,7 @@ async def _ask(
 
 
 async def _texts(client: AnswerClient, asked: Mapping[str, Any], standalone: str) -> dict[str, str]:
-    """Chunk id -> text of what retrieval finds for the same question."""
+    """Returns the texts, by chunk id, of what retrieval finds for the same question."""
     same = {key: asked[key] for key in ("audience", "locale", "as_of") if key in asked}
     found = await client.search({"query": standalone, "limit": SEARCHED, **same})
     return {candidate["chunk"]: candidate["text"] for candidate in found["candidates"]}
@@ -269,7 +271,7 @@ def _metrics(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
 
 
 def _values(outcome: Outcome) -> list[_Value]:
-    """What one answer adds to each metric that it has a part in."""
+    """Returns what one answer adds to each metric that it has a part in."""
     case, expect = outcome.case, outcome.case.expect
     escalated = outcome.action == "ESCALATE"
     found: list[tuple[str, float]] = [("action", outcome.action == expect.action)]
@@ -296,7 +298,8 @@ def _data(metrics: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 async def indexed(client: AnswerClient, outcome: Outcome) -> bool | None:
-    """Whether the index gives the asker a gold document at all; None where it is not in question.
+    """Returns whether the index gives the asker a gold document at all; None where it is not in
+    question.
 
     Asked with the document's own name and the facts wanted of it: what is not among the 50 passages
     nearest to that is not there, or not for this asker.

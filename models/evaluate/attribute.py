@@ -59,7 +59,7 @@ def seen(outcome: Outcome, indexed: bool | None) -> GoldTrace:
 
 
 def attribute(outcome: Outcome, indexed: bool | None = None) -> Attribution | None:
-    """The finding on one answer; None where nothing is wrong with it.
+    """Returns the finding on one answer; None where nothing is wrong with it.
 
     `indexed` says whether the index holds a visible gold document; None where nobody looked.
     """
@@ -104,7 +104,8 @@ def attribute(outcome: Outcome, indexed: bool | None = None) -> Attribution | No
 
 
 def record(outcome: Outcome, finding: Attribution | None) -> dict[str, Any]:
-    """One answer as a line of a run file: what a person needs to see why, and no service."""
+    """Returns one answer as a line of a run file: what a person needs to see why, and no
+    service."""
     expect = outcome.case.expect
     return {
         "id": outcome.case.id,
@@ -143,7 +144,8 @@ def record(outcome: Outcome, finding: Attribution | None) -> dict[str, Any]:
 
 
 def _needed(outcome: Outcome) -> set[str]:
-    """The chunks that would do: of gold documents, holding as many facts as any of them holds."""
+    """Returns the chunks that would do: of gold documents, holding as many facts as any of them
+    holds."""
     gold = [c for c in outcome.candidates if is_gold(c.document, outcome.case)]
     missing = outcome.missing_facts or list(outcome.case.expect.spellings)
     held = {c.chunk: _held(c, missing) for c in gold}

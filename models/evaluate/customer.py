@@ -72,7 +72,7 @@ async def talk(
 
 
 def report(found: dict[str, list[JudgedTurn]]) -> CustomerReport:
-    """`found` by file."""
+    """Sums up the judged turns, `found` by file."""
     everything = [each for replies in found.values() for each in replies]
     by_tag: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
     for each in everything:

@@ -85,8 +85,8 @@ class GroundingReport:
 
 
 def load_grounding(path: Path) -> list[GroundingRow]:
-    """Rows `{id, question?, contexts: [...], answer, label}`. Raises NotFound, or InvalidInput
-    naming the line."""
+    """Returns rows `{id, question?, contexts: [...], answer, label}`. Raises NotFound, or
+    InvalidInput naming the line."""
     try:
         return [_row(path, number, value) for number, value in read_jsonl(path)]
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def _row(path: Path, number: int, value: dict[str, Any]) -> GroundingRow:
 
 
 def judge_answer(row: GroundingRow, locale: str = "en") -> AnswerVerdict:
-    """Judge each sentence of an answer as the service would before it is told."""
+    """Judges each sentence of an answer as the service would before it is told."""
     passages = Passages([f"\n{context}" for context in row.contexts], locale)
     found, odds, lengths = [], [], []
     for each in statements(row.answer):
@@ -173,7 +173,7 @@ def report(verdicts: Sequence[AnswerVerdict]) -> GroundingReport:
 def _interval(
     figure: Callable[[npt.NDArray[np.intp]], float], labels: npt.NDArray[np.int_]
 ) -> tuple[float, float, float]:
-    """The figure and its 95% interval: answers of each label are drawn again."""
+    """Returns the figure and its 95% interval: answers of each label are drawn again."""
     rng = np.random.default_rng(SEED)
     sides = [np.flatnonzero(labels == label) for label in (0, 1)]
     draws = [

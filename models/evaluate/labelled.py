@@ -55,7 +55,7 @@ class Labelled:
 
 
 def digest_of(corpus: Sequence[Text]) -> str:
-    """Hash of a corpus: equal texts under equal ids give the same index."""
+    """Returns the hash of a corpus: equal texts under equal ids give the same index."""
     return content_hash(*(part for text in corpus for part in (*text[:3], text.group)))
 
 
@@ -66,7 +66,7 @@ def load_labelled(
     qrels: str | None = None,
     split: str | None = None,
 ) -> Labelled:
-    """Read the folder. File names are relative to it; `split` keeps queries of that split alone.
+    """Reads the folder. File names are relative to it; `split` keeps queries of that split alone.
 
     Raises NotFound, or InvalidInput naming the file, the line and what to do.
     """
@@ -105,7 +105,7 @@ def load_labelled(
 
 
 def load_corpus(folder: Path) -> tuple[Text, ...]:
-    """The folder's documents. Raises NotFound, or InvalidInput naming file and line."""
+    """Returns the folder's documents. Raises NotFound, or InvalidInput naming file and line."""
     return tuple(_corpus(_file(folder, CORPUS, "--corpus")))
 
 

@@ -92,7 +92,7 @@ class Bench(Protocol):
     def house(self) -> HousePolicy: ...
 
     def behave(self, habit: Habit | None) -> None:
-        """From now on the service's own reply maker has this habit, or none."""
+        """Gives the service's own reply maker this habit from now on, or none."""
         ...
 
 
@@ -100,26 +100,28 @@ class Local(Protocol):
     """What `services.standalone` hands in."""
 
     def service(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        """The whole service in this process, over its HTTP interface."""
+        """Returns the whole service in this process, over its HTTP interface."""
         ...
 
     def help_center(
         self, name: str, folder: Path, house: Path | None, progress: StepCallback
     ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        """The whole service on the pages of one folder, in a home of its own by that name, under
-        the house policy at `house` or the neutral one."""
+        """Returns the whole service on the pages of one folder, in a home of its own by that
+        name, under the house policy at `house` or the neutral one."""
         ...
 
     def bench(
         self, name: str, folder: Path, house: Path | None, progress: StepCallback
     ) -> AbstractAsyncContextManager[Bench]:
-        """The same on copies, which are gone at the end. Only the composer writes replies."""
+        """Returns the same on copies, which are gone at the end. Only the composer writes
+        replies."""
         ...
 
     def rankings(
         self, labelled: Labelled, rewrite: Rewrite, locale: str, progress: StepCallback
     ) -> Rankings:
-        """Every one of RUNS over the labelled queries, on the corpus indexed as the product does.
+        """Returns every one of RUNS over the labelled queries, on the corpus indexed as the product
+        does.
 
         A document's place is that of its best chunk.
         """
@@ -128,26 +130,29 @@ class Local(Protocol):
     def corpus(
         self, corpus: Sequence[Text], locale: str, progress: StepCallback
     ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        """The whole service on the documents, in a home of their own, under the neutral policy."""
+        """Returns the whole service on the documents, in a home of their own, under the neutral
+        policy."""
         ...
 
     def sufficient(
         self, given: Sequence[Given], locale: str, progress: StepCallback
     ) -> list[float]:
-        """The probability that each question's passages answer it, by the product's evidence."""
+        """Returns the probability that each question's passages answer it, by the product's
+        evidence."""
         ...
 
     def scoped(
         self, train: Sequence[Labels], outside: str, texts: Sequence[str], progress: StepCallback
     ) -> list[Scoped]:
-        """The product's classifier, trained on `train`, on each text; `outside` is a label."""
+        """Returns the product's classifier, trained on `train`, on each text; `outside` is a
+        label."""
         ...
 
 
 def open_local(handed: object, settings: Settings) -> Local:
-    """The product as it was `handed` to the command (the context's object: LOCAL -> what makes
-    one of settings). Raises SetupError where it was not: the standalone service is not installed.
-    """
+    """Returns the product as it was `handed` to the command (the context's object: LOCAL -> what
+    makes one of settings). Raises SetupError where it was not: the standalone service is not
+    installed."""
     make = handed.get(LOCAL) if isinstance(handed, Mapping) else None
     if make is None:
         raise SetupError(

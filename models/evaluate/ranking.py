@@ -7,20 +7,21 @@ METRICS = ("recall@1", "recall@5", "recall@10", "ndcg@5", "ndcg@10", "mrr")
 
 
 def recall(ranking: Sequence[str], grades: Mapping[str, int], k: int) -> float:
-    """Share of the relevant documents (grade > 0) among the first `k`."""
+    """Returns share of the relevant documents (grade > 0) among the first `k`."""
     relevant = {id for id, grade in grades.items() if grade > 0}
     return len(relevant.intersection(ranking[:k])) / len(relevant)
 
 
 def ndcg(ranking: Sequence[str], grades: Mapping[str, int], k: int) -> float:
-    """Discounted gain over that of the ideal ranking: gain = grade, discount = log2(rank + 1)."""
+    """Returns the discounted gain over that of the ideal ranking (0..1): gain = grade, discount
+    = log2(rank + 1)."""
     gained = _dcg([max(grades.get(id, 0), 0) for id in ranking[:k]])
     ideal = _dcg(sorted((max(grade, 0) for grade in grades.values()), reverse=True)[:k])
     return gained / ideal
 
 
 def reciprocal_rank(ranking: Sequence[str], grades: Mapping[str, int]) -> float:
-    """1 / rank of the first relevant document, 0 where none was found."""
+    """Returns 1 / rank of the first relevant document, 0 where none was found."""
     for rank, id in enumerate(ranking, start=1):
         if grades.get(id, 0) > 0:
             return 1 / rank
@@ -28,7 +29,8 @@ def reciprocal_rank(ranking: Sequence[str], grades: Mapping[str, int]) -> float:
 
 
 def measure(ranking: Sequence[str], grades: Mapping[str, int]) -> dict[str, float]:
-    """Every one of METRICS. `ranking` holds no id twice; `grades` holds at least one above 0."""
+    """Returns every one of METRICS. `ranking` holds no id twice; `grades` holds at least one
+    above 0."""
     return {
         "recall@1": recall(ranking, grades, 1),
         "recall@5": recall(ranking, grades, 5),

@@ -137,10 +137,8 @@ def read_run(path: Path) -> RegressionRun:
 def compare(
     before: RegressionRun, now: RegressionRun, allowed: int | None = None
 ) -> RegressionResult:
-    """Question by question, those that both runs asked in the same way.
-
-    Raises InvalidInput where there is none.
-    """
+    """Compares, question by question, those that both runs asked in the same way. Raises
+    InvalidInput where there is none."""
     both = [id for id in before.asked if id in now.asked]
     same = [id for id in both if before.asked[id].case == now.asked[id].case]
     if not same:
@@ -174,7 +172,7 @@ def compare(
 
 
 def markdown(gate: RegressionResult) -> str:
-    """A summary for a pull request."""
+    """Returns a summary for a pull request."""
     mark = "❌" if gate.failed else "⚠️" if gate.of("worse") else "✅"
     share = f"{gate.difference:+.1%}"
     if gate.interval:
@@ -209,7 +207,7 @@ def markdown(gate: RegressionResult) -> str:
 
 
 def data(gate: RegressionResult) -> dict[str, Any]:
-    """JSON, with what follows from the fields."""
+    """Returns the result for JSON, with what follows from the fields."""
     counts = {
         "worse": len(gate.of("worse")),
         "better": len(gate.of("better")),

@@ -76,7 +76,7 @@ class ScopeReport:
 
 
 def load_scope(folder: Path) -> Mapping[str, list[Labels]]:
-    """`train`, `val` and `test`, out-of-scope texts labelled OUTSIDE.
+    """Returns `train`, `val` and `test`, out-of-scope texts labelled OUTSIDE.
 
     Raises NotFound, or InvalidInput naming the file and the line.
     """
@@ -108,7 +108,7 @@ def report(val: Sequence[JudgedText], test: Sequence[JudgedText]) -> ScopeReport
 
 
 def _threshold(judged: Sequence[JudgedText]) -> float:
-    """The lowest score that at least KEPT of the in-scope texts do not exceed."""
+    """Returns the lowest score that at least KEPT of the in-scope texts do not exceed."""
     scores = [j.found.outside for j in judged if j.inside]
     return float(np.quantile(scores, KEPT, method="higher"))
 

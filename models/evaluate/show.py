@@ -55,7 +55,7 @@ def show_customer(console: Console, report: CustomerReport) -> None:
 
 
 def show_turns(console: Console, replies: Iterable[JudgedTurn]) -> None:
-    """Each turn with what was said before, the reply, and what is wrong with it."""
+    """Prints each turn with what was said before, the reply, and what is wrong with it."""
     for each in replies:
         turn, judged = each.turn, each.judgement
         said = [f"    > {asked}\n    < {answered}" for asked, answered in each.before]
@@ -134,7 +134,7 @@ def show_grounding(console: Console, report: GroundingReport) -> None:
 
 
 def show_findings(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`rows`: lines of a run file with a finding."""
+    """Prints the findings. `rows`: lines of a run file with a finding."""
     table = _table(f"{len(rows)} failed answers", "layer", "cause", "answers", "smallest fix")
     for cause, layer in CAUSES.items():
         found = [row["finding"] for row in rows if row["finding"]["cause"] == cause]

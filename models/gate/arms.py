@@ -48,7 +48,7 @@ class ModelArm:
     """Stands behind the instructions, the same in every call: whole examples."""
 
     def among(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that this arm is asked, in their order."""
+        """Returns the rows that this arm is asked, in their order."""
         if not self.sample:
             return list(rows)
         drawn = sorted(rows, key=lambda row: hashlib.sha256(row.id.encode()).digest())
@@ -56,18 +56,18 @@ class ModelArm:
         return [row for row in rows if row.id in kept]
 
     async def ask(self, rows: Sequence[Row], progress: StepCallback) -> list[ArmReply]:
-        """Every row's reply, in order. Raises UpstreamError where the server fails."""
+        """Returns every row's reply, in order. Raises UpstreamError where the server fails."""
         said = partial(progress, f"Asking {self.name}")
         return await ask_each(lambda row: self._said(self.messages(row)), rows, AT_ONCE, said)
 
     async def instruction_tokens(self) -> int:
-        """Tokens of this profile's instructions alone, as the server counts them."""
+        """Returns tokens of this profile's instructions alone, as the server counts them."""
         whole = await self._said([Message("system", instructions(self.house, self.profile))])
         empty = await self._said([Message("system", "")])
         return whole.prompt_tokens - empty.prompt_tokens
 
     def messages(self, row: Row) -> list[Message]:
-        """The row's prompt as the service renders it with this arm's profile."""
+        """Returns the row's prompt as the service renders it with this arm's profile."""
         system, *turns = row.model_copy(update={"profile": self.profile}).rendered(self.house)
         told = instructions(self.house, self.profile)
         whole = system.content.replace(told, told + self.shown, 1)

@@ -71,7 +71,8 @@ def judge(row: Row, said: ArmReply, house: HousePolicy) -> JudgedRow:
 
 
 def estimates(judged: Sequence[JudgedRow]) -> dict[str, Estimate]:
-    """Every metric with its 95% interval; rows about one document are one piece of evidence."""
+    """Returns every metric with its 95% interval; rows about one document are one piece of
+    evidence."""
     found = {}
     for name in METRICS:
         told = [(j.figures[name], cluster(j.row)) for j in judged]
@@ -81,7 +82,8 @@ def estimates(judged: Sequence[JudgedRow]) -> dict[str, Estimate]:
 
 
 def escalation_f1(judged: Sequence[JudgedRow]) -> float:
-    """Harmonic mean of precision and recall of escalating (0..1); nan where nothing escalates."""
+    """Returns the harmonic mean of precision and recall of escalating (0..1); nan where nothing
+    escalates."""
     missed = [j.figures["under_escalated"] for j in judged]
     needless = sum(j.figures["over_escalated"] or 0.0 for j in judged)
     right = sum(1.0 - value for value in missed if value is not None)
@@ -90,7 +92,8 @@ def escalation_f1(judged: Sequence[JudgedRow]) -> float:
 
 
 def cluster(row: Row) -> str:
-    """Rows about one document, or made of one row, hang together."""
+    """Returns the group of a row: rows about one document, or made of one row, are not
+    independent."""
     return next((row.documents[n - 1].document for n in row.gold), row.parent)
 
 

@@ -41,7 +41,7 @@ class Probed(NamedTuple):
 
 
 async def closed_book(arm: ModelArm, rows: Sequence[Row], progress: StepCallback) -> Probed:
-    """Ask the questions of ANSWER rows without any document: nothing may be stated.
+    """Asks the questions of ANSWER rows without any document: nothing may be stated.
 
     A leak is a fact of the row whose words the question does not hold, or any number that was not
     in it. A citation mark, with no document to cite, breaks the contract but states nothing.
@@ -60,7 +60,7 @@ async def closed_book(arm: ModelArm, rows: Sequence[Row], progress: StepCallback
 async def changed_facts(
     arm: ModelArm, rows: Sequence[Row], progress: StepCallback, *, alone: bool
 ) -> Probed:
-    """Change the facts in the documents: the reply must state the new value and not the old.
+    """Changes the facts in the documents: the reply must state the new value and not the old.
 
     `alone`: the context is the one sentence that holds the fact; else it is what was packed.
     """
@@ -75,7 +75,7 @@ async def changed_facts(
 
 
 def changed_pairs(rows: Sequence[Row], *, alone: bool) -> list[tuple[Row, Row]]:
-    """Rows before and after their facts were changed: those whose facts hold a number."""
+    """Returns rows before and after their facts were changed: those whose facts hold a number."""
     return [pair for row in rows if (pair := _changed(row, alone))]
 
 
@@ -95,7 +95,7 @@ def _words(text: str) -> set[str]:
 
 
 def _changed(row: Row, alone: bool) -> tuple[Row, Row] | None:
-    """The row before and after; None where its facts hold no number that can change."""
+    """Returns the row before and after; None where its facts hold no number that can change."""
     if row.made or row.expected.action != "ANSWER" or not row.facts:
         return None
     before = _alone(row) if alone else row
@@ -109,8 +109,8 @@ def _changed(row: Row, alone: bool) -> tuple[Row, Row] | None:
 
 
 def _alone(row: Row) -> Row | None:
-    """The row with one document of one sentence, the one that states its facts; None for a
-    follow-up, which asks nothing without the turns before it."""
+    """Returns the row with one document of one sentence, the one that states its facts; None for
+    a follow-up, which asks nothing without the turns before it."""
     if row.history:
         return None
     for sentence in sentences(row.text):

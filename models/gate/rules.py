@@ -67,7 +67,7 @@ class Shares(NamedTuple):
 def compare(
     candidate: Sequence[JudgedRow], other: Sequence[JudgedRow], name: str
 ) -> list[Compared]:
-    """Paired differences, metric by metric, on the rows that both were asked."""
+    """Returns the paired differences, metric by metric, on the rows that both were asked."""
     found = []
     same = {judged.row.id: judged for judged in candidate}
     pairs = [(same[judged.row.id], judged) for judged in other if judged.row.id in same]
@@ -87,7 +87,7 @@ def compare(
 def refusals(
     figures: Mapping[str, Estimate], shares: Shares, compared: Sequence[Compared]
 ) -> Iterator[str]:
-    """Why the release may not serve, in sentences; none where it may."""
+    """Yields why the release may not serve, in sentences; none where it may."""
     reached = {**{n: e.value for n, e in figures.items()}}
     reached["changed_alone"] = shares.changed_alone.share.value
     for name, floor in FLOORS.items():

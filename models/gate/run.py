@@ -44,7 +44,7 @@ class GateReport:
     reasons: list[str]
 
     def data(self) -> dict[str, Any]:
-        """JSON; the registry keeps it with the release."""
+        """Returns JSON; the registry keeps it with the release."""
         return {
             "passed": not self.reasons,
             "reasons": self.reasons,
@@ -86,7 +86,7 @@ class GateReport:
 async def run_gate(
     candidate: ModelArm, others: Sequence[ModelArm], dataset: Dataset, progress: StepCallback
 ) -> GateReport:
-    """Judge `candidate` beside `others`. Raises InvalidInput without held-out rows, and
+    """Judges `candidate` beside `others`. Raises InvalidInput without held-out rows, and
     UpstreamError where a server fails: a gate that could not ask has decided nothing."""
     rows = list(dataset.rows["heldout"])
     if not rows:
@@ -113,7 +113,7 @@ async def run_gate(
 
 
 def _probed(dataset: Dataset) -> list[Row]:
-    """Questions whose facts an adapter could have taken in: those trained on among them."""
+    """Returns questions whose facts an adapter could have taken in: those trained on among them."""
     rows = [row for name in ("heldout", "train") for row in dataset.rows[name] if not row.made]
     return [r for r in rows if r.expected.action == "ANSWER" and r.facts][:MOST_PROBES]
 

@@ -69,7 +69,8 @@ class Recipe(BaseModel):
 
 
 def load_recipe(name: str) -> Recipe:
-    """A shipped recipe by its name, or one from a YAML file. Raises NotFound or InvalidInput."""
+    """Returns a shipped recipe by its name, or one from a YAML file. Raises NotFound or
+    InvalidInput."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else _HERE / f"{name}.yaml"
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -93,7 +94,7 @@ def shipped() -> list[str]:
 
 
 def _problems(error: ValidationError) -> str:
-    """Every problem in one sentence, unknown keys first and by name."""
+    """Returns every problem in one sentence, unknown keys first and by name."""
     unknown = [str(each["loc"][0]) for each in error.errors() if each["type"] == "extra_forbidden"]
     other = [
         f"{'.'.join(str(part) for part in each['loc']) or 'the recipe'}: {each['msg']}"

@@ -36,7 +36,7 @@ class ServeArgs:
     """Releases that should be served and cannot be, and why."""
 
     def shell(self) -> str:
-        """One command for a shell."""
+        """Returns one command for a shell."""
         settings = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
         settings += [f'{name}="${{{source}:?}}"' for name, source in self.secrets.items()]
         return " ".join([*settings, shlex.join(["vllm", "serve", self.model, *self.argv])])
@@ -60,7 +60,7 @@ def serve_args(
     max_model_len: int = 0,
     template: Path | None = None,
 ) -> ServeArgs:
-    """What vLLM needs to serve `releases` (see `Registry.wanted`) beside their base.
+    """Returns what vLLM needs to serve `releases` (see `Registry.wanted`) beside their base.
 
     Raises NotFound where nothing was published, Conflict where an adapter's files changed, and
     InvalidInput where no chat template is there: vLLM must not pick one by itself.
@@ -110,12 +110,12 @@ def check_files(release: Release) -> None:
 
 
 def _local(path: str) -> str:
-    """A base's folder where it is one, else the hub id that it is."""
+    """Returns a base's folder where it is one, else the hub id that it is."""
     return str(Path(path).resolve()) if Path(path).is_dir() else path
 
 
 def _positions(base: str) -> int:
-    """As many as the model was made for, up to MAX_MODEL_LEN."""
+    """Returns as many positions as the model was made for, up to MAX_MODEL_LEN."""
     config = Path(base) / "config.json"
     if not config.exists():
         return MAX_MODEL_LEN
@@ -138,7 +138,7 @@ def _rank(releases: Sequence[Release]) -> int:
 
 
 def _template(releases: Sequence[Release], base: str) -> Path:
-    """The template that was trained with: an adapter's own, else its base's."""
+    """Returns the template that was trained with: an adapter's own, else its base's."""
     own = [path for r in releases if (path := Path(r.adapter_path) / TEMPLATE).exists()]
     if len({path.read_bytes() for path in own}) > 1:
         names = ", ".join(str(path) for path in own)

@@ -38,7 +38,7 @@ def on_gpu() -> bool:
 
 
 def python(named: str) -> list[str]:
-    """The command that starts vLLM's server. Raises SetupError where there is none."""
+    """Returns the command that starts vLLM's server. Raises SetupError where there is none."""
     if named:
         if shutil.which(named) is None:
             raise SetupError(f"{named} is no command here.")
@@ -54,8 +54,9 @@ def python(named: str) -> list[str]:
 
 
 def merged_args(folder: Path, name: str, port: int, max_model_len: int) -> list[str]:
-    """What vLLM needs to serve one whole model under a name, reached from this machine alone.
-    Grammars constrain decoding where a request brings one; nothing has to be switched on for it."""
+    """Returns what vLLM needs to serve one whole model under a name, reached from this machine
+    alone. Grammars constrain decoding where a request brings one; nothing has to be switched on
+    for it."""
     if not (folder / "config.json").exists():
         raise NotFound(f"{folder} holds no model. Make one: twofold model merge ADAPTER")
     argv = [
@@ -69,8 +70,8 @@ def merged_args(folder: Path, name: str, port: int, max_model_len: int) -> list[
 
 @contextmanager
 def _told_to_end() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, where nobody else hears it: the server is a session of
-    its own, and would outlive us."""
+    """Ends the block on SIGTERM as Ctrl-C does, where nobody else handles it: the server is a
+    session of its own, and would outlive us."""
     heard = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     if heard or threading.current_thread() is not threading.main_thread():
         yield
@@ -86,8 +87,8 @@ def _told_to_end() -> Iterator[None]:
 def running(
     command: Sequence[str], url: str, log: Path, wait: float, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The server, healthy, until the end of the block. Raises SetupError where it ends before it is
-    healthy, with the last lines of its log."""
+    """Runs the server until the end of the block and yields it once it is healthy. Raises
+    SetupError where it ends before, with the last lines of its log."""
     cpu = () if on_gpu() else _ON_CPU
     more = _QUIET if on_gpu() else _QUIET | _CPU_ENV
     environment = os.environ | more | dict(env or {})

@@ -24,7 +24,7 @@ _RIGHT: Final = ".lora_B.weight"
 
 
 def merge(adapter: Path, base: Path, out: Path) -> bool:
-    """Write the base with the adapter worked in to `out`; False where it is there already.
+    """Writes the base with the adapter worked in to `out`; False where it is there already.
 
     Raises NotFound or InvalidInput on files that are not whole, and Conflict where the adapter was
     made upon other weights, or has layers that this base lacks.
@@ -80,8 +80,8 @@ class _Deltas:
 
 
 def _weight(name: str) -> str:
-    """The weight of the base that a part of an adapter changes; "" for its second part. Raises
-    InvalidInput on a part of another kind than LoRA's."""
+    """Returns the weight of the base that a part of an adapter changes; "" for its second part.
+    Raises InvalidInput on a part of another kind than LoRA's."""
     if name.endswith(_RIGHT):
         return ""
     if not (name.startswith(_PREFIX) and name.endswith(_LEFT)):

@@ -17,7 +17,8 @@ PRIVATE: Final = tuple(
 
 
 def private_address(url: str) -> str:
-    """The address to connect to for `url`, checked: a name could be another one a moment later.
+    """Returns the address to connect to for `url`, checked: a name could be another one a moment
+    later.
 
     Raises InvalidInput on a URL that may not be used, and UpstreamError where its name is unknown.
     """

@@ -29,8 +29,8 @@ class Publisher:
     clock: Callable[[], float] = time.time
 
     def ready(self, release: Release) -> bool:
-        """The release is loaded, listed as made upon its base, and answers under its name. False
-        where it was there already.
+        """Returns the release is loaded, listed as made upon its base, and answers under its name.
+        False where it was there already.
 
         Raises Conflict where the server holds another adapter under that name, or serves another
         base: a name that was used is never loaded again with something else.
@@ -52,8 +52,8 @@ class Publisher:
         return True
 
     def warm(self) -> list[str]:
-        """Load what should be there, and ask every name once, so that no customer is the first to.
-        The names."""
+        """Loads what should be there and asks every name once, so that no customer is the first
+        to. Returns the names."""
         profiles: dict[str, Profile] = {}
         asked = set()
         for release in self.registry.wanted():
@@ -69,7 +69,7 @@ class Publisher:
         return list(profiles)
 
     def sweep(self) -> list[str]:
-        """Unload what was retired or refused longer than `grace_s` ago. The names."""
+        """Unloads what was retired or refused longer than `grace_s` ago. Returns the names."""
         kept = {release.name for release in self.registry.wanted()}
         served = self.server.served()
         gone = [
@@ -110,7 +110,8 @@ def _check(release: Release, served: dict[str, Served], url: str) -> None:
 
 
 def _base_of(release: Release, served: dict[str, Served], url: str) -> str:
-    """The name of the served base that the release was made upon. Raises Conflict without one."""
+    """Returns the name of the served base that the release was made upon. Raises Conflict
+    without one."""
     for name, each in served.items():
         if not each.parent and (name == release.base or _same(each.root, release.base_path)):
             return name

@@ -59,8 +59,8 @@ class Vllm:
         self._http.close()
 
     def wait(self, seconds: float, lives: Callable[[], None] = lambda: None) -> None:
-        """Until it is healthy: it takes a minute or more to start. Raises SetupError after that, or
-        whatever `lives` raises where it has ended meanwhile."""
+        """Waits until the server is healthy, which takes a minute or more from its start. Raises
+        SetupError after that, or whatever `lives` raises where it has ended meanwhile."""
         until = time.monotonic() + seconds
         while True:
             lives()
@@ -74,7 +74,7 @@ class Vllm:
             time.sleep(HEALTH_PAUSE_S)
 
     def served(self) -> dict[str, Served]:
-        """What it answers to, by name."""
+        """Returns what it answers to, by name."""
         listed = self._checked("GET", "/v1/models")
         try:
             return {
@@ -85,7 +85,7 @@ class Vllm:
             raise UpstreamError(f"{self.url} lists its models in no way we know.") from error
 
     def load(self, name: str, path: str) -> None:
-        """Load an adapter under a name. Raises Conflict where the name is loaded already."""
+        """Loads an adapter under a name. Raises Conflict where the name is loaded already."""
         body = {"lora_name": name, "lora_path": path}
         response = self._send("POST", "/v1/load_lora_adapter", body)
         if response.is_success:
@@ -101,13 +101,13 @@ class Vllm:
         self._refused(response, said)
 
     def unload(self, name: str) -> None:
-        """Forget an adapter, if it is there."""
+        """Forgets an adapter, if it is there."""
         response = self._send("POST", "/v1/unload_lora_adapter", {"lora_name": name})
         if not response.is_success and response.status_code != 404:
             self._refused(response, _message(response))
 
     def ask(self, name: str, messages: Sequence[Message], grammar: str) -> None:
-        """One token from `name`: it answers, and what a first request pays for is paid."""
+        """Asks `name` for one token: it answers, and what a first request pays for is paid."""
         body = {
             "model": name,
             "messages": [message._asdict() for message in messages],

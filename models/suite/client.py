@@ -27,32 +27,32 @@ class AnswerClient:
         self._memory = memory
 
     def remembering(self, memory: Memory) -> Self:
-        """The same service, asked with that memory."""
+        """Returns a client of the same service with that memory."""
         return type(self)(self._http, memory)
 
     async def chat(self, body: dict[str, Any]) -> dict[str, Any]:
         return await self._json("POST", "/v1/chat", body)
 
     async def record(self, answer_id: str) -> dict[str, Any]:
-        """The answer record: candidates with scores, packed chunks, verdicts, signals."""
+        """Returns the answer record: candidates with scores, packed chunks, verdicts, signals."""
         return await self._json("GET", f"/v1/answers/{answer_id}")
 
     async def packed(self, answer_id: str) -> dict[str, Any]:
-        """The passages that an answer was made from, with their texts."""
+        """Returns the passages that an answer was made from, with their texts."""
         return await self._json("GET", f"/v1/answers/{answer_id}/packed")
 
     async def conversation(self, id: str) -> dict[str, Any]:
         return await self._json("GET", f"/v1/conversations/{id}")
 
     async def forget(self, conversation: str) -> None:
-        """Delete a conversation with its answers and hand-overs."""
+        """Deletes a conversation with its answers and hand-overs."""
         path = f"/v1/conversations/{conversation}"
         response = await self._send("DELETE", path)
         if not response.is_success:
             self._body(response, "DELETE", path)
 
     async def questions(self, since: float) -> list[dict[str, Any]]:
-        """What was asked since then (epoch seconds), oldest first, and what came of it."""
+        """Returns what was asked since then (epoch seconds), oldest first, and what came of it."""
         found: list[dict[str, Any]] = []
         after = ""
         while page := (await self._json("GET", f"/v1/questions?since={since}&after={after}"))[
@@ -71,28 +71,28 @@ class AnswerClient:
         after: str = "",
         rating: str | None = None,
     ) -> list[dict[str, Any]]:
-        """A page of what was asked since then (epoch seconds), newest first: behind the answer
-        `after`, which was asked at `until`."""
+        """Returns a page of what was asked since then (epoch seconds), newest first: behind the
+        answer `after`, which was asked at `until`."""
         asked = {"newest": "true", "since": since, "limit": limit, "after": after}
         asked |= {} if until is None else {"until": until}
         asked |= {} if rating is None else {"rating": rating}
         return list((await self._json("GET", f"/v1/questions?{urlencode(asked)}"))["questions"])
 
     async def approved(self) -> list[dict[str, Any]]:
-        """Every answer whose latest rating is `up`."""
+        """Returns every answer whose latest rating is `up`."""
         return await self._pages("/v1/feedback?rating=up", "ratings")
 
     async def pinned(self) -> list[dict[str, Any]]:
-        """Approved answers that are said today."""
+        """Returns the approved answers that are given today."""
         found = (await self._json("GET", "/v1/approved-answers"))["answers"]
         return [each for each in found if each["state"] == "active"]
 
     async def replies(self) -> list[dict[str, Any]]:
-        """Every reply of a person to a hand-over, oldest first."""
+        """Returns every reply of a person to a hand-over, oldest first."""
         return await self._pages("/v1/handoffs/replies?", "replies")
 
     async def forget_customer(self, customer: str) -> bool:
-        """Have everything deleted that is kept of a customer; False where the key may not."""
+        """Deletes everything that is kept of a customer; returns False where the key may not."""
         path = f"/v1/customers/{quote(customer)}"
         response = await self._send("DELETE", path)
         if response.status_code == httpx.codes.FORBIDDEN:
@@ -102,11 +102,11 @@ class AnswerClient:
         return True
 
     async def search(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Retrieval alone, with the text of every candidate."""
+        """Searches without answering: returns the text of every candidate."""
         return await self._json("POST", "/v1/search", body)
 
     async def replay(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A question asked again in another world; nothing of it is recorded. Needs `admin`."""
+        """Asks a question again in another world; nothing of it is recorded. Needs `admin`."""
         told = self._memory.get(body) if self._memory else None
         if told is None:
             told = await self._json("POST", "/v1/replays", body)
@@ -115,40 +115,43 @@ class AnswerClient:
         return told
 
     async def world(self) -> dict[str, Any]:
-        """A digest of all that an answer depends on, the reply makers that there are, and what
-        the prompts of this house cost. Needs `admin`."""
+        """Returns a digest of all that an answer depends on, the reply makers that there are,
+        and what the prompts of this house cost. Needs `admin`."""
         return await self._json("GET", "/v1/replays/world")
 
     async def states(self, name: str) -> list[dict[str, Any]]:
-        """What is known of every page of that name (an external id, or `source/external_id`)."""
+        """Returns what is known of every page of that name (an external id, or
+        `source/external_id`)."""
         found = await self._json("GET", f"/v1/replays/documents?name={quote(name, safe='')}")
         return list(found["documents"])
 
     async def sources(self) -> list[str]:
-        """Names of the sources; none where the service does not say."""
+        """Returns the names of the sources; none where the service does not say."""
         response = await self._send("GET", "/v1/sources")
         return [each["name"] for each in response.json()] if response.is_success else []
 
     async def read_again(self, source: str, external_id: str) -> dict[str, Any] | None:
-        """A page's text as its source gives it now, and its hash; None where nobody can say."""
+        """Returns a page's text as its source gives it now, and its hash; None where nobody can
+        say."""
         path = f"/v1/sources/{quote(source)}/read?document={quote(external_id, safe='')}"
         response = await self._send("GET", path)
         return self._body(response, "GET", path) if response.is_success else None
 
     async def version_text(self, document: str, version: int) -> str | None:
-        """The extracted text of a document version; None where the service has no such version."""
+        """Returns the extracted text of a document version; None where the service has no such
+        version."""
         found = await self._version(document, version)
         if found is None:
             return None
         return "\n\n".join(section["text"] for section in found["sections"])
 
     async def is_live(self, document: str, version: int) -> bool:
-        """Whether it is the version of the document that answers today."""
+        """Returns whether it is the version of the document that answers today."""
         found = await self._version(document, version)
         return found is not None and bool(found["live"])
 
     async def is_there(self, kind: str, id: str) -> bool:
-        """Whether an object (`answers`, `handoffs`) is on record."""
+        """Returns whether an object (`answers`, `handoffs`) is on record."""
         path = f"/v1/{kind}/{quote(id, safe='')}"
         response = await self._send("GET", path)
         if response.status_code == httpx.codes.NOT_FOUND:

@@ -74,8 +74,8 @@ def load_customer(path: Path, split: str) -> list[list[CustomerTurn]]:
 
 
 def as_cases(path: Path, split: str, root: str) -> list[list[Case]]:
-    """The answerable turns of one file as cases of an eval suite, by conversation, without their
-    histories: what was answered before is nobody's to know beforehand.
+    """Returns the answerable turns of one file as cases of an eval suite, by conversation, without
+    their histories: what was answered before is nobody's to know beforehand.
 
     `root` is taken off the paths of gold pages. Turns with more than one right action are left out,
     and so are those that hand over, whose team and reason the file does not name.
@@ -87,7 +87,7 @@ def as_cases(path: Path, split: str, root: str) -> list[list[Case]]:
 
 
 def is_customer(path: Path) -> bool:
-    """Whether a file holds turns of customers, not cases of an eval suite."""
+    """Returns whether a file holds turns of customers, not cases of an eval suite."""
     if path.suffix != ".jsonl" or not path.is_file():
         return False
     return any("message" in row for _, row in islice(read_jsonl(path), 1))
@@ -111,7 +111,7 @@ def _as_case(turn: CustomerTurn, root: str) -> Case:
 
 
 def judge(turn: CustomerTurn, action: str, text: str) -> Judgement:
-    """What a customer would say of the reply."""
+    """Returns what a customer would say of the reply."""
     if turn.action == ("ESCALATE",) and action != "ESCALATE":
         return Judgement("missed_handover")
     if action == "ESCALATE" and "ESCALATE" not in turn.action:
@@ -130,12 +130,13 @@ def judge(turn: CustomerTurn, action: str, text: str) -> Judgement:
 
 
 def fold(text: str) -> str:
-    """Lower case without marks of any kind, but those between two letters or digits."""
+    """Returns the text in lower case without marks of any kind, but those between two letters or
+    digits."""
     text = _SILENT.sub("", unicodedata.normalize("NFKC", text).lower())
     return " ".join(_AT_AN_END.sub(" ", _OTHER.sub(" ", text)).split())
 
 
 def says(folded: str, fact: str) -> bool:
-    """Whether a folded text holds the fact as whole words and whole numbers."""
+    """Returns whether a folded text holds the fact as whole words and whole numbers."""
     words = re.escape(fold(fact))
     return re.search(rf"(?<![\w$])(?<!\d[.,]){words}(?!\w)(?![.,]\d)", folded) is not None

@@ -15,8 +15,8 @@ _QUOTES = str.maketrans("‘’“”„–—‑−", '\'\'"""----')
 
 
 def normal(text: str) -> str:
-    """`text` without citation marks, Markdown, thousands separators, and differences of case,
-    white space, quotes and dashes."""
+    """Returns `text` without citation marks, Markdown, thousands separators, and differences of
+    case, white space, quotes and dashes."""
     text = _LINK.sub(r"\1", strip_marks(text))
     text = _THOUSANDS.sub("", text)
     text = _SET_OFF.sub(" ", text)
@@ -25,7 +25,8 @@ def normal(text: str) -> str:
 
 
 def says(text: str, spellings: Iterable[str]) -> bool:
-    """Whether `text` holds one of the spellings as whole words: "5" is not in "15" or "5.5"."""
+    """Returns whether `text` holds one of the spellings as whole words: "5" is not in "15" or
+    "5.5"."""
     said = normal(text)
     return any(_whole(normal(spelling)).search(said) for spelling in spellings)
 

@@ -27,7 +27,8 @@ class StartedSuite(NamedTuple):
 
 
 def start(asked: Sequence[Mapping[str, Any]], embedder: Embedder) -> StartedSuite:
-    """`asked`: what GET /v1/questions gives, oldest first. Similar questions stand together."""
+    """Returns a suite's first cases, from `asked`: what GET /v1/questions gives, oldest first.
+    Similar questions stand together."""
     rows = list(_cases(asked))
     if not rows:
         return StartedSuite(HEAD, 0, 0, len(asked))

@@ -33,6 +33,6 @@ def groups(vectors: npt.NDArray[np.float32], embedder: str) -> list[list[int]]:
 
 
 def middle(vectors: npt.NDArray[np.float32], group: Sequence[int]) -> int:
-    """The question of a group that is nearest to all of it."""
+    """Returns the question of a group that is nearest to all of it."""
     own = vectors[list(group)]
     return group[int((own @ own.sum(axis=0)).argmax())]

@@ -105,7 +105,8 @@ class _Row(NamedTuple):
 
 
 def load_suite(path: Path, split: Split = "all") -> list[Case]:
-    """The confirmed cases of a file, or of all YAML and JSONL files below a folder, in file order.
+    """Returns the confirmed cases of a file, or of all YAML and JSONL files below a folder, in file
+    order.
 
     Raises NotFound, or InvalidInput naming the file, the case, the key and what to do.
     """

@@ -77,7 +77,7 @@ def load_tokenizer(found: BaseFiles) -> Any:
 
 
 def _name(folder: Path) -> str:
-    """As the folder's own manifest says, where it has one."""
+    """Returns the name in the folder's own manifest; else the folder's."""
     try:
         return str(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["name"])
     except (OSError, ValueError, KeyError, TypeError):

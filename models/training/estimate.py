@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
 
 
 def measure(trainer: Any, recipe: Recipe) -> Estimate:
-    """Run a few passes without changing the weights. Call it inside `train_pass.lean`."""
+    """Runs a few passes without changing the weights. Call it inside `train_pass.lean`."""
     model, rows = trainer.model, trainer.train_dataset
     parameters = list(model.parameters())
     trained = sum(each.numel() for each in parameters if each.requires_grad)
@@ -78,7 +78,7 @@ def measure(trainer: Any, recipe: Recipe) -> Estimate:
 
 
 def _kept_per_token(model: Any, row: dict[str, Any], recipe: Recipe) -> float:
-    """Bytes that autograd keeps for the backward pass, by token, weights left out."""
+    """Returns bytes that autograd keeps for the backward pass, by token, weights left out."""
     device = next(model.parameters()).device
     weights = {each.untyped_storage().data_ptr() for each in model.parameters()}
     kept: dict[int, int] = {}
@@ -104,7 +104,7 @@ def _kept_per_token(model: Any, row: dict[str, Any], recipe: Recipe) -> float:
 
 
 def _speed(trainer: Any, rows: list[dict[str, Any]], recipe: Recipe) -> float:
-    """Tokens a second, forward and backward."""
+    """Returns tokens a second, forward and backward."""
     model = trainer.model
     device = next(model.parameters()).device
     batch = {

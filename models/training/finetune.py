@@ -82,7 +82,7 @@ class _Run(BaseModel):
 
 
 def finetune(job: TrainingJob, report: Report) -> AdapterManifest:
-    """Train an adapter into `job.out`. With `resume`, one that is finished is only read.
+    """Trains an adapter into `job.out`. With `resume`, one that is finished is only read.
 
     Raises NotFound, InvalidInput, Conflict, or SetupError without torch; each says what to do.
     """
@@ -118,7 +118,8 @@ def finetune(job: TrainingJob, report: Report) -> AdapterManifest:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """One run at a time in a folder: two would take each other's checkpoints for their own."""
+    """Lets one run at a time work in a folder: two would take each other's checkpoints for their
+    own."""
     out.mkdir(parents=True, exist_ok=True)
     folder = os.open(out, os.O_RDONLY)
     try:
@@ -173,8 +174,8 @@ def _start_sha256(start: Path | None, found: BaseFiles) -> str:
 
 
 def _finished(job: TrainingJob, run: _Run) -> bool:
-    """Whether the adapter is there already. Raises Conflict where the folder holds another run, or
-    this one and `resume` was not asked for."""
+    """Returns whether the adapter is there already. Raises Conflict where the folder holds
+    another run, or this one and `resume` was not asked for."""
     started = job.out / _CHECKPOINTS / _RUN
     finished = (job.out / adapters.MANIFEST).exists()
     if not finished and not started.exists():
@@ -266,7 +267,8 @@ def _train(
 def _completion_format(
     job: TrainingJob, rows: Sequence[Row], tokenizer: Any, trained: "Trained", report: Report
 ) -> float | None:
-    """Share of a sample's replies that keep the contract; None where the recipe takes no sample."""
+    """Returns share of a sample's replies that keep the contract; None where the recipe takes no
+    sample."""
     from models.training.replies import keeps_contract, replies
 
     size = min(job.recipe.format_sample, len(rows))

@@ -12,7 +12,7 @@ from models.training.rows import MASKED
 
 
 def precision(recipe: Recipe) -> Any:
-    """The recipe's dtype, or float32 on a CPU that would have to emulate bfloat16."""
+    """Returns the recipe's dtype, or float32 on a CPU that would have to emulate bfloat16."""
     cpu = torch.cpu.get_capabilities()
     able = torch.cuda.is_available() or any(
         cpu.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")
@@ -21,14 +21,14 @@ def precision(recipe: Recipe) -> Any:
 
 
 def autocast(model: Any) -> Any:
-    """Around each pass by itself, never around several: the cast weights are kept until its end, so
-    that a step within it would change nothing."""
+    """Returns the context of one pass, never of several: the cast weights are kept until its
+    end, so that a step within it would change nothing."""
     device = next(model.parameters()).device.type
     return torch.autocast(device, dtype=torch.bfloat16, enabled=model.dtype == torch.bfloat16)
 
 
 def lean(model: Any) -> AbstractContextManager[None]:
-    """LoRA's inputs go straight in under autocast, without a detour through float32."""
+    """Feeds LoRA's inputs straight in under autocast, without a detour through float32."""
     detour: AbstractContextManager[None] = disable_input_dtype_casting(
         model, active=model.dtype == torch.bfloat16
     )
@@ -36,7 +36,8 @@ def lean(model: Any) -> AbstractContextManager[None]:
 
 
 def reply_loss(model: Any, inputs: dict[str, Any]) -> tuple[Any, int]:
-    """Summed cross entropy of the unmasked labels of one sequence (1, length), and their count.
+    """Returns summed cross entropy of the unmasked labels of one sequence (1, length), and their
+    count.
 
     Logits are made for these alone: prompts are ten times as long as replies, and a vocabulary can
     be as wide as the rest of a small model.

@@ -12,7 +12,8 @@ _BATCH = 32
 
 
 def keeps_contract(wire: str, reasons: Mapping[str, str]) -> bool:
-    """A strict header, from the house's closed sets, and a text. `reasons`: reason -> team."""
+    """Returns whether a strict header, from the house's closed sets, stands before a text.
+    `reasons`: reason -> team."""
     return strict(wire, reasons)[0] is not None
 
 
@@ -23,7 +24,8 @@ def replies(
     max_new_tokens: int,
     done: Callable[[int], None],
 ) -> list[str | None]:
-    """The greedy reply to each prompt (its tokens), None where it did not come to an end."""
+    """Returns the greedy reply to each prompt (its tokens), None where it did not come to an
+    end."""
     model.eval()
     device = next(model.parameters()).device
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id

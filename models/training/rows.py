@@ -42,7 +42,7 @@ class Encoded(NamedTuple):
 
 
 def prompt_ids(tokenizer: Tokenizer, row: Row) -> list[int]:
-    """The prompt's tokens, as a server with the tokenizer's chat template makes them."""
+    """Returns the prompt's tokens, as a server with the tokenizer's chat template makes them."""
     messages = [{"role": said.role, "content": said.content} for said in row.messages]
     ids: list[int] = tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=False

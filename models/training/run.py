@@ -69,9 +69,9 @@ def train(
     report: Report,
     start: Path | None = None,
 ) -> Trained:
-    """Train a LoRA on `base` (a folder or hub name), from the last whole checkpoint if any, else
-    from the adapter in `start`, else from nothing. Raises InvalidInput where that has another shape
-    than the recipe."""
+    """Trains a LoRA on `base` (a folder or hub name), from the last whole checkpoint if any,
+    else from the adapter in `start`, else from nothing. Raises InvalidInput where that has
+    another shape than the recipe."""
     set_seed(seed)
     datasets.disable_progress_bars()
     model = AutoModelForCausalLM.from_pretrained(
@@ -117,8 +117,8 @@ def train(
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint. What a kill left half written is deleted: the trainer writes
-    `trainer_state.json` last, so without a readable one a checkpoint is not whole."""
+    """Returns the newest whole checkpoint. What a kill left half written is deleted: the trainer
+    writes `trainer_state.json` last, so without a readable one a checkpoint is not whole."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     while found:
         newest = found.pop()
@@ -137,7 +137,7 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def _seconds(checkpoint: Path | None) -> float:
-    """Seconds that the run had taken when the checkpoint was written."""
+    """Returns seconds that the run had taken when the checkpoint was written."""
     state = _state(checkpoint) if checkpoint else None
     return float(state["log_history"][-1]["seconds"]) if state else 0.0
 
@@ -156,7 +156,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # untyped where torch is not 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean cross entropy of the reply's tokens, with logits for these alone."""
+        """Returns mean cross entropy of the reply's tokens, with logits for these alone."""
         del return_outputs  # only asked for with metrics on logits, which there are none of
         loss, tokens = reply_loss(model, inputs)
         return loss / (tokens if num_items_in_batch is None else num_items_in_batch)
@@ -166,7 +166,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # untyped where torch is not 
         super().log(logs, start_time)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """None: the manifest says more."""
+        """Writes no card: the manifest says more."""
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
@@ -269,7 +269,7 @@ def _lora(recipe: Recipe, model: Any) -> LoraConfig:
 
 
 def _going_on(model: Any, start: Path, lora: LoraConfig) -> Any:
-    """The model with the adapter of `start`, to be trained further."""
+    """Returns the model with the adapter of `start`, to be trained further."""
     tuned = PeftModel.from_pretrained(model, str(start), is_trainable=True)
     there = tuned.peft_config["default"]
     if (there.r, there.lora_alpha) != (lora.r, lora.lora_alpha):

@@ -27,8 +27,8 @@ def lint(
     most_tokens: int,
     progress: Callable[[int, int], None],
 ) -> list[RowFinding]:
-    """Every finding, by file and line. `live` tells whether a document version still answers; None
-    where no service was asked."""
+    """Returns every finding, by file and line. `live` tells whether a document version still
+    answers; None where no service was asked."""
     rows = places(dataset)
     checks: Sequence[Callable[[], Iterator[RowFinding]]] = (
         lambda: leaks(rows, house),

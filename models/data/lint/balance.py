@@ -18,7 +18,7 @@ FEW = 20
 
 
 def balance(dataset: Dataset) -> Iterator[RowFinding]:
-    """Of the training rows, by the shares that the manifest wants."""
+    """Yields findings on the training rows' shares, against those that the manifest wants."""
     train = dataset.rows["train"]
     if not train:
         yield of_dataset("balance", "there is nothing to train on", "Give more to build from.")

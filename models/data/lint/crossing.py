@@ -10,10 +10,9 @@ FIX = "Move the rows to one side: build the dataset again, or take one out."
 
 
 def crossing(rows: Sequence[RowPlace]) -> Iterator[RowFinding]:
-    """A row of `eval` or `heldout` that shares a document, a conversation or most of its words with
-    a row of training; one finding a row. Held-out rows may be about the same documents: they are
-    the other half of the suite.
-    """
+    """Yields a row of `eval` or `heldout` that shares a document, a conversation or most of its
+    words with a row of training; one finding a row. Held-out rows may be about the same
+    documents: they are the other half of the suite."""
     told: set[int] = set()
     train = [place for place in rows if place.split == "train"]
     known = {tie: place for place in train for tie in ties(place.row)}

@@ -10,7 +10,8 @@ AGAIN = "Build the dataset again."
 
 
 def drift(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFinding]:
-    """By digest, by the rendered messages, and by the numbers of the documents."""
+    """Yields rows that differ from what the service would make today: by digest, by the rendered
+    messages, and by the numbers of the documents."""
     for place in rows:
         row = place.row
         today = prompt_digest(house, row.profile)

@@ -6,7 +6,8 @@ from models.data.lint.findings import RowFinding, RowPlace
 
 
 def duplicates(rows: Sequence[RowPlace]) -> Iterator[RowFinding]:
-    """The second and later of rows whose prompts differ in nothing but case and white space."""
+    """Yields the second and later of rows whose prompts differ in nothing but case and white
+    space."""
     first: dict[tuple[str, ...], RowPlace] = {}
     ids: dict[str, RowPlace] = {}
     for place in rows:

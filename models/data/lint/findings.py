@@ -37,7 +37,7 @@ class RowPlace(NamedTuple):
 
 
 def places(dataset: Dataset) -> list[RowPlace]:
-    """In the order of the files."""
+    """Returns every row with its place, in the order of the files."""
     return [
         RowPlace(split, line, row)
         for split in SPLITS

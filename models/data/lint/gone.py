@@ -19,7 +19,7 @@ Live = Mapping[VersionRef, bool]
 
 
 async def ask_live(client: AnswerClient, rows: Sequence[RowPlace]) -> Live:
-    """Of every version that rows show. Raises UpstreamError."""
+    """Returns whether each version that rows show still answers. Raises UpstreamError."""
     shown = {VersionRef(d.document, d.version) for place in rows for d in place.row.documents}
     return {version: await client.is_live(*version) for version in sorted(shown)}
 

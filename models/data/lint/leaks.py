@@ -38,7 +38,7 @@ class WordCounts(NamedTuple):
     capital: Counter[str]
 
     def is_name(self, word: str) -> bool:
-        """Whether a word that opens a sentence would be a name elsewhere as well."""
+        """Returns whether a word that opens a sentence would be a name elsewhere as well."""
         return self.capital[word.lower()] > self.small[word.lower()]
 
 
@@ -90,7 +90,7 @@ class _Shown:
 def _strange(
     row: Row, own: str, terms: Sequence[str], written: WordCounts
 ) -> Iterator[tuple[str, str]]:
-    """(what it is, the fact) of everything in the reply that the prompt does not show."""
+    """Yields (what it is, the fact) of everything in the reply that the prompt does not show."""
     text = strip_marks(row.text)
     shown = _Shown(
         "\n".join(
@@ -156,13 +156,14 @@ def _names(text: str, shown: _Shown, written: WordCounts, locale: str) -> Iterat
 
 
 def _figures(text: str, locale: str) -> Set[str]:
-    """Numbers of a reply, but not those of its steps; small ones as digits, however written."""
+    """Returns numbers of a reply, but not those of its steps; small ones as digits, however
+    written."""
     plain = re.sub(r"^[^\S\n]*+\d{1,2}[.)]\s", "", text, flags=re.MULTILINE)
     return numbers(plain, locale) | worded(plain)
 
 
 def _amounts(text: str, locale: str) -> Iterator[Number]:
-    """Sums of money and percentages."""
+    """Yields sums of money and percentages."""
     return (number for number in read(text, locale) if number.currency or number.unit == "%")
 
 
@@ -184,7 +185,7 @@ def _whole(term: str, text: str) -> bool:
 
 
 def _words_of(house: HousePolicy) -> str:
-    """What a reply may always say: who we are, and the house's fixed sentences."""
+    """Returns what a reply may always say: who we are, and the house's fixed sentences."""
     words = [house.company, house.product, house.scope, *house.allowed_hosts]
     for say in house.templates.values():
         words += [value for value in say.model_dump().values() if isinstance(value, str)]

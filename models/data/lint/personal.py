@@ -10,7 +10,8 @@ FIX = "Mask it: build the dataset again, or take the row out."
 
 
 def personal(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFinding]:
-    """In what people wrote; what the row's own documents or the house print is nobody's secret."""
+    """Yields personal data in what people wrote; what the row's own documents or the house print
+    is nobody's secret."""
     words = house.model_dump_json()
     for place in rows:
         row = place.row

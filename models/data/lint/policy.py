@@ -42,7 +42,8 @@ def _broken(row: Row, house: HousePolicy) -> Iterator[str]:
 
 
 def unstylish(text: str, house: HousePolicy, shown: str = "") -> Iterator[str]:
-    """What in a reply's text the house does not allow: length, banned phrases, promises, links.
+    """Yields what in a reply's text the house does not allow: length, banned phrases, promises,
+    links.
 
     A source's own code is shown as it stands: an address in code may be one that stands in `shown`.
     """
@@ -65,7 +66,7 @@ def unstylish(text: str, house: HousePolicy, shown: str = "") -> Iterator[str]:
 
 
 def _uncited(row: Row, text: str) -> Iterator[str]:
-    """Sentences without a mark, or with one whose passage does not hold them."""
+    """Yields sentences without a mark, or with one whose passage does not hold them."""
     passages = RowPassages(row.documents, row.locale)
     cited = False
     for sentence in sentences(text):

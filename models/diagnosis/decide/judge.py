@@ -24,7 +24,7 @@ class Problem(NamedTuple):
 
 
 def judge(wanted: Wanted, output: str) -> list[Problem]:
-    """What is wrong with it; nothing where it is right."""
+    """Returns what is wrong with it; nothing where it is right."""
     output = output[:MOST]
     if not output.strip():
         return [Problem("missing", "no output")]
@@ -43,7 +43,7 @@ def judge(wanted: Wanted, output: str) -> list[Problem]:
 
 
 def holds(wanted: Wanted, context: Sequence[str]) -> bool | None:
-    """Whether the context says what is wanted; None where it cannot be looked up there."""
+    """Returns whether the context says what is wanted; None where it cannot be looked up there."""
     whole = "\n".join(context)
     if not whole.strip():
         return None
@@ -114,7 +114,8 @@ def _plain(expected: Any) -> Any:
 
 
 def _loose(value: Any) -> Any:
-    """A value as a person would take it: "30 days" is 30, "EUR 1,200" is 1200, "yes" is true."""
+    """Returns a value as a person would take it: "30 days" is 30, "EUR 1,200" is 1200, "yes" is
+    true."""
     if not isinstance(value, str):
         return value
     word = value.strip().casefold()

@@ -19,7 +19,8 @@ class Output(NamedTuple):
 
 
 def load_outputs(path: Path) -> dict[str, Output]:
-    """By the task's id. Raises NotFound, or InvalidInput naming file and line."""
+    """Returns recorded outputs by their task's id. Raises NotFound, or InvalidInput naming file
+    and line."""
     if not path.is_file():
         raise NotFound(f"There is no {path}. It has one object a line: id, output, context?")
     found: dict[str, Output] = {}

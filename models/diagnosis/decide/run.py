@@ -93,8 +93,8 @@ async def ask(
     concurrency: int,
     progress: Callable[[int, int], None],
 ) -> Diagnosis:
-    """Ask every task under every arm. A task without context is asked as it is and with the strong
-    prompt. Raises UpstreamError; what was answered until then is kept."""
+    """Asks every task under every arm. A task without context is asked as it is and with the
+    strong prompt. Raises UpstreamError; what was answered until then is kept."""
     wanted: list[tuple[ArmName, int, Messages]] = [
         (arm, n, messages(task, arm, system))
         for arm in ARMS
@@ -129,7 +129,8 @@ async def ask(
 def judge_outputs(
     name: str, tasks: Sequence[Task], outputs: Mapping[str, Output], prices: Prices | None
 ) -> Diagnosis:
-    """Recorded outputs, as far as they allow. Raises InvalidInput where none is of the suite."""
+    """Judges recorded outputs, as far as they allow. Raises InvalidInput where none is of the
+    suite."""
     asked = [task for task in tasks if task.id in outputs]
     if not asked:
         raise InvalidInput("No output has the id of a task. Are they of the same suite?")
@@ -160,7 +161,7 @@ def judge_outputs(
 
 
 def messages(task: Task, arm: ArmName, system: str) -> Messages:
-    """The prompt of an arm; `system` is the team's own, "" where it has none."""
+    """Returns the prompt of an arm; `system` is the team's own, "" where it has none."""
     if arm == "gold_prompt":
         keys = ", ".join(task.expect.fields or ())
         strong = STRONG_JSON.format(keys=keys) if task.expect.fields is not None else STRONG
@@ -174,7 +175,7 @@ def messages(task: Task, arm: ArmName, system: str) -> Messages:
 
 
 def attribute(task: Task, arms: Mapping[ArmName, Judged | None]) -> Verdict | None:
-    """What made the task fail as it is; None where it does not."""
+    """Returns what made the task fail as it is; None where it does not."""
     as_is, gold, strong = arms["as_is"], arms["gold"], arms["gold_prompt"]
     if as_is is None or as_is.passed:
         return None
@@ -206,7 +207,7 @@ def attribute(task: Task, arms: Mapping[ArmName, Judged | None]) -> Verdict | No
 
 
 def attribute_recorded(task: Task, output: Judged, seen: tuple[str, ...] | None) -> Verdict | None:
-    """The same, by what was recorded alone: nothing can be tried."""
+    """Returns the same as `attribute`, by what was recorded alone: nothing can be tried."""
     if output.passed:
         return None
     if output.kinds == {"form"}:
@@ -297,7 +298,8 @@ def _verdict(
 
 
 def _cause(judged: Judged) -> Cause:
-    """Of an output that has the right context: its content first."""
+    """Returns the cause of a wrong output that had the right context: its content counts before
+    its form."""
     order: tuple[Kind, ...] = ("missing", "wrong", "forbidden", "form")
     return CAUSE_OF[next(kind for kind in order if kind in judged.kinds)]
 

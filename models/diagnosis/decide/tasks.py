@@ -64,8 +64,8 @@ class Loaded(NamedTuple):
 
 
 def load_tasks(path: Path, pages: Path | None = None) -> Loaded:
-    """A suite of tasks; with `pages`, a suite of questions and the folder of its documents, each
-    question a task whose context is the pages that hold its answer.
+    """Returns a suite of tasks; with `pages`, a suite of questions and the folder of its documents,
+    each question a task whose context is the pages that hold its answer.
 
     A task's `context` is a text or several; `context_files` names files beside the suite. Raises
     NotFound, or InvalidInput with place and key.
@@ -153,7 +153,7 @@ def _task(file: Path, place: str, row: Any) -> Task:
 
 
 def _read(folder: Path, name: Any) -> str:
-    """The text of a page below the folder, without its front matter."""
+    """Returns the text of a page below the folder, without its front matter."""
     root = folder.resolve()
     path = (folder / str(name)).resolve()
     if not path.is_relative_to(root):

@@ -67,11 +67,11 @@ class Site:
         return self.case.expect.spellings
 
     def holds(self, text: str) -> bool:
-        """Whether a text holds any fact of the case."""
+        """Returns whether a text holds any fact of the case."""
         return any(says(text, fact) for fact in self.facts)
 
     def gold(self) -> list[Held]:
-        """The gold pages that are there, the first one first."""
+        """Returns the gold pages that are there, the first one first."""
         stack, found = self.bench.stack, []
         with stack.ledger.engine.connect() as connection:
             for name in self.case.expect.documents:
@@ -107,13 +107,13 @@ class Site:
         self._undo.callback(lambda: index.upsert(self._embedded(chunks)))
 
     def add(self, chunks: Sequence[Chunk], embedded_as: Sequence[str] | None = None) -> None:
-        """New points; `embedded_as`: as if their texts were these."""
+        """Adds new points; `embedded_as`: embedded as if their texts were these."""
         index = self.bench.stack.index
         index.upsert(self._embedded(chunks, embedded_as))
         self._undo.callback(index.delete, [chunk.id for chunk in chunks])
 
     def misplace(self, chunks: Sequence[Chunk], texts: Sequence[str]) -> None:
-        """The points keep what they say and stand where other texts would."""
+        """Moves the points to where other texts would stand; their payload stays."""
         index = self.bench.stack.index
         vectors = self.bench.stack.embedder.embed(list(texts))
         index.upsert(
@@ -161,7 +161,7 @@ class Site:
         self._undo.callback(back)
 
     def forget(self, held: Held) -> None:
-        """The ledger never heard of the page."""
+        """Deletes the page from the ledger."""
         engine = self.bench.stack.ledger.engine
         with engine.connect() as connection:
             rows = [
@@ -182,7 +182,7 @@ class Site:
         self._undo.callback(again)
 
     def fail(self, held: Held, step: str, reason: str) -> None:
-        """The last sync could not read the page."""
+        """Makes the last sync fail to read the page."""
         engine, now = self.bench.stack.ledger.engine, time.time()
         own = {
             "workspace": held.document["workspace"],
@@ -205,7 +205,7 @@ class Site:
         self._undo.callback(mended)
 
     def next_version(self, held: Held, sections: list[dict[str, Any]]) -> list[Chunk]:
-        """A newer version of the page is live; its chunks, which are in the index."""
+        """Makes a newer version of the page live and returns its chunks, which are in the index."""
         engine, now = self.bench.stack.ledger.engine, time.time()
         number = held.version["number"] + 1
         chunks = [
@@ -253,7 +253,8 @@ class Site:
         together: bool = False,
         embedded_as: Sequence[str] | None = None,
     ) -> None:
-        """New pages (title, text), each with a version of its own; `together`: passages of one."""
+        """Adds new pages (title, text), each with a version of its own; `together`: as passages
+        of one page."""
         stack, engine = self.bench.stack, self.bench.stack.ledger.engine
         workspace, like = stack.settings.workspace, self.gold()[0]
         chunks: list[Chunk] = []
@@ -319,7 +320,7 @@ class Site:
         self._undo.callback(path.write_bytes, before)
 
     def narrow(self, chunks: int, chars: int) -> None:
-        """Fewer passages, of fewer characters, fit the reply maker's context."""
+        """Lets fewer passages, of fewer characters, fit the reply maker's context."""
         settings = self.bench.stack.settings
         before = (settings.context_chunks, settings.context_chars)
 

@@ -15,19 +15,19 @@ Facts = Sequence[tuple[str, ...]]
 
 
 def pieces(text: str) -> list[tuple[int, int]]:
-    """Sentences, items, rows and code blocks, by offsets, in order."""
+    """Returns sentences, items, rows and code blocks, by offsets, in order."""
     return [
         (span.start, span.end) for block in prose.blocks(text) for span in prose.parts(text, block)
     ]
 
 
 def holding(text: str, facts: Facts) -> list[tuple[int, int]]:
-    """The pieces that hold a fact."""
+    """Returns the pieces that hold a fact."""
     return [(a, b) for a, b in pieces(text) if any(says(text[a:b], fact) for fact in facts)]
 
 
 def other_number(text: str, random: Random) -> str:
-    """The text with its first number another one; the same where it has none."""
+    """Returns the text with its first number another one; the same where it has none."""
     match = _WHOLE.search(text)
     if match is None:
         return text
@@ -39,7 +39,8 @@ def other_number(text: str, random: Random) -> str:
 
 
 def falsified(text: str, facts: Facts, random: Random) -> str | None:
-    """The text with another value in place of every fact that is a number; None where none is."""
+    """Returns the text with another value in place of every fact that is a number; None where
+    none is."""
     out = text
     for fact in facts:
         for spelling in fact:
@@ -52,14 +53,14 @@ def falsified(text: str, facts: Facts, random: Random) -> str | None:
 
 
 def without(text: str, facts: Facts) -> str:
-    """The text without the pieces that hold a fact."""
+    """Returns the text without the pieces that hold a fact."""
     for a, b in reversed(holding(text, facts)):
         text = text[:a] + text[b:]
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def garbled(text: str, facts: Facts) -> str:
-    """The pieces that hold a fact as a bad reader leaves them: no blanks, letters lost."""
+    """Returns the pieces that hold a fact as a bad reader leaves them: no blanks, letters lost."""
     for a, b in reversed(holding(text, facts)):
         run = re.sub(r"\s+", "", text[a:b])
         text = text[:a] + re.sub(r"[aeo0-9]", "\ufffd", run) + text[b:]
@@ -67,8 +68,8 @@ def garbled(text: str, facts: Facts) -> str:
 
 
 def cut_in(text: str, facts: Facts) -> tuple[str, str] | None:
-    """Two texts, cut inside the first piece that holds a fact: inside the fact where it has
-    several words, before it where it has one."""
+    """Returns two texts, cut inside the first piece that holds a fact: inside the fact where it
+    has several words, before it where it has one."""
     for a, b in holding(text, facts):
         piece = text[a:b]
         for fact in facts:
@@ -85,7 +86,7 @@ def cut_in(text: str, facts: Facts) -> tuple[str, str] | None:
 def sections_with(
     sections: Sequence[dict[str, Any]], change: Callable[[str], str]
 ) -> list[dict[str, Any]]:
-    """A version's sections with their texts changed; those left empty are gone."""
+    """Returns a version's sections with their texts changed; those left empty are gone."""
     changed = []
     for section in sections:
         text = change(section["text"])

@@ -47,13 +47,13 @@ def bars(verdicts: Sequence[Verdict]) -> list[Bar]:
 
 
 def arms(found: Diagnosis) -> list[Dot]:
-    """The share that passes, of each arm that was run."""
+    """Returns the share that passes, of each arm that was run."""
     ran = [(arm.name, arm.passed) for arm in found.arms if arm.ran and arm.passed]
     return dots(ran)
 
 
 def gains(found: Diagnosis) -> list[Dot]:
-    """What each fix is expected to add to the share that passes."""
+    """Returns what each fix is expected to add to the share that passes."""
     return dots([(fix.cause.replace("_", " "), fix.gain) for fix in found.fixes if fix.flipped])
 
 

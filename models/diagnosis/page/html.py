@@ -35,8 +35,8 @@ def render_html(diagnosis: Diagnosis, gaps: Sequence[Gap] = ()) -> str:
 
 
 def context(diagnosis: Diagnosis, gaps: Sequence[Gap] = (), records: str = "") -> dict[str, Any]:
-    """What the template of the page, or one that extends it, shows. `records`: the address below
-    which each case has its record, where it has one."""
+    """Returns what the page's template, or one that extends it, shows. `records`: the address
+    below which each case has its record, where it has one."""
     verdicts = {verdict.case: verdict for verdict in diagnosis.verdicts}
     return {
         "d": diagnosis,
@@ -76,7 +76,7 @@ def _causes(verdicts: tuple[Verdict, ...]) -> list[tuple[str, list[Verdict]]]:
 
 
 def _metrics(diagnosis: Diagnosis) -> list[tuple[str, list[Figure | None]]]:
-    """Each metric that some arm has, with its figure of every arm that was run."""
+    """Returns each metric that some arm has, with its figure of every arm that was run."""
     ran = [arm for arm in diagnosis.arms if arm.ran]
     rows = [(label, [arm.metrics.get(name) for arm in ran]) for name, label in METRICS.items()]
     return [(label, figures) for label, figures in rows if any(figures)]

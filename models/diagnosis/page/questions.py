@@ -35,7 +35,7 @@ class Answered(NamedTuple):
 
 
 def questions(found: Diagnosis) -> list[Answered]:
-    """The ten, in the order in which a no ends the discussion soonest."""
+    """Returns the ten, in the order in which a no ends the discussion soonest."""
     asked = [
         _depends(found),
         _current(found),
@@ -54,7 +54,7 @@ def questions(found: Diagnosis) -> list[Answered]:
 
 
 def standing(found: Diagnosis) -> str:
-    """How many pass, in a sentence or two."""
+    """Returns how many pass, in a sentence or two."""
     if found.live:
         said = (
             f"{found.suite}: {found.facts['looked_into']} of {found.facts['answers']} were looked"
@@ -68,7 +68,7 @@ def standing(found: Diagnosis) -> str:
 
 
 def share(figure: Figure) -> str:
-    """`62% (95% interval 50 to 73%, n 60)`."""
+    """Returns `62% (95% interval 50 to 73%, n 60)`."""
     if figure.value is None:
         return "not measured"
     low, high = figure.ci
@@ -276,7 +276,8 @@ def _of(found: Diagnosis, causes: Iterable[str]) -> Sequence[Verdict]:
 
 
 def _mostly_unknown(found: Diagnosis) -> str:
-    """Said where so few failures are explained that none of a kind among them says little."""
+    """Returns the caution for a suite of whose failures so few are explained that their kinds
+    say little."""
     unknown = sum(v.layer == "unknown" for v in found.verdicts)
     if 2 * unknown <= len(found.verdicts):
         return ""
