@@ -25,7 +25,7 @@ class Commands(TyperGroup):
 
 
 def build() -> typer.Typer:
-    """The app with every command that this installation has the dependencies for."""
+    """Returns the app with every command that this installation has the dependencies for."""
     app = typer.Typer(
         cls=Commands,
         help="A self-hosted support assistant: retrieval for facts, fine-tuning for behaviour.",

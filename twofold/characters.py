@@ -16,10 +16,10 @@ UNSPACED = re.compile(f"[{_UNSPACED}]+")
 
 
 def tidy(text: str) -> str:
-    """The text without unseen and reordering characters."""
+    """Returns the text without unseen and reordering characters."""
     return _UNSEEN.sub("", text)
 
 
 def is_plain(text: str) -> bool:
-    """Whether it is one line without them: what a name or an id may be."""
+    """Returns whether it is one line without them: what a name or an id may be."""
     return _UNSEEN.search(text) is None and _LINE.search(text) is None

@@ -36,7 +36,7 @@ class CompletionCounts(Protocol):
 
 @contextmanager
 def chat(model: str, url: str, max_tokens: int, counts: CompletionCounts) -> Iterator[Span]:
-    """One request to a chat model at `url`; `counts` is read when it ends."""
+    """Opens a span for one request to a chat model at `url`; `counts` is read when it ends."""
     server = urlsplit(url)
     with tracing.span(f"chat {model}", SpanKind.CLIENT) as span:
         span.set_attributes(

@@ -31,7 +31,7 @@ class HouseProblem(NamedTuple):
 
 
 def load_house(path: Path | None, *, thorough: bool = False) -> HousePolicy:
-    """The house policy at `path`; the neutral one where there is none.
+    """Returns the house policy at `path`; the neutral one where there is none.
 
     Its patterns are looked at for a moment; `thorough`, for seconds, finds more of those that one
     message could hold a process with.
@@ -46,7 +46,8 @@ def load_house(path: Path | None, *, thorough: bool = False) -> HousePolicy:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of a house.yaml, for editors. Nothing is required: `extends` fills the rest."""
+    """Returns JSON Schema of a house.yaml, for editors. Nothing is required: `extends` fills the
+    rest."""
     found = HousePolicy.model_json_schema()
     for part in (found, *found["$defs"].values()):
         part.pop("required", None)
@@ -105,7 +106,8 @@ def _merge(base: Mapping[str, Any], own: Mapping[str, Any], depth: int = 0) -> d
 
 
 def _fit_teams(merged: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Neutral reasons of a team that the house lacks go to its first; every team gets its words."""
+    """Moves neutral reasons of a team that the house lacks to its first team; every team gets
+    its words."""
     teams, reasons, templates = (merged[key] for key in ("teams", "reasons", "templates"))
     if not (teams and all(isinstance(part, dict) for part in (teams, reasons, templates))):
         return  # the schema says what is wrong
@@ -151,7 +153,7 @@ def _slow(house: HousePolicy, file: _File, thorough: bool) -> Iterator[HouseProb
 
 
 def _patterns(data: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
-    """Every pattern of a policy, by its place."""
+    """Returns every pattern of a policy, by its place."""
     found = {
         ("reasons", name, "patterns", str(n)): pattern
         for name, reason in data["reasons"].items()
@@ -175,7 +177,7 @@ def _problems(error: ValidationError, file: _File) -> Iterator[HouseProblem]:
 
 
 def _line(node: yaml.Node, where: tuple[str, ...]) -> int:
-    """The line of the deepest part of `where` that the file holds."""
+    """Returns the line of the deepest part of `where` that the file holds."""
     if not where:
         return int(node.start_mark.line) + 1
     head, *rest = where

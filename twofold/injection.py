@@ -59,7 +59,7 @@ _AROUND = 80
 
 
 def gives_orders(text: str) -> str | None:
-    """What in `text` tries to change how the assistant works; None in ordinary text.
+    """Returns what in `text` tries to change how the assistant works; None in ordinary text.
 
     It knows the plain attempts. What it misses changes nothing either: text is never a command.
     """
@@ -68,8 +68,8 @@ def gives_orders(text: str) -> str | None:
 
 
 def asks_for_secrets(text: str) -> bool:
-    """Whether a sentence tells its reader to hand somebody a password, a code or a card number, and
-    does not warn of it: no help center does."""
+    """Returns whether a sentence tells its reader to hand somebody a password, a code or a card
+    number, and does not warn of it: no help center does."""
     if not text.isascii():
         text = visible(unicodedata.normalize("NFKC", text)).translate(_LATIN)
     for match in _HANDED_OVER.finditer(text):

@@ -20,5 +20,6 @@ def new_key() -> NewKey:
 
 
 def key_digest(plain: str) -> str:
-    """Hex SHA-256. A key has 256 random bits, so that a slow hash would add nothing."""
+    """Returns the hex SHA-256 of a key, which has 256 random bits: a slow hash would add
+    nothing."""
     return hashlib.sha256(plain.encode()).hexdigest()

@@ -258,7 +258,8 @@ WIDGET_QUOTA_REFUSED = Counter(
 
 
 def closed(value: str, allowed: tuple[str, ...]) -> str:
-    """`value` where the closed set has it, else `other`: a label never grows by what is sent."""
+    """Returns `value` where the closed set has it, else `other`: a label never grows by what is
+    sent."""
     return value if value in allowed else OTHER
 
 

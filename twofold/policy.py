@@ -92,7 +92,7 @@ class Hours(_Model):
         return name
 
     def open_at(self, moment: float, team: str) -> bool:
-        """Whether `team` is there at `moment` (epoch seconds)."""
+        """Returns whether `team` is there at `moment` (epoch seconds)."""
         if team in self.always:
             return True
         local = datetime.fromtimestamp(moment, ZoneInfo(self.timezone))
@@ -183,14 +183,15 @@ class HousePolicy(_Model):
         return content_hash(self.model_dump_json(exclude_defaults=True))[:12]
 
     def say(self, locale: str) -> Templates:
-        """The sentences in `locale`, or its language; else in English, which most can read, else
-        in the first language of the house that has some."""
+        """Returns the sentences in `locale`, or its language; else in English, which most can
+        read, else in the first language of the house that has some."""
         names = (locale, base(locale), ENGLISH, *self.locales, *map(base, self.locales))
         return next(self.templates[name] for name in names if name in self.templates)
 
 
 def open_ends(policy: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """What a policy, as plain data, names and does not have: each one's place, and what is wrong.
+    """Yields what a policy, as plain data, names and does not have: each one's place, and what is
+    wrong.
 
     What has the wrong type is passed over: the schema says so by itself.
     """

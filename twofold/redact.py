@@ -30,8 +30,8 @@ _LABELLED = re.compile(
 
 
 def without_secrets(text: str) -> str:
-    """Text that may rest in a ledger: numbers of cards, keys and what stands behind `password:`
-    masked, everything else as it was said."""
+    """Returns text that may rest in a ledger: numbers of cards, keys and what stands behind
+    `password:` masked, everything else as it was said."""
     text = _CARD.sub(lambda m: "[card]" if _luhn(m[0]) else m[0], text)
     for mark, pattern in _PATTERNS[:2]:
         text = pattern.sub(mark, text)
@@ -39,7 +39,8 @@ def without_secrets(text: str) -> str:
 
 
 def redact(text: str, public: str = "") -> str:
-    """Text for logs and exports: addresses, numbers of cards and accounts, phones, keys masked.
+    """Returns text for logs and exports: addresses, numbers of cards and accounts, phones, keys
+    masked.
 
     It errs on the side of masking, and it is not anonymisation: names stay. What stands in
     `public` as well (our own address in an article) is nobody's secret and stays.

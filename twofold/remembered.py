@@ -10,8 +10,8 @@ Work = Callable[Concatenate[str, P], T]
 
 
 def remembered(most: int, longest: int) -> Callable[[Work[P, T]], Work[P, T]]:
-    """`lru_cache` for what is done to texts: one of over `longest` characters, which whoever asks
-    may make as long and as often as they like, is worked on anew."""
+    """Returns `lru_cache` for work on texts: a text of over `longest` characters, which a caller
+    may send as long and as often as they like, is worked on anew."""
 
     def remembering(work: Work[P, T]) -> Work[P, T]:
         kept = lru_cache(most)(work)

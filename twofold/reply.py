@@ -92,7 +92,7 @@ class ReplyParser:
         return self._start(line, rest, whole=self._buffer)
 
     def finish(self) -> str:
-        """The rest, once the stream has ended."""
+        """Returns the rest of the text, once the stream has ended."""
         if self.header is not None:
             return ""
         line, _, rest = self._buffer.lstrip().partition("\n")
@@ -127,7 +127,7 @@ class ReplyParser:
 
 
 def parse(wire: str, reasons: Mapping[str, str], fallback: str) -> tuple[Header, str, list[str]]:
-    """A whole reply at once: header, text, repairs."""
+    """Returns a whole reply at once: header, text, repairs."""
     parser = ReplyParser(reasons, fallback)
     text = parser.feed(wire) + parser.finish()
     assert parser.header is not None  # noqa: S101  finish() sets it
@@ -135,14 +135,14 @@ def parse(wire: str, reasons: Mapping[str, str], fallback: str) -> tuple[Header,
 
 
 def render(action: Action, text: str = "", escalation: Escalation | None = None) -> str:
-    """The wire form: what training rows hold and what `parse` reads back."""
+    """Returns the wire form: what training rows hold and what `parse` reads back."""
     who = f" [team={escalation.team} reason={escalation.reason}]" if escalation else ""
     return f"{action}{who}\n{text}" if text else f"{action}{who}"
 
 
 def split(wire: str) -> tuple[Header | None, str]:
-    """A reply read strictly and not mended: its header as it stands, None where it breaks the
-    contract, and the text. Teams and reasons are not held against a house policy."""
+    """Returns a reply read strictly and not mended: its header as it stands, None where it
+    breaks the contract, and the text. Teams and reasons are not held against a house policy."""
     line, _, text = wire.partition("\n")
     match = _HEADER.match(line)
     if match is None or (match["action"] == "ESCALATE") != bool(match["team"]):
@@ -152,8 +152,8 @@ def split(wire: str) -> tuple[Header | None, str]:
 
 
 def strict(wire: str, reasons: Mapping[str, str]) -> tuple[Header | None, str]:
-    """As `split`, but None also for a team or reason that is not the house's, or where a text is
-    missing. `reasons`: reason -> team."""
+    """Reads a reply as `split` does, but returns None also for a team or reason that is not the
+    house's, or where a text is missing. `reasons`: reason -> team."""
     header, text = split(wire)
     if header is None or not (text or header.action in SILENT):
         return None, text
@@ -162,7 +162,8 @@ def strict(wire: str, reasons: Mapping[str, str]) -> tuple[Header | None, str]:
 
 
 def grammar(reasons: Mapping[str, str]) -> str:
-    """GBNF of every valid reply under a house policy with these reasons (reason -> team)."""
+    """Returns the GBNF of every valid reply under a house policy with these reasons (reason ->
+    team)."""
     pairs = " | ".join(f'"team={team} reason={reason}"' for reason, team in reasons.items())
     return (
         "root ::= spoken | silent\n"
@@ -174,19 +175,21 @@ def grammar(reasons: Mapping[str, str]) -> str:
 
 
 def marks(text: str) -> Iterator[int]:
-    """The numbers of the citation marks in `text`, in order, repeats included; code has none."""
+    """Yields the numbers of the citation marks in `text`, in order, repeats included; code has
+    none."""
     for match in _MARK.finditer(text):
         if match["n"]:
             yield int(match["n"])
 
 
 def renumbered(text: str, new: Mapping[int, int]) -> str:
-    """The text with mark `[n]` as `[new[n]]`; a mark that is not in `new` stays."""
+    """Returns the text with mark `[n]` as `[new[n]]`; a mark that is not in `new` stays."""
     return _MARK.sub(lambda m: m["code"] or f"[{new.get(int(m['n']), int(m['n']))}]", text)
 
 
 def kept_marks(text: str, kept: Container[int]) -> str:
-    """The text without the marks that are not `kept`, and without the space before those."""
+    """Returns the text without the marks that are not `kept`, and without the space before
+    those."""
     pieces: list[str] = []
     at = 0
     for match in _MARK.finditer(text):
@@ -197,12 +200,13 @@ def kept_marks(text: str, kept: Container[int]) -> str:
 
 
 def strip_marks(text: str) -> str:
-    """The text without its marks and the space before them."""
+    """Returns the text without its marks and the space before them."""
     return kept_marks(text, ())
 
 
 def escaped(text: str) -> str:
-    """A source's Markdown, whose own `[1]` reads the same and is no citation mark; code stays."""
+    """Returns a source's Markdown, whose own `[1]` reads the same and is no citation mark; code
+    stays."""
     return _OWN_MARK.sub(lambda match: match[1] or rf"\[{match[2]}\]", text)
 
 

@@ -29,7 +29,7 @@ class Running(NamedTuple):
         json: dict[str, Any] | None = None,
         params: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """What the server answers: a JSON object.
+        """Returns what the server answers: a JSON object.
 
         Raises InvalidInput where it refuses the request, UpstreamError where it breaks off.
         """
@@ -46,7 +46,8 @@ class Running(NamedTuple):
 
 
 def result(response: "httpx.Response", url: str) -> dict[str, Any]:
-    """The JSON object that the server at `url` answered; nothing where it had nothing to say.
+    """Returns the JSON object that the server at `url` answered; nothing where it had nothing to
+    say.
 
     Raises InvalidInput where it refuses the request, UpstreamError where it broke off.
     """
@@ -70,7 +71,7 @@ def _broke_off(url: str, error: Exception) -> UpstreamError:
 
 
 def announce(home: Path, url: str) -> None:
-    """Tell other processes where this one serves. The file is whole or absent."""
+    """Tells other processes where this one serves. The file is whole or absent."""
     path = _file(home)
     draft = path.with_suffix(f".{os.getpid()}")
     draft.write_bytes(orjson.dumps({"pid": os.getpid(), "url": url}))
@@ -78,14 +79,14 @@ def announce(home: Path, url: str) -> None:
 
 
 def withdraw(home: Path) -> None:
-    """Remove what `announce` wrote, unless another process has announced itself since."""
+    """Removes what `announce` wrote, unless another process has announced itself since."""
     found = _read(home)
     if found and found.pid == os.getpid():
         _file(home).unlink(missing_ok=True)
 
 
 def find(home: Path) -> Running | None:
-    """The server that runs on `home` and answers, if one does."""
+    """Returns the server that runs on `home` and answers, if one does."""
     found = _read(home)
     return found if found and _alive(found.pid) and _answers(found.url) else None
 

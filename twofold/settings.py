@@ -193,7 +193,8 @@ class Settings(BaseSettings):
 
 
 def company_settings(near: Path) -> Settings:
-    """The settings of the company whose folder holds `near`: its `house.yaml`, its home beside it.
+    """Returns the settings of the company whose folder holds `near`: its `house.yaml`, its home
+    beside it.
 
     Only where nothing says which home or house is meant.
     """
@@ -207,7 +208,8 @@ def company_settings(near: Path) -> Settings:
 
 
 def secret(name: str) -> str:
-    """The variable, or the file among the secrets, that a config names; "" where there is none."""
+    """Returns the variable, or the file among the secrets, that a config names; "" where there
+    is none."""
     folder = secrets_folder()
     if name in os.environ or folder is None:
         return os.environ.get(name, "")
@@ -217,6 +219,6 @@ def secret(name: str) -> str:
 
 
 def secrets_folder() -> Path | None:
-    """Where files with secrets lie, each of the name of its variable."""
+    """Returns where files with secrets lie, each of the name of its variable."""
     found = os.environ.get("TWOFOLD_SECRETS_DIR")
     return Path(found) if found else None

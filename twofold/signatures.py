@@ -22,7 +22,7 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 def sign(secret: str, id: str, body: bytes, timestamp: int) -> dict[str, str]:
-    """Headers for a body sent under `id`, which stays the same when it is sent again.
+    """Returns headers for a body sent under `id`, which stays the same when it is sent again.
 
     `secret` is `whsec_` and base64, as the specification writes it, or any other text as it is.
     """
@@ -32,7 +32,7 @@ def sign(secret: str, id: str, body: bytes, timestamp: int) -> dict[str, str]:
 
 
 def fresh(headers: Mapping[str, str], now: float) -> bool:
-    """Whether `headers` are of this form and made within the tolerance; by whom is open."""
+    """Returns whether `headers` are of this form and made within the tolerance; by whom is open."""
     stamp = headers.get(TIMESTAMP, "")
     return bool(
         _ID.fullmatch(headers.get(ID, ""))
@@ -43,7 +43,8 @@ def fresh(headers: Mapping[str, str], now: float) -> bool:
 
 
 def verified(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    """Whether one of the signatures in `headers` is ours over `body`, made within the tolerance.
+    """Returns whether one of the signatures in `headers` is ours over `body`, made within the
+    tolerance.
 
     A sender that changes its secret sends one signature of each, with a blank between.
     """

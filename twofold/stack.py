@@ -51,7 +51,7 @@ class Stack:
 
 
 def open_stack(settings: Settings, *, beside: bool = False) -> Stack:
-    """Open (and make, the first time) everything under `settings.home`.
+    """Opens (and make, the first time) everything under `settings.home`.
 
     `beside` opens the store of this fingerprint while another one is live, to fill it. Raises
     Outdated where another one is live, SetupError with what to do, and Conflict where another
@@ -95,14 +95,14 @@ def fingerprint_of(settings: Settings, embedder: Embedder, sparse: Bm25Encoder) 
 
 
 def with_chunks_of(settings: Settings, wanted: Fingerprint) -> Settings:
-    """The settings with the chunk size that a fingerprint names."""
+    """Returns the settings with the chunk size that a fingerprint names."""
     tokens = wanted.splitter.partition("/")[2]
     return settings.model_copy(update={"chunk_tokens": int(tokens)}) if tokens else settings
 
 
 def _rolled_back(settings: Settings, wanted: Fingerprint, stores: Stores) -> Settings | None:
-    """Settings of the live store, where the wanted one was rolled back from and differs in the
-    size of chunks alone: a roll-back holds until it is built again on purpose."""
+    """Returns settings of the live store, where the wanted one was rolled back from and differs
+    in the size of chunks alone: a roll-back holds until it is built again on purpose."""
     found = stores.all()
     live = next((store for store in found if store.live), None)
     if live is None or not any(s.rejected and s.digest == wanted.digest for s in found):
@@ -123,7 +123,8 @@ def open_embedder(settings: Settings) -> Embedder:
 
 
 def reads_all_languages(settings: Settings) -> bool:
-    """Whether the packaged model is the multilingual one: docs/adr/0011 says why not always."""
+    """Returns whether the packaged model is the multilingual one: docs/adr/0011 says why not
+    always."""
     if settings.embedder != "auto":
         return settings.embedder == "multilingual"
     first, *others = house_languages(settings.house_file)

@@ -19,7 +19,8 @@ FRAMES = 12
 
 
 def configure(json: bool | None = None, level: int = logging.INFO) -> None:
-    """Log to stderr: JSON lines, or readable lines where a person watches (the default decides)."""
+    """Logs to stderr: JSON lines, or readable lines where a person watches (the default
+    decides)."""
     json = not sys.stderr.isatty() if json is None else json
     renderer: Any = (
         structlog.processors.JSONRenderer()
@@ -44,7 +45,7 @@ def configure(json: bool | None = None, level: int = logging.INFO) -> None:
 
 
 def name_trace(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
-    """The trace under way, so that its log lines are found by it."""
+    """Adds the current trace's id to a log event."""
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = trace.format_trace_id(context.trace_id)
@@ -59,7 +60,7 @@ def withhold(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any
 
 
 def describe_error(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
-    """`exc_info` becomes types and places.
+    """Returns `exc_info` becomes types and places.
 
     An exception's own words may quote a question or a statement's parameters, so they stay out.
     """

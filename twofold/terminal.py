@@ -24,12 +24,13 @@ def print_json(value: Any) -> None:
 
 
 def line(text: str) -> str:
-    """The text on one line, without control characters: no customer's words drive the terminal."""
+    """Returns the text on one line, without control characters: no customer's words drive the
+    terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def when(moment: float, *, utc: bool = False) -> str:
-    """A day and its time, to the minute; as this machine's clock shows it, or in UTC."""
+    """Returns a day and its time, to the minute; as this machine's clock shows it, or in UTC."""
     return time.strftime("%Y-%m-%d %H:%M", (time.gmtime if utc else time.localtime)(moment))
 
 
@@ -62,7 +63,8 @@ def bars() -> "Progress":
 def bar(
     verb: str, *, shown: bool = True, say: Callable[[str], None] | None = None
 ) -> Iterator[ProgressCallback | None]:
-    """One bar. Where nobody watches, `say` is told a line every tenth of the way; else None."""
+    """Shows one bar and yields its callback. Where nobody watches, `say` is told a line every
+    tenth of the way; without it the callback is None."""
     if not shown:
         yield None
     elif not sys.stderr.isatty():
@@ -75,7 +77,7 @@ def bar(
 
 @contextmanager
 def steps() -> Iterator[StepCallback]:
-    """A bar for each step of long work, where a person watches."""
+    """Shows a bar for each step of long work, where a person watches, and yields their callback."""
     with bars() as progress:
         tasks: dict[str, TaskID] = {}
 

@@ -25,8 +25,8 @@ _wire: Final = TraceContextTextMapPropagator()
 
 
 def configure(settings: Settings, service: str) -> None:
-    """Send this process's spans to `trace_url`, if there is one. Raises SetupError where the SDK
-    is not installed."""
+    """Sends this process's spans to `trace_url`, if there is one. Raises SetupError where the
+    SDK is not installed."""
     if not settings.trace_url:
         return
     try:
@@ -51,19 +51,20 @@ def configure(settings: Settings, service: str) -> None:
 
 
 def flush() -> None:
-    """Send what waits: for processes that end without being asked, as a pool's do."""
+    """Sends what waits: for processes that end without being asked, as a pool's do."""
     if flushes := getattr(trace.get_tracer_provider(), "force_flush", None):
         flushes()
 
 
 def parent_of(carrier: Mapping[str, str]) -> Context:
-    """The trace that `carrier` names, or none: what it says is W3C's `traceparent`."""
+    """Returns the trace that `carrier` names, or none: what it says is W3C's `traceparent`."""
     named = {TRACEPARENT: carrier[TRACEPARENT]} if TRACEPARENT in carrier else {}
     return _wire.extract(named, Context())
 
 
 def carried(span: Span | None = None) -> dict[str, str]:
-    """What names `span`, or else the one under way, to whoever goes on with it; empty for none."""
+    """Returns what names `span`, or else the one under way, to whoever goes on with it; empty
+    for none."""
     carrier: dict[str, str] = {}
     _wire.inject(carrier, None if span is None else trace.set_span_in_context(span))
     return {key: value for key, value in carrier.items() if key == TRACEPARENT}
@@ -71,7 +72,7 @@ def carried(span: Span | None = None) -> dict[str, str]:
 
 @contextmanager
 def span(name: str, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int) -> Iterator[Span]:
-    """A span below the one under way, which stays that: so it may be open across a `yield`."""
+    """Opens a span below the current one, which stays that: so it may be open across a `yield`."""
     made = tracer.start_span(name, kind=kind, attributes=attributes)
     try:
         yield made
@@ -84,7 +85,7 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int)
 
 @contextmanager
 def current(name: str, parent: Context, kind: SpanKind) -> Iterator[Span]:
-    """A span below `parent` that all further ones of this task or thread are below."""
+    """Opens a span below `parent` and makes it the current one of this task or thread."""
     with tracer.start_as_current_span(
         # An exception's own words may quote a question.
         name, parent, kind, record_exception=False, set_status_on_exception=False
@@ -97,7 +98,7 @@ def current(name: str, parent: Context, kind: SpanKind) -> Iterator[Span]:
 
 
 def failed(span: Span, error: Exception) -> None:
-    """Say which kind of error ended it, and none of its words."""
+    """Says which kind of error ended it, and none of its words."""
     slug = error.slug if isinstance(error, TwofoldError) else type(error).__qualname__
     span.set_attribute("error.type", slug)
     span.set_status(StatusCode.ERROR)

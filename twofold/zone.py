@@ -8,8 +8,8 @@ from twofold.policy import HousePolicy
 
 
 def house_zone(house: Path | None) -> str:
-    """The time zone that a house policy names, the neutral one's where there is none: a day without
-    a time is a day there.
+    """Returns the time zone that a house policy names, the neutral one's where there is none: a day
+    without a time is a day there.
 
     Raises NotFound or InvalidInput where the policy cannot be read.
     """
@@ -17,7 +17,7 @@ def house_zone(house: Path | None) -> str:
 
 
 def house_languages(house: Path | None) -> tuple[str, ...]:
-    """Its languages, the first one first. Raises as `house_zone` does."""
+    """Returns the house's languages, the first one first. Raises as `house_zone` does."""
     return _house(house).locales
 
 

@@ -58,19 +58,21 @@ def build(
     unsigned: bool = False,
     centre: Array | None = None,
 ) -> bytes:
-    """Model bytes: tokens and `mask` int32 (batch, length) -> `vectors` (batch, 384), unit rows.
+    """Returns the bytes of a model: tokens and `mask` int32 (batch, length) -> `vectors` (batch,
+    384), unit rows.
 
     Tokens are `ids` int32 (batch, length) where `weights` hold the words' vectors, else `words`
-    float32 (batch, length, 384). `unsigned` stores the same integers shifted by 128, for processors
-    whose signed kernel saturates (see `signed_products_saturate`); the vectors are the same.
-    `centre` (384,) is taken off every unit vector, and what is left is made a unit again.
+    float32 (batch, length, 384). `unsigned` stores the same integers shifted by 128, for
+    processors whose signed kernel saturates (see `signed_products_saturate`); the vectors are
+    the same. `centre` (384,) is taken off every unit vector, and what is left is made a unit
+    again.
     """
     return _Builder(weights, sizes, unsigned).model(centre)
 
 
 def build_of_pairs(weights: Mapping[str, Array], sizes: Sizes, *, unsigned: bool = False) -> bytes:
-    """Model bytes for two texts in one: `ids`, `mask` and `second` (1 where a token is the second
-    text's), int32 (batch, length), -> `logits` float32 (batch, 1).
+    """Returns the bytes of a model for two texts in one: `ids`, `mask` and `second` (1 where a
+    token is the second text's), int32 (batch, length), -> `logits` float32 (batch, 1).
 
     The head is `wide` over the first token's state and the mean of all, and `odds` over that.
     """
@@ -78,8 +80,9 @@ def build_of_pairs(weights: Mapping[str, Array], sizes: Sizes, *, unsigned: bool
 
 
 def signed_products_saturate() -> bool:
-    """Whether this processor's uint8 x int8 product overflows: x86 without VNNI adds two products
-    in 16 bits. The unsigned product is exact everywhere, and half as fast where both are."""
+    """Returns whether this processor's uint8 x int8 product overflows: x86 without VNNI adds two
+    products in 16 bits. The unsigned product is exact everywhere, and half as fast where both
+    are."""
     depth = 64
     graph = Graph()
     graph.node(
@@ -92,8 +95,8 @@ def signed_products_saturate() -> bool:
 
 
 def integers(weight: Array, columns: Columns) -> tuple[Array, Array, Array]:
-    """A linear layer (out, in) in 8 bits: whole numbers of steps with zeros in `columns`, the step
-    of each row, and those columns as they are."""
+    """Returns a linear layer (out, in) in 8 bits: whole numbers of steps with zeros in
+    `columns`, the step of each row, and those columns as they are."""
     exact = weight[:, list(columns)]
     rest = weight.copy()
     rest[:, list(columns)] = 0
@@ -138,21 +141,23 @@ class _Builder:
         )
 
     def states(self, apart: str = "") -> str:
-        """Hidden states of the last layer; `apart` is added to the words' vectors."""
+        """Adds the layers and returns the name of the last one's hidden states; `apart` is added
+        to the words' vectors."""
         states = self.embeddings(apart)
         for number in range(self.sizes.layers):
             states = self.layer(number, states)
         return states
 
     def summed(self, states: str) -> tuple[str, str]:
-        """The sum (batch, 384) of the states of all tokens, and what each of them counts."""
+        """Adds the sum (batch, 384) of the states of all tokens; returns its name and that of
+        what each token counts."""
         graph = self.graph
         weight = graph.node("Unsqueeze", graph.node("Cast", "mask", to=1), self.ints("last", -1))
         weighed = graph.node("Mul", states, weight)
         return graph.node("ReduceSum", weighed, self.ints("one", 1), keepdims=0), weight
 
     def dense(self, rows: str, name: str, out: str = "") -> str:
-        """A linear layer in float."""
+        """Adds a linear layer in float and returns its output's name."""
         weight = self.graph.constant(name, self.weights[name + ".weight"].astype(np.float32).T)
         return self.graph.node("Gemm", rows, weight, self.bias(name), out=out)
 
@@ -240,7 +245,8 @@ class _Builder:
         return _Tokens(*self.rounded(rows, scale, _GELU_ZERO), columns, outliers)
 
     def split(self, rows: str, columns: Columns, width: int) -> tuple[str, str]:
-        """`rows` with zeros in `columns`, and those columns alone."""
+        """Splits `rows` and returns two names: rows with zeros in `columns`, and those columns
+        alone."""
         if not columns:
             return rows, ""
         name = ",".join(map(str, columns))
@@ -258,7 +264,8 @@ class _Builder:
         return codes, graph.node("Unsqueeze", scale, self.ints("one", 1)), zero_point
 
     def product(self, tokens: _Tokens, name: str) -> str:
-        """float32 (tokens, width out), without the layer's bias."""
+        """Adds the product, float32 (tokens, width out), without the layer's bias, and returns
+        its name."""
         graph = self.graph
         whole, steps, exact = integers(self.weights[name + ".weight"], tokens.columns)
         if self.unsigned:
@@ -280,7 +287,7 @@ class _Builder:
         return graph.node("Gemm", tokens.outliers, graph.constant(name + ".exact", exact.T), out)
 
     def folded(self, rows: str, width: int) -> str:
-        """(tokens, width) back to (batch, length, width)."""
+        """Folds (tokens, width) back to (batch, length, width) and returns the output's name."""
         shape = self.graph.node(
             "Concat", self.graph.node("Shape", "mask"), self.ints(f"width{width}", width), axis=0
         )

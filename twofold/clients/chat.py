@@ -90,7 +90,7 @@ class RetryBudget:
 
 
 def server_root(url: str) -> str:
-    """Of an address as callers' tools want it, with and without the version."""
+    """Returns the address without the `/v1` that some callers' tools want in it."""
     return url.rstrip("/").removesuffix("/v1")
 
 
@@ -166,11 +166,12 @@ class ChatModel:
         cache_salt: str | None = None,
         worth: Worth = _always,
     ) -> AsyncGenerator[str, None]:
-        """The completion in pieces. `deadline` is on the clock of `time.monotonic`; so is
-        `first_by`, the latest moment for a first token, where somebody else could still be asked.
-        Pieces that are not `worth` it are handed on with the next one that is, or at the end.
+        """Yields the completion in pieces. Raises UpstreamError (or Overloaded while the breaker is
+        open), nothing else.
 
-        Raises UpstreamError (or Overloaded while the breaker is open); nothing else.
+        `deadline` is on the clock of `time.monotonic`; so is `first_by`, the latest moment for a
+        first token, where somebody else could still be asked. Pieces that are not `worth` it are
+        handed on with the next one that is, or at the end.
         """
         body = self._body(messages, max_tokens, cache_salt)
         limits = _Limits(deadline, min(deadline, first_by or deadline))
@@ -371,7 +372,7 @@ class _Events:
         self._buffer = b""
 
     def read(self, data: bytes) -> Iterator[str]:
-        """What the events in `data` add to the reply. Raises UpstreamError on nonsense."""
+        """Yields what the events in `data` add to the reply. Raises UpstreamError on nonsense."""
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         if len(self._buffer) > MAX_LINE:
             raise UpstreamError("The model server sends no lines.")

@@ -123,14 +123,14 @@ class Weights(NamedTuple):
 
     @classmethod
     def open(cls) -> Self:
-        """From the installed package, whose tensors stay on disk. Raises SetupError where it is
+        """Opens the installed package, whose tensors stay on disk. Raises SetupError where it is
         missing or damaged."""
         path = weights.verified(PACKAGE, WEIGHTS, WEIGHTS_SHA256, REMEDY)
         return cls.read(path)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From a file of the package's format."""
+        """Reads a file of the package's format."""
         raw: Any = np.memmap(path, np.uint8, mode="r")
         at = 44  # behind the sizes, which the hash makes known
         count, begin, end, _, unknown, length = struct.unpack_from("<5iQ", raw, at)
@@ -163,7 +163,7 @@ class E5Tokenizer:
 
 
 def _normal(raw: Any, at: int) -> tuple[dict[int, str], int]:
-    """The table of normal forms, and where it ends."""
+    """Returns the table of normal forms, and where it ends."""
     count, _ = struct.unpack_from("<iI", raw, at)
     at += 8
     found = {}
@@ -196,7 +196,7 @@ class Words:
         self._rows = blocks.reshape(-1, DIMENSION // BLOCK, 2 + BLOCK // 2)
 
     def __getitem__(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """(…, 384) of the ids (…)."""
+        """Returns (…, 384) of the ids (…)."""
         codes, scales = _opened(self._rows[ids])
         values: npt.NDArray[np.float32] = (codes.astype(np.float32) - 8) * scales
         return values.reshape(*ids.shape, DIMENSION)
@@ -211,7 +211,7 @@ def _opened(blocks: Array) -> tuple[Array, Array]:
 
 
 def bert_weights(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """The tensors in float32, named as `bert` knows them; without the words' vectors."""
+    """Returns the tensors in float32, named as `bert` knows them, without the words' vectors."""
     found = {
         "embeddings.position_embeddings.weight": tensors["emb.pos"].reshape(-1, DIMENSION),
         "embeddings.token_type_embeddings.weight": tensors["emb.type"].reshape(-1, DIMENSION),

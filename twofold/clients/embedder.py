@@ -46,13 +46,15 @@ class Embedder(Protocol):
         """What lies beyond this many tokens of a text does not reach its vector."""
 
     def embed(self, texts: Sequence[str], *, passages: bool = False) -> Vectors:
-        """(len(texts), dimension), in order, rows of length 1. UpstreamError where it cannot.
+        """Returns vectors (len(texts), dimension) in order, rows of length 1. Raises UpstreamError
+        where it cannot.
 
-        `passages` are what questions find: some models read them in another way than anything else.
+        `passages` are what questions find: some models read them in another way than anything
+        else.
         """
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each whole text, special tokens not counted."""
+        """Returns the tokens of each whole text, special tokens not counted."""
 
 
 class CachingEmbedder:
@@ -107,7 +109,7 @@ class _OnThisMachine:
         return vectors
 
     def _rows(self, texts: Sequence[str], passages: bool) -> list[list[int]]:
-        """The tokens of each text, as many as the model takes."""
+        """Returns the tokens of each text, as many as the model takes."""
         raise NotImplementedError
 
     def _run(self, rows: Sequence[Sequence[int]]) -> Vectors:
@@ -129,10 +131,11 @@ class MiniLM(_OnThisMachine):
 
     @classmethod
     def open(cls, cache: Path, threads: int = 0) -> Self:
-        """Load the model, built into the folder `cache` on first use; 0 threads means one per core.
+        """Loads the model, built into the folder `cache` on first use; 0 threads means one per
+        core. Raises SetupError where the weights' package is missing or damaged.
 
-        SetupError where the weights' package is missing or damaged. The weights themselves are
-        read, and checked, only to build; many processes may open at once.
+        The weights themselves are read, and checked, only to build; many processes may open at
+        once.
         """
         # First, so that nothing is built where it is damaged.
         tokenizer = minilm.tokenizer()
@@ -172,7 +175,7 @@ class E5(_OnThisMachine):
 
     @classmethod
     def open(cls, cache: Path, threads: int = 0) -> Self:
-        """As `MiniLM.open`; a second longer, for its 250,000 words."""
+        """Loads the model as `MiniLM.open` does; a second longer, for its 250,000 words."""
         weights = e5.Weights.open()
 
         def build(unsigned: bool) -> bytes:
@@ -219,10 +222,10 @@ class HttpEmbedder:
         attempts: int = 4,
         client: httpx.Client | None = None,
     ) -> None:
-        """`base_url` with or without its `/v1`; `timeout` in seconds for one attempt.
+        """`base_url` with or without its `/v1`; `timeout` in seconds for one attempt. Raises
+        SetupError where no header can hold `api_key`.
 
         `max_tokens` is the model's, which the protocol does not tell. Nothing is sent yet.
-        SetupError where no header can hold `api_key`.
         """
         root = base_url.rstrip("/").removesuffix("/embeddings").removesuffix("/v1")
         self.name = f"http:{model}"
@@ -257,10 +260,8 @@ class HttpEmbedder:
         )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """An approximation: four characters a token, rounded up, as the protocol has no count.
-
-        Right within a quarter for English; for other scripts it counts too few.
-        """
+        """Returns an approximation: four characters a token, rounded up, as the protocol has no
+        count. It is right within a quarter for English; for other scripts it counts too few."""
         return [-(-len(text) // 4) for text in texts]
 
     def _batch(self, texts: Sequence[str]) -> Vectors:
@@ -338,7 +339,7 @@ def _backoff(error: Exception) -> bool | float:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the server asks to wait, from either form of the header."""
+    """Returns seconds that the server asks to wait, from either form of the header."""
     header = response.headers.get("retry-after", "")
     try:
         seconds = float(header)

@@ -73,7 +73,7 @@ def _attribute(name: str, value: float) -> bytes:
 
 
 def tensor(name: str, dtype: type[np.generic], *shape: int | str) -> bytes:
-    """An input or output; a dimension that is a name may have any size."""
+    """Returns an input or output; a dimension that is a name may have any size."""
     dims = (_field(1, _field(1 if isinstance(size, int) else 2, size)) for size in shape)
     tensor = _field(1, _TYPES[np.dtype(dtype).name]) + _field(2, b"".join(dims))
     return _field(1, name) + _field(2, _field(1, tensor))

@@ -20,7 +20,7 @@ class KeptVectors:
         self._lock = Lock()
 
     def known(self, texts: Iterable[str]) -> dict[str, Half]:
-        """Those of the texts that are remembered."""
+        """Returns the vectors of those texts that are remembered."""
         found = ((text, self._kept.get(_digest(text))) for text in texts)
         return {text: kept for text, kept in found if kept is not None}
 

@@ -35,8 +35,8 @@ class Matcher:
     many threads."""
 
     def __init__(self, cache: Path, threads: int = 0) -> None:
-        """As an embedder is opened, but at the first text: who only indexes needs none. SetupError
-        where its file is missing or damaged."""
+        """Opens the model as an embedder is opened, but at the first text: who only indexes
+        needs none. Raises SetupError where its file is missing or damaged."""
         weights.verified(PACKAGE, FILE, SHA256, REMEDY)
         self._open = partial(_Tuned.open, cache, threads)
         self._tuned: _Tuned | None = None
@@ -44,7 +44,7 @@ class Matcher:
         self._kept = KeptVectors(KEPT)
 
     def vectors(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
-        """A vector (384,) for each text."""
+        """Returns a vector (384,) for each text."""
         wanted = dict.fromkeys(texts)
         found = self._kept.known(wanted)
         if missing := [text for text in wanted if text not in found]:
@@ -72,13 +72,14 @@ class _Tuned(MiniLM):
 
 
 def asked_in_turn(message: str, earlier: Sequence[str]) -> str:
-    """A question that leans on what its customer said before: the message, then that, newest
-    first."""
+    """Returns a question with what its customer said before: the message, then the earlier ones,
+    newest first."""
     return "\n".join([message, *reversed(earlier)])
 
 
 def packed(whole: dict[str, Array]) -> dict[str, Array]:
-    """The file's tensors, of the float ones that the graph is built from; `unpacked` undoes it."""
+    """Returns the file's tensors, of the float ones that the graph is built from; `unpacked`
+    undoes it."""
     found: dict[str, Array] = {}
     for name, array in whole.items():
         columns = exact_columns(name)
@@ -108,8 +109,8 @@ def unpacked(found: dict[str, Array]) -> dict[str, Array]:
 
 
 def exact_columns(name: str) -> Columns | None:
-    """Of a layer that the graph multiplies in integers, the columns that it keeps in float; None of
-    anything else."""
+    """Returns the columns that the graph keeps in float of a layer that it multiplies in
+    integers; None for any other layer."""
     number, _, part = name.removeprefix("encoder.layer.").partition(".")
     if part == "output.dense.weight":
         return minilm.SIZES.gelu_outliers[int(number)]

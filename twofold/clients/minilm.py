@@ -33,12 +33,14 @@ _NUMBERS: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16, "
 
 
 def verified(name: str, sha256: str) -> Path:
-    """Path of `name` in the weights package. SetupError where it is missing or has another hash."""
+    """Returns the path of `name` in the weights package. Raises SetupError where it is missing
+    or has another hash."""
     return weights.verified(PACKAGE, f"model/{name}", sha256, "run `make setup`")
 
 
 def tokenizer() -> Tokenizer:
-    """The model's, that neither pads nor truncates. Raises SetupError as `verified` does."""
+    """Returns the model's tokenizer, which neither pads nor truncates. Raises SetupError as
+    `verified` does."""
     made = Tokenizer.from_file(str(verified("tokenizer.json", TOKENIZER_SHA256)))
     # The file asks for exactly 128 tokens; the model takes 256, cut and padded by the embedder.
     made.no_padding()
@@ -47,7 +49,7 @@ def tokenizer() -> Tokenizer:
 
 
 def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """Tokens of each whole text, special tokens not counted."""
+    """Returns the tokens of each whole text, special tokens not counted."""
     encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return [len(each) for each in encoded]
 

@@ -35,8 +35,8 @@ class Reader:
     """Questions and pieces to log odds. Safe to call from many threads."""
 
     def __init__(self, cache: Path, threads: int = 0) -> None:
-        """As an embedder is opened, but at the first question. SetupError where its file is missing
-        or damaged."""
+        """Opens the model as an embedder is opened, but at the first question. Raises SetupError
+        where its file is missing or damaged."""
         weights.verified(PACKAGE, FILE, SHA256, REMEDY)
         self._cache = cache
         self._threads = BatchThreads(threads or cores(), "read")
@@ -45,7 +45,7 @@ class Reader:
         self._model: tuple[ort.InferenceSession, Pairs] | None = None
 
     def odds(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
-        """The log odds (len(pieces),) that each piece answers, against that none does."""
+        """Returns the log odds (len(pieces),) that each piece answers, against that none does."""
         names = {piece: f"{question}\0{piece}" for piece in pieces}
         found = self._kept.known(names.values())
         if missing := [piece for piece, name in names.items() if name not in found]:
@@ -88,7 +88,7 @@ class Pairs:
         self._tokenizer = tokenizer
 
     def joined(self, question: str, piece: str) -> tuple[list[int], int]:
-        """The tokens, and how many of them are the question's."""
+        """Returns the tokens of the pair, and how many of them are the question's."""
         asked, text = self._tokenizer.encode_batch_fast([question, piece], add_special_tokens=False)
         own = asked.ids
         if len(own) > QUESTION:

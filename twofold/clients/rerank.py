@@ -27,10 +27,8 @@ _INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 class Reranker(Protocol):
     async def scores(self, query: str, texts: Sequence[str], *, deadline: float) -> list[float]:
-        """One relevance (0..1) for each text. `deadline` is of `time.monotonic`.
-
-        Raises UpstreamError, nothing else.
-        """
+        """Returns one relevance (0..1) for each text. `deadline` is of `time.monotonic`. Raises
+        UpstreamError, nothing else."""
         ...
 
     async def aclose(self) -> None: ...
@@ -88,7 +86,8 @@ class OnnxReranker:
 
     @classmethod
     def open(cls, folder: Path, threads: int = 0) -> Self:
-        """0 threads means one per core. SetupError where the folder holds no cross-encoder."""
+        """Loads the model; 0 threads means one per core. Raises SetupError where the folder
+        holds no cross-encoder."""
         for name in (MODEL, TOKENIZER):
             if not (folder / name).is_file():
                 raise SetupError(

@@ -18,7 +18,7 @@ Ids = npt.NDArray[np.int32]
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Ids, Ids]:
-    """Ids and mask (texts, length of the longest)."""
+    """Returns ids and mask (texts, length of the longest)."""
     ids = np.full((len(rows), max(map(len, rows))), pad, np.int32)
     mask = np.zeros_like(ids)
     for i, row in enumerate(rows):
@@ -28,8 +28,8 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Ids, Ids]:
 
 
 def kept_session(cache: Path, stem: str, build: Callable[[bool], bytes]) -> ort.InferenceSession:
-    """The graph kept in the folder `cache`, built on first use; `build` is told whether weights
-    have to be unsigned on this processor. Many processes may open at once."""
+    """Returns a session of the graph kept in the folder `cache`, built on first use; `build` is
+    told whether weights have to be unsigned on this processor. Many processes may open at once."""
     unsigned = bert.signed_products_saturate()
     path = cache / f"{stem}{'-u8' if unsigned else ''}.onnx"
     if path.exists():
@@ -41,7 +41,7 @@ def kept_session(cache: Path, stem: str, build: Callable[[bool], bytes]) -> ort.
 
 
 def session(model: Path | bytes) -> ort.InferenceSession:
-    """One thread per run."""
+    """Returns a session that takes one thread per run."""
     options = ort.SessionOptions()
     # One thread per run and runs side by side: threads inside a run wait for each other some
     # hundred times per batch, spinning, which costs half the speed once a core is shared.

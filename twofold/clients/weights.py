@@ -8,8 +8,8 @@ from twofold.errors import SetupError
 
 
 def verified(package: str, name: str, sha256: str, remedy: str) -> Path:
-    """Path of `name` in the installed `package`; its code is not run. Raises SetupError, with
-    `remedy` as what to do, where the file is missing or has another hash."""
+    """Returns the path of `name` in the installed `package`, whose code is not run. Raises
+    SetupError, with `remedy` as what to do, where the file is missing or has another hash."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise SetupError(f"The embedding model ({package}) is not installed: {remedy}.")

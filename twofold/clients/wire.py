@@ -33,13 +33,13 @@ class Listener(Protocol):
     """Called while a reply arrives, in this order; none of it may raise."""
 
     def opened(self, status: int, kind: str) -> None:
-        """`kind` is the content type, in lower case."""
+        """Is called once the head has come; `kind` is the content type, in lower case."""
 
     def heard(self, data: bytes) -> None:
-        """A piece of the body."""
+        """Is called with each piece of the body."""
 
     def ended(self, error: str) -> None:
-        """No more comes: the body is whole where `error` is empty. Never called twice."""
+        """Is called once no more comes: the body is whole where `error` is empty."""
 
 
 class Connection(asyncio.Protocol):
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         return not self._transport.is_closing() and time.monotonic() - self._since < IDLE_S
 
     def post(self, head: bytes, body: bytes, listener: Listener) -> None:
-        """`head` is all lines but the length's."""
+        """Sends a POST; `head` is all lines but the length's."""
         self._begin()
         self._busy = self._held = True
         self._listener = listener
@@ -212,7 +212,8 @@ class Origin:
     )
 
     def head(self, path: str, more: Mapping[str, str] = MappingProxyType({})) -> bytes:
-        """The lines of a POST of JSON to `path`, all but its length; `more` are further headers."""
+        """Returns the lines of a POST of JSON to `path`, all but its length; `more` are further
+        headers."""
         at = urlsplit(self.url)
         key = f"authorization: Bearer {self.token}\r\n" if self.token else ""
         further = "".join(f"{name}: {value}\r\n" for name, value in more.items())
@@ -222,7 +223,7 @@ class Origin:
         ).encode("ascii")
 
     async def connect(self) -> Connection:
-        """A connection that is free. Raises OSError (ssl.SSLError among them) or ValueError."""
+        """Returns a free connection. Raises OSError (ssl.SSLError among them) or ValueError."""
         pool = self._pools.setdefault(asyncio.get_running_loop(), _Pool())
         while pool.idle:
             if (kept := pool.idle.pop()).usable:

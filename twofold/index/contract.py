@@ -43,17 +43,18 @@ class DocumentRef(NamedTuple):
 
 
 def point_id(document: str, heading_path: Sequence[str], content_hash: str, occurrence: int) -> str:
-    """Point id of a chunk: the same text under the same headings of one document keeps its point.
+    """Returns a chunk's point id: the same text under the same headings of one document keeps its
+    point.
 
-    `occurrence` tells equal chunks of one section apart (0 for the first). Two documents with equal
-    text never share a point, because `document` takes part.
+    `occurrence` tells equal chunks of one section apart (0 for the first). Two documents with
+    equal text never share a point, because `document` takes part.
     """
     name = "\x1f".join([*heading_path, content_hash, str(occurrence)])
     return str(uuid5(UUID(document), name))
 
 
 def content_hash(*parts: str) -> str:
-    """Hex SHA-256 over the parts, unambiguous about where one ends."""
+    """Returns the hex SHA-256 over the parts, unambiguous about where one ends."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode()
@@ -102,7 +103,7 @@ class Chunk:
         return f"{self.heading}\n{self.text}"
 
     def payload(self) -> dict[str, Any]:
-        """The point's payload: plain JSON values, without the id."""
+        """Returns the point's payload: plain JSON values, without the id."""
         values = {name: getattr(self, name) for name in _PAYLOAD_FIELDS}
         values["heading_path"] = list(self.heading_path)
         values["audience"] = list(self.audience)
@@ -119,7 +120,7 @@ class Chunk:
         return cls(id=id, **values)
 
     def closed(self, until: int) -> "Chunk":
-        """The same chunk, ending before version `until`."""
+        """Returns the same chunk, ending before version `until`."""
         return replace(self, until=until)
 
 
@@ -157,7 +158,7 @@ class Scope:
         return sorted(self.audiences | {PUBLIC})
 
     def admits(self, chunk: Chunk) -> bool:
-        """The scope as a predicate: the meaning that every adapter's filter must have."""
+        """Returns the scope as a predicate: the meaning that every adapter's filter must have."""
         return (
             chunk.workspace == self.workspace
             and not chunk.quarantined
@@ -195,7 +196,7 @@ class Index(Protocol):
     def upsert(self, points: Sequence[Embedded]) -> None: ...
 
     def update_payload(self, chunks: Sequence[Chunk]) -> None:
-        """Replace the payload of existing points; vectors stay."""
+        """Replaces the payload of existing points; vectors stay."""
         ...
 
     def delete(self, ids: Sequence[str]) -> None: ...
@@ -203,7 +204,8 @@ class Index(Protocol):
     def search(
         self, dense: "npt.NDArray[np.float32]", sparse: SparseVector, scope: Scope, limit: int
     ) -> tuple[list[Hit], list[Hit]]:
-        """The `limit` best by cosine and the `limit` best by BM25, each best first, both scoped."""
+        """Returns the `limit` best by cosine and the `limit` best by BM25, each best first, both
+        scoped."""
         ...
 
     def score(
@@ -214,12 +216,12 @@ class Index(Protocol):
         by_meaning: Sequence[str],
         by_words: Sequence[str],
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Cosines of the chunks `by_meaning` and BM25 scores of the chunks `by_words`, by id. One
-        that is gone, out of scope, or shares no term is absent."""
+        """Returns cosines of the chunks `by_meaning` and BM25 scores of the chunks `by_words`,
+        by id. One that is gone, out of scope, or shares no term is absent."""
         ...
 
     def retrieve(self, ids: Sequence[str]) -> list[Chunk]:
-        """The chunks with these ids that exist, in the order asked for."""
+        """Returns the chunks with these ids that exist, in the order asked for."""
         ...
 
     def ids(self, workspace: str, source: str | None = None) -> Iterator[str]: ...

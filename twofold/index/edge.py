@@ -41,7 +41,7 @@ _INDEXED: dict[str, edge.PayloadSchemaType | edge.IntegerIndexParams] = {
 
 
 def scope_filter(scope: Scope) -> edge.Filter:
-    """`Scope.admits` as the engine says it. The only filter that a search has."""
+    """Returns `Scope.admits` as the engine says it. The only filter that a search has."""
     conditions: list[edge.ConditionType] = [
         _equals("workspace", scope.workspace),
         _equals("quarantined", 0),
@@ -55,7 +55,7 @@ def scope_filter(scope: Scope) -> edge.Filter:
 
 
 def live(folder: Path) -> str | None:
-    """Digest of the store that readers of `folder` use."""
+    """Returns the digest of the store that readers of `folder` use."""
     try:
         return (folder / "current").read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def live(folder: Path) -> str | None:
 
 
 def flip(folder: Path, digest: str) -> None:
-    """Make the store `digest` the live one. A store already open stays what it is."""
+    """Makes the store `digest` the live one. A store already open stays what it is."""
     if not (folder / digest / "manifest.json").exists():
         raise NotFound(f"There is no finished index {digest} in {folder}.")
     replace_file(folder / "current", digest)
@@ -80,7 +80,8 @@ class EdgeIndex:
     def open(
         cls, folder: Path, fingerprint: Fingerprint, dimension: int, *, beside: bool = False
     ) -> Self:
-        """Open the store of `fingerprint` in `folder`; make it, and make it live, if there is none.
+        """Opens the store of `fingerprint` in `folder`; make it, and make it live, if there is
+        none.
 
         `beside` opens one that is not live, to be filled before `flip`. Raises SetupError when the
         live store was made by something else, Conflict when another process has this one open.

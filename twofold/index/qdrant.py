@@ -32,7 +32,7 @@ _INDEXED: dict[str, models.PayloadSchemaType | models.PayloadSchemaParams] = {
 
 
 def scope_filter(scope: Scope) -> models.Filter:
-    """`Scope.admits` as the server says it. The only filter that a search has."""
+    """Returns `Scope.admits` as the server says it. The only filter that a search has."""
     conditions: list[models.Condition] = [
         _equals("workspace", scope.workspace),
         _equals("quarantined", 0),
@@ -46,7 +46,7 @@ def scope_filter(scope: Scope) -> models.Filter:
 
 
 def live(client: QdrantClient, name: str) -> str | None:
-    """Digest of the collection that readers of `name` use."""
+    """Returns the digest of the collection that readers of `name` use."""
     with _server():
         aliases = client.get_aliases().aliases
     alias = f"twofold-{name}"
@@ -57,7 +57,7 @@ def live(client: QdrantClient, name: str) -> str | None:
 
 
 def flip(client: QdrantClient, name: str, digest: str) -> None:
-    """Make the collection `digest` the live one. An index already open stays what it is."""
+    """Makes the collection `digest` the live one. An index already open stays what it is."""
     alias = f"twofold-{name}"
     collection = f"{alias}-{digest}"
     create = models.CreateAliasOperation(
@@ -71,7 +71,7 @@ def flip(client: QdrantClient, name: str, digest: str) -> None:
 
 
 def metadata(client: QdrantClient, name: str) -> dict[str, dict[str, Any]]:
-    """Digest -> what the collection says of itself, for all collections of `name`."""
+    """Returns, by digest, what each collection of `name` says of itself."""
     prefix = f"twofold-{name}-"
     with _server():
         names = [each.name for each in client.get_collections().collections]
@@ -83,7 +83,7 @@ def metadata(client: QdrantClient, name: str) -> dict[str, dict[str, Any]]:
 
 
 def mark(client: QdrantClient, name: str, digest: str, about: dict[str, Any]) -> None:
-    """Add to what a collection says of itself."""
+    """Adds to what a collection says of itself."""
     with _server():
         client.update_collection(f"twofold-{name}-{digest}", metadata=about)
 
@@ -113,7 +113,7 @@ class QdrantIndex:
         shard_number: int = 1,
         replication_factor: int = 1,
     ) -> Self:
-        """Open the collection of `fingerprint`; make it, and make it live, if there is none.
+        """Opens the collection of `fingerprint`; make it, and make it live, if there is none.
 
         `beside` opens one that is not live, to be filled before `flip`. The settings after it count
         when the collection is made; `quantized` searches 8-bit copies of the dense vectors in

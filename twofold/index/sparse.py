@@ -70,12 +70,13 @@ class Bm25Encoder:
         """Distinct terms of a text (and locale "en"): what questions find, they find again."""
 
     def document(self, text: str, locale: str = "en") -> SparseVector:
-        """Weights of an indexed text; both lists are empty where no term is left."""
+        """Returns weights of an indexed text; both lists are empty where no term is left."""
         vector = self._model(locale).embed_document(spaced(text))
         return SparseVector(vector.indices, vector.values)
 
     def query(self, text: str, locale: str = "en") -> SparseVector:
-        """1 for each distinct term of a question; both lists are empty where none is left."""
+        """Returns 1 for each distinct term of a question; both lists are empty where none is
+        left."""
         vector = self._model(locale).embed_query(spaced(text))
         return SparseVector(vector.indices, vector.values)
 
@@ -83,10 +84,9 @@ class Bm25Encoder:
         return frozenset(self.document(text, locale).indices)
 
     def topic(self, text: str, locale: str = "en") -> str:
-        """The first words that carry a question, quoted; "…" where none does. Bare numbers are left
-        out: they say little of what was looked for, and a model that misreads one states another.
-        Where words are not parted, the message's beginning.
-        """
+        """Returns the first words that carry a question, quoted; "…" where none does. Bare
+        numbers are left out: they say little of what was looked for, and a model that misreads
+        one states another. Where words are not parted, the message's beginning."""
         if (unspaced := UNSPACED.search(text)) is not None and len(unspaced[0]) > 1:
             start = " ".join(text.split()).rstrip("?？。")
             return f"“{start[:TOPIC_CHARACTERS]}{'…' * (len(start) > TOPIC_CHARACTERS)}”"
@@ -98,8 +98,8 @@ class Bm25Encoder:
         return f"“{' '.join(words[:TOPIC_WORDS])}”" if words else "…"
 
     def _model(self, locale: str) -> Bm25:
-        """The encoder of a locale such as `en`, `de-AT` or `pt_BR`; an unknown one stems nothing
-        and drops no word."""
+        """Returns the encoder of a locale such as `en`, `de-AT` or `pt_BR`; an unknown one stems
+        nothing and drops no word."""
         code = locale.replace("_", "-").partition("-")[0].lower()
         language = _LANGUAGES.get(code, "unknown")
         model = self._models.get(language)
@@ -124,7 +124,8 @@ class Bm25Encoder:
 
 
 def spaced(text: str) -> str:
-    """The text with what stands between spaces where it has none, and full-width figures narrow."""
+    """Returns the text with what stands between spaces where it has none, and full-width figures
+    narrow."""
     if text.isascii():
         return text
     text = unicodedata.normalize("NFKC", text)

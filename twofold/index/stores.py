@@ -35,23 +35,23 @@ class Store(NamedTuple):
 
 class Stores(Protocol):
     def open(self, fingerprint: Fingerprint, dimension: int, *, beside: bool = False) -> Index:
-        """As `EdgeIndex.open` and `QdrantIndex.open` describe it."""
+        """Opens a store as `EdgeIndex.open` and `QdrantIndex.open` describe it."""
         ...
 
     def live(self) -> str | None:
-        """Digest of the store that readers use."""
+        """Returns the digest of the store that readers use."""
         ...
 
     def all(self) -> list[Store]:
-        """Finished and half-made ones; at most one is live."""
+        """Returns finished and half-made stores; at most one is live."""
         ...
 
     def flip(self, digest: str, *, rejecting: bool = False) -> None:
-        """Make a store the live one; the one before is retired, `rejecting` says why."""
+        """Makes a store the live one; the one before is retired, `rejecting` says why."""
         ...
 
     def drop(self, digest: str) -> None:
-        """Delete a store that is not live. Raises Conflict where it is, or is open elsewhere."""
+        """Deletes a store that is not live. Raises Conflict where it is, or is open elsewhere."""
         ...
 
 
@@ -66,7 +66,7 @@ def require_live(settings: Settings, fingerprint: Fingerprint) -> None:
 
 
 def open_stores(settings: Settings) -> Stores:
-    """A server's, where `qdrant_url` names one, else those under `home`."""
+    """Returns the stores of a server, where `qdrant_url` names one, else those under `home`."""
     if settings.qdrant_url:
         return QdrantStores(
             lambda: _connect(settings),
@@ -152,8 +152,8 @@ class QdrantStores:
         shards: int = 1,
         replicas: int = 1,
     ) -> None:
-        """`connect` gives a client that whoever is handed it closes; the rest is of collections
-        that are made from here, as `QdrantIndex.open` says."""
+        """`connect` returns a client that the caller closes; the rest is of collections that are
+        made from here, as `QdrantIndex.open` says."""
         self._connect = connect
         self._name = name
         self._quantized, self._shards, self._replicas = quantized, shards, replicas

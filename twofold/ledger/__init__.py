@@ -49,18 +49,18 @@ class Ledger:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session that commits at the end of the block and rolls back on an error."""
+        """Opens a session that commits at the end of the block and rolls back on an error."""
         with self.watch.using(), self._sessions.begin() as session:
             yield session
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """The same without mapped classes: for where they would take half of the time."""
+        """Opens the same without mapped classes, for where these would take half of the time."""
         with self.watch.using(), self.engine.begin() as connection:
             yield connection
 
     def gauge(self, of: Callable[[Session], float]) -> float:
-        """What `of` reads, for a metric; NaN where the ledger cannot be asked."""
+        """Returns what `of` reads, for a metric; NaN where the ledger cannot be asked."""
         try:
             with self.session() as session:
                 return float(of(session))
@@ -120,7 +120,7 @@ class Ledger:
         self.move_to("head")
 
     def move_to(self, revision: str) -> None:
-        """Bring the schema to a revision, forward or back. Raises SetupError where this program
+        """Brings the schema to a revision, forward or back. Raises SetupError where this program
         does not know the ledger's, or the one that is wanted."""
         # Imported late: Alembic costs a third of a second that a migrated ledger need not pay.
         from alembic import command
@@ -157,7 +157,7 @@ class Ledger:
                 ) from error
 
     def revision(self) -> str | None:
-        """Of the schema as it is; None where there is none yet."""
+        """Returns the schema's revision; None where there is none yet."""
         with self.engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None
@@ -190,10 +190,8 @@ _LIVE = select(_D.id, _D.live).where(
 def versions_at(
     session: Session | Connection, documents: Sequence[str], as_of: float | None
 ) -> dict[str, int]:
-    """Which version of each document applies: the live one, or the one that applied at `as_of`.
-
-    Documents with no version that applies (removed, not yet written) are absent from the result.
-    """
+    """Returns which version of each document applies: the live one, or the one that applied at
+    `as_of`. Documents with no version that applies (removed, not yet written) are absent."""
     if as_of is None:
         return {row.id: row.live for row in session.execute(_LIVE, {"documents": documents})}
     rows_at = session.execute(
@@ -214,7 +212,8 @@ def versions_at(
 def hidden_from(
     session: Session | Connection, versions: Mapping[str, int], audiences: Sequence[str]
 ) -> set[str]:
-    """Documents whose version of that number is for none of `audiences`, or in quarantine."""
+    """Returns documents whose version of that number is for none of `audiences`, or in
+    quarantine."""
     if not versions:
         return set()
     rows = session.execute(

@@ -17,7 +17,8 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     @classmethod
     def open(cls, *given: Any, silent_s: float, lock_s: float, **named: Any) -> Self:
-        """`lock_s`: seconds that a statement waits for a lock, by the server's own clock."""
+        """Returns `lock_s`: seconds that a statement waits for a lock, by the server's own
+        clock."""
         options = f"{named.pop('options', '')} -c lock_timeout={int(lock_s * 1000)}".strip()
         made = cls.connect(*given, options=options, **named)
         made.silent_s = silent_s

@@ -8,7 +8,7 @@ from twofold.ledger.models import Document
 
 
 def find_document(session: Session, workspace: str, name: str) -> Document:
-    """A document by `source/external_id`, by its external id alone, or by its id.
+    """Returns a document by `source/external_id`, by its external id alone, or by its id.
 
     Raises NotFound, also where the external id alone would name several.
     """

@@ -78,12 +78,12 @@ class ReleaseEvent(Base):
 
 
 def served(session: Session) -> Sequence[Release]:
-    """The live release and the canary, where there are any."""
+    """Returns the live release and the canary, where there are any."""
     return session.scalars(select(Release).where(Release.state.in_(SERVED))).all()
 
 
 def misfit(release: Release, house: HousePolicy) -> str:
-    """Why a release is not asked under this house policy: a clause; "" where it is."""
+    """Returns why a release is not asked under this house policy: a clause; "" where it is."""
     if release.profile != ASKED_WITH:
         return f"it was trained with the {release.profile} prompt, not with the {ASKED_WITH} one"
     for what, made_for, now in (

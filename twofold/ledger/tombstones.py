@@ -26,12 +26,12 @@ def customer_mark(workspace: str, customer: str) -> str:
 
 
 def answer_mark(workspace: str, id: str) -> str:
-    """Of an answer that its reader has stopped: what there is of it is its end."""
+    """Returns the mark of an answer that its reader has stopped: what there is of it is its end."""
     return _digest("answer", workspace, id)
 
 
 def bury(session: Session, marks: Sequence[str]) -> None:
-    """Note that they are deleted now; in the transaction that deletes them, before it does."""
+    """Notes that they are deleted now; in the transaction that deletes them, before it does."""
     connection = session.connection()
     lock(connection, marks)
     connection.execute(delete(Tombstone).where(Tombstone.mark.in_(marks)))
@@ -39,14 +39,14 @@ def bury(session: Session, marks: Sequence[str]) -> None:
 
 
 def buried(connection: Connection, marks: Sequence[str], since: float) -> bool:
-    """Whether one of them was deleted at `since` or later. Called in the transaction that writes,
-    after `lock`, and with SQLite after its first write."""
+    """Returns whether one of them was deleted at `since` or later. Called in the transaction
+    that writes, after `lock`, and with SQLite after its first write."""
     query = select(Tombstone.mark).where(Tombstone.mark.in_(marks), Tombstone.at >= since)
     return connection.scalar(query.limit(1)) is not None
 
 
 def lock(connection: Connection, marks: Sequence[str]) -> None:
-    """Let only one transaction at a time write or delete them. SQLite has one writer anyway."""
+    """Lets only one transaction at a time write or delete them. SQLite has one writer anyway."""
     if connection.dialect.name != "postgresql":
         return
     for mark in sorted(marks):

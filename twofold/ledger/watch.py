@@ -38,7 +38,7 @@ class LedgerWatch:
 
     @contextmanager
     def using(self) -> Iterator[None]:
-        """Around each use of the ledger."""
+        """Watches one use of the ledger; to be put around each."""
         mark = object()
         self._since[mark] = time.monotonic()
         try:
@@ -60,7 +60,7 @@ class LedgerWatch:
         return read and (written or not writing)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stops looking."""
         self._reading.close()
         self._writing.close()
 
@@ -83,7 +83,7 @@ class _Look:
         self._works = True
 
     def works(self, suspect: bool) -> bool:
-        """As far as is known by now; `suspect` makes it look."""
+        """Returns whether the ledger works, as far as is known by now; `suspect` makes it look."""
         with self._lock:
             now = time.monotonic()
             if self._looking:

@@ -47,7 +47,7 @@ def render_prompt(
     history: Sequence[Message],
     question: str,
 ) -> list[Message]:
-    """The messages of one request. `[n]` in the reply is `documents[n-1]`.
+    """Returns the messages of one request. `[n]` in the reply is `documents[n-1]`.
 
     Of the history a model is shown the latest turns, within TURNS and TURNS_CHARS.
     """
@@ -59,7 +59,7 @@ def render_prompt(
 
 
 def instructions(house: HousePolicy, profile: Profile) -> str:
-    """The part of the prompt that tells how to behave: the same for every request."""
+    """Returns the part of the prompt that tells how to behave: the same for every request."""
     return _instructions(_Policy(house), profile)
 
 
@@ -87,7 +87,7 @@ def prompt_digest(house: HousePolicy, profile: Profile) -> str:
 
 
 def _remembered(history: Sequence[Message]) -> list[Message]:
-    """Oldest first, without marks: their documents are gone as well."""
+    """Returns the earlier turns, oldest first, without marks: their documents are gone as well."""
     kept: list[Message] = []
     room = TURNS_CHARS
     for turn in reversed(history[-TURNS:]):
@@ -100,7 +100,7 @@ def _remembered(history: Sequence[Message]) -> list[Message]:
 
 
 def documents_block(documents: Sequence[Chunk]) -> str:
-    """The fenced documents, numbered from 1, as every prompt shows them."""
+    """Returns the fenced documents, numbered from 1, as every prompt shows them."""
     return _environment.get_template("documents.j2").render(
         documents=[
             {
@@ -118,7 +118,7 @@ def _attribute(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """Text that cannot open or close a `document` tag."""
+    """Returns text that cannot open or close a `document` tag."""
     return re.sub(r"<(?=\s*+/?\s*+documents?\b)", "‹", _harmless(text), flags=re.IGNORECASE)
 
 
@@ -129,5 +129,5 @@ _CONTROL = re.compile(
 
 
 def _harmless(text: str) -> str:
-    """Text without the spelling of control tokens: a tokenizer reads those anywhere."""
+    """Returns text without the spelling of control tokens: a tokenizer reads those anywhere."""
     return _CONTROL.sub(lambda match: "‹" if match[0] == "<" else "⟦", text)

@@ -73,7 +73,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def sentences(text: str, within: Span | None = None) -> list[Span]:
-    """Sentences of a paragraph, without the white space between them."""
+    """Returns sentences of a paragraph, without the white space between them."""
     low, high = within or Span(0, len(text))
     spans: list[Span] = []
     start = low
@@ -93,7 +93,7 @@ def sentences(text: str, within: Span | None = None) -> list[Span]:
 
 
 def items(text: str, within: Span) -> list[Span]:
-    """Items of a list (or rows of a table), each with its continuation lines."""
+    """Returns items of a list (or rows of a table), each with its continuation lines."""
     spans: list[Span] = []
     for line_start, line in _lines(text[within.start : within.end]):
         start = within.start + line_start
@@ -108,8 +108,8 @@ def items(text: str, within: Span) -> list[Span]:
 
 
 def parts(text: str, block: Block) -> list[Span]:
-    """The pieces of a block that can be quoted alone: sentences, items, rows, or the code between
-    its fences: a fence may be the splitter's, and not stand in the document."""
+    """Returns the pieces of a block that can be quoted alone: sentences, items, rows, or the
+    code between its fences: a fence may be the splitter's, and not stand in the document."""
     if block.kind == "paragraph":
         return sentences(text, block.span)
     if block.kind == "code":
@@ -126,12 +126,13 @@ def _inside(text: str, code: Span) -> Span:
 
 
 def plain(text: str) -> str:
-    """The text for showing: links and images as their words, no quote marks of admonitions."""
+    """Returns the text for showing: links and images as their words, no quote marks of
+    admonitions."""
     return _QUOTE_MARK.sub("", _LINK.sub(r"\1", text)).strip()
 
 
 def squeeze(text: str) -> str:
-    """White space folded: how a quote is compared with its document."""
+    """Returns the text with white space folded: how a quote is compared with its document."""
     return " ".join(text.split())
 
 

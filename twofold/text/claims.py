@@ -39,7 +39,7 @@ class Claim(NamedTuple):
 
 
 def claims(parts: Iterable[str], locale: str) -> Iterator[tuple[int, Claim]]:
-    """The claims among sentences or list items, each with the place of its part."""
+    """Yields the claims among sentences or list items, each with the place of its part."""
     for place, part in enumerate(parts):
         if _STEP.match(part):
             continue
@@ -65,7 +65,7 @@ def claims(parts: Iterable[str], locale: str) -> Iterator[tuple[int, Claim]]:
 
 
 def _counted(text: str, locale: str) -> Iterator[tuple[Number, str, int]]:
-    """Each number that may count something, its unit, and where that ends."""
+    """Yields each number that may count something, its unit, and where that ends."""
     for number in read(text, locale):
         before = text[max(0, number.start - 1) : number.start]
         after = text[number.end : number.end + 2]
@@ -81,7 +81,8 @@ def _counted(text: str, locale: str) -> Iterator[tuple[Number, str, int]]:
 
 
 def alike(one: Claim, two: Claim, weights: Mapping[int, float] | None = None) -> bool:
-    """Whether they are the same claim: by the words in common, all of one weight or weighed."""
+    """Returns whether they are the same claim: by the words in common, all of one weight or
+    weighed."""
     both, either = one.words & two.words, one.words | two.words
     if weights is None:
         return len(both) >= ALIKE * len(either)
@@ -105,12 +106,12 @@ def words_of(text: str, locale: str) -> frozenset[int]:
 
 
 def names(text: str) -> frozenset[str]:
-    """Capitalised words inside a sentence."""
+    """Returns the capitalised words inside a sentence, in small letters."""
     return frozenset(name.lower() for name in _CAPITAL.findall(text))
 
 
 def apart(one: frozenset[str], two: frozenset[str]) -> bool:
-    """Whether each names something that the other does not."""
+    """Returns whether each names something that the other does not."""
     return bool(one - two and two - one)
 
 

@@ -82,18 +82,18 @@ CHARACTERS_PER_WORD = 2
 
 
 def base(locale: str) -> str:
-    """The language of a tag: `pt` of `pt-BR` and `pt_BR`."""
+    """Returns the language of a tag: `pt` of `pt-BR` and `pt_BR`."""
     return locale.replace("_", "-").partition("-")[0].lower()
 
 
 def is_latin(locale: str) -> bool:
-    """Whether a language is written in Latin letters, as far as we know."""
+    """Returns whether a language is written in Latin letters, as far as we know."""
     return not any(base(locale) in languages for languages in _SCRIPTS.values())
 
 
 def language_of(text: str, expected: Sequence[str] = ()) -> str:
-    """The language of a text, as one of the tags `expected` where it is one of theirs; "" where
-    none shows. The first of `expected` wins over others that it may be as well."""
+    """Returns the language of a text, as one of the tags `expected` where it is one of theirs;
+    "" where none shows. The first of `expected` wins over others that it may be as well."""
     text = text[:_READ].lower()
     letters = [letter for letter in text if letter.isalpha()]
     scripts = Counter(filter(None, map(_script, letters)))
@@ -117,13 +117,14 @@ def language_of(text: str, expected: Sequence[str] = ()) -> str:
 
 
 def may_be(text: str, languages: Sequence[str]) -> bool:
-    """Whether a text may be in one of the languages: it shows no other."""
+    """Returns whether a text may be in one of the languages: it shows no other."""
     found = language_of(text, languages)
     return not found or base(found) in map(base, languages)
 
 
 def words_in(text: str) -> int:
-    """How many words a text has, or what would be about as many where words are not parted."""
+    """Returns how many words a text has, or what would be about as many where words are not
+    parted."""
     unspaced = sum(map(len, UNSPACED.findall(text)))
     rest = len(UNSPACED.sub(" ", text).split()) if unspaced else len(text.split())
     return rest + -(-unspaced // CHARACTERS_PER_WORD)
@@ -143,7 +144,7 @@ def _written_in(scripts: Counter[str], text: str, expected: Sequence[str]) -> st
 
 @lru_cache(4096)
 def _script(letter: str) -> str:
-    """Its script's name; "" of Latin and others."""
+    """Returns its script's name; "" of Latin and others."""
     if letter.isascii():
         return ""
     name = unicodedata.name(letter, "").partition(" ")[0].partition("-")[0]

@@ -66,7 +66,8 @@ _TIMES = 3
 
 
 def allowed(url: str, hosts: Set[str]) -> bool:
-    """Whether `url` is an absolute http(s) address on one of `hosts`, and nothing in disguise."""
+    """Returns whether `url` is an absolute http(s) address on one of `hosts`, and nothing in
+    disguise."""
     if not url.isprintable() or any(sign in url for sign in "\\ \t\n<>\"'`"):
         return False
     try:
@@ -80,7 +81,7 @@ def allowed(url: str, hosts: Set[str]) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host of an http(s) address, in small letters; empty where it is none."""
+    """Returns the host of an http(s) address, in small letters; empty where it is none."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -90,13 +91,14 @@ def host_of(url: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text without characters that nobody sees: controls, joiners within words of Latin
-    letters, marks of direction."""
+    """Returns the text without characters that nobody sees: controls, joiners within words of
+    Latin letters, marks of direction."""
     return _JOINERS.sub("", _HIDDEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def settled(text: str, hosts: Set[str]) -> str:
-    """Markdown whose links all lead to `hosts`; of others the words stay. Code stays as it is.
+    """Returns Markdown whose links all lead to `hosts`; of others the words stay. Code stays as it
+    is.
 
     Settling it again changes nothing. Takes time linear in the length of `text`.
     """
@@ -110,7 +112,7 @@ def settled(text: str, hosts: Set[str]) -> str:
 
 
 def foreign(text: str, hosts: Set[str]) -> list[str]:
-    """Addresses in prose that lead elsewhere than to `hosts`, as they stand."""
+    """Returns addresses in prose that lead elsewhere than to `hosts`, as they stand."""
     prose = _CODE.sub(" ", visible(text))
     found = [match[2] or "" for match in _LINK.finditer(prose)]
     found += [match[0].rstrip(_ENDING) for match in _ADDRESS.finditer(_LINK.sub(r"\1", prose))]
@@ -138,7 +140,7 @@ def _prose(text: str, hosts: Set[str]) -> str:
 
 
 def _untagged(text: str) -> str:
-    """Without HTML, however its signs are written."""
+    """Returns the text without HTML, however its signs are written."""
     for _ in range(_TIMES):
         if not _ENTITY.search(text):
             break
@@ -153,12 +155,12 @@ def _untagged(text: str) -> str:
 
 
 def _target(written: str) -> str:
-    """A link's destination as a renderer reads it."""
+    """Returns a link's destination as a renderer reads it."""
     return html.unescape(written.strip().strip("<>")).strip()
 
 
 def _address(written: str, hosts: Set[str]) -> str:
-    """An address that stands in the text: itself where it may be a link, else its words."""
+    """Returns an address that stands in the text where it may be a link, else its words."""
     url = written.rstrip(_ENDING)
     after = written[len(url) :]
     full = url if ":" in url.partition("/")[0] else f"https:{url}" if url[:2] == "//" else (

@@ -99,17 +99,18 @@ class Number(NamedTuple):
 
 
 def numbers(text: str, locale: str = "en") -> frozenset[str]:
-    """The values of the numbers in `text`, whose language decides about commas and points."""
+    """Returns the values of the numbers in `text`, whose language decides about commas and
+    points."""
     return frozenset(number.value for number in read(text, locale))
 
 
 def worded(text: str) -> frozenset[str]:
-    """The values of the small numbers that `text` writes as words, English or German."""
+    """Returns the values of the small numbers that `text` writes as words, English or German."""
     return frozenset(WORDS[match[0].lower()] for match in _WORD.finditer(text))
 
 
 def read(text: str, locale: str = "en") -> Iterator[Number]:
-    """The numbers in `text`, in order. Takes time linear in its length."""
+    """Yields the numbers in `text`, in order. Takes time linear in its length."""
     comma = locale.replace("_", "-").partition("-")[0].lower() in _DECIMAL_COMMA
     for run in _RUN.finditer(text):
         for start, end, value in _literals(run[0], comma):
@@ -119,7 +120,7 @@ def read(text: str, locale: str = "en") -> Iterator[Number]:
 
 
 def _number(text: str, start: int, end: int, value: str) -> Number | None:
-    """The number with what stands around it; None where it is a part of a name."""
+    """Returns the number with what stands around it; None where it is a part of a name."""
     before = text[max(0, start - _LONGEST_LED) : start]
     led = _LED.search(before)
     suffix = _SUFFIX.match(text, end)
@@ -136,7 +137,8 @@ def _number(text: str, start: int, end: int, value: str) -> Number | None:
 
 
 def _goes_on(before: str) -> bool:
-    """Whether a word or name goes on with the digits behind `before`; a version's v is none."""
+    """Returns whether a word or name goes on with the digits behind `before`; a version's v is
+    none."""
     last = before[-1:]
     if not last.isalpha():
         return last in (".", "_")
@@ -144,13 +146,14 @@ def _goes_on(before: str) -> bool:
 
 
 def _is_name(letters: str) -> bool:
-    """Whether digits and the letters behind them are a name (`2FA`), not a number with a unit."""
+    """Returns whether digits and the letters behind them are a name (`2FA`), not a number with a
+    unit."""
     known = letters in _SCALES or letters in _UNITS or letters.lower() in _CURRENCIES
     return not (known or letters.islower() or not letters)
 
 
 def _scale(text: str, end: int, letters: str, *, led: bool) -> tuple[int, int]:
-    """The power of ten that a number ending at `end` is scaled by, and where that is said.
+    """Returns the power of ten that a number ending at `end` is scaled by, and where that is said.
 
     `led`: a currency stands before it; a sum may have its k behind a space."""
     word = _SCALE_WORD.match(text, end)
@@ -165,7 +168,8 @@ def _scale(text: str, end: int, letters: str, *, led: bool) -> tuple[int, int]:
 
 
 def _plain(value: str, scale: int, *, money: bool) -> str:
-    """Without a last `.0`, and the last zeros of a price; scaled by a power of ten."""
+    """Returns the value without a last `.0`, and without the last zeros of a price; scaled by a
+    power of ten."""
     if scale or (money and "." in value):
         scaled = format(Decimal(value).scaleb(scale), "f")
         return scaled.rstrip("0").rstrip(".") if "." in scaled else scaled
@@ -174,7 +178,7 @@ def _plain(value: str, scale: int, *, money: bool) -> str:
 
 
 def _literals(run: str, comma: bool) -> Iterator[tuple[int, int, str]]:
-    """(start, end, value) of each number in a run of digits and separators."""
+    """Yields (start, end, value) of each number in a run of digits and separators."""
     pieces = re.split(r"(\D)", run)
     groups, seps = pieces[::2], pieces[1::2]
     starts = [0]
@@ -192,7 +196,8 @@ def _literals(run: str, comma: bool) -> Iterator[tuple[int, int, str]]:
 
 
 def _spaced(groups: Sequence[str], seps: Sequence[str], at: int) -> int:
-    """The last group of thousands that gaps part, from `at` on; `at` where there are none."""
+    """Returns the last group of thousands that gaps part, from `at` on; `at` where there are
+    none."""
     if at == len(seps) or seps[at] not in _GAPS or not 0 < len(groups[at]) <= _THOUSANDS:
         return at
     if _ascii(groups[at])[0] == "0":
@@ -208,7 +213,7 @@ def _spaced(groups: Sequence[str], seps: Sequence[str], at: int) -> int:
 def _values(
     groups: Sequence[str], seps: Sequence[str], first: int, last: int, comma: bool
 ) -> Iterator[tuple[int, int, str]]:
-    """(first group, last group, value) of the numbers that `groups[first..last]` make."""
+    """Yields (first group, last group, value) of the numbers that `groups[first..last]` make."""
     own = [_ascii(group) for group in groups[first : last + 1]]
     marks = list(seps[first:last])
     while marks and marks[0] in (*_GAPS, "٬"):
@@ -229,7 +234,7 @@ def _values(
 def _alike(
     own: Sequence[str], marks: Sequence[str], first: int, last: int, comma: bool
 ) -> Iterator[tuple[int, int, str]]:
-    """As `_values`, where one separator stands between all groups."""
+    """Yields the same as `_values`, where one separator stands between all groups."""
     single = len(marks) == 1
     grouped = _grouped(own)
     if marks[0] == "٫" and single:
@@ -255,7 +260,7 @@ def _apart(own: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int
 
 
 def _grouped(own: Sequence[str]) -> bool:
-    """Whether these are thousands; the Indian way has pairs before the last three."""
+    """Returns whether these are thousands; the Indian way has pairs before the last three."""
     head, *rest = own
     if not 0 < len(head) <= _THOUSANDS or head[0] == "0" or not rest:
         return False

@@ -56,7 +56,8 @@ class Machine:
         self.groups: dict[int, str] = {}
 
     def search(self, text: str) -> int:
-        """Steps of finding nothing, or the first match, from every start that `re` tries."""
+        """Returns the steps of finding nothing, or the first match, from every start that `re`
+        tries."""
         self.text, self.steps, self.found = text, 0, None
         try:
             for at in range(len(text) + 1):
@@ -105,7 +106,7 @@ class Machine:
         raise NotImplementedError(str(op))
 
     def _one(self, op: Any, value: Any) -> Callable[[str], bool] | None:
-        """The test of a node that takes one character."""
+        """Returns the test of a node that takes one character."""
         fold = str.casefold if self.flags & re.IGNORECASE else str
         if op is c.LITERAL:
             return lambda char: fold(char) == fold(chr(value))
@@ -241,7 +242,8 @@ class Machine:
 
 @lru_cache(maxsize=1024)
 def superlinear(pattern: re.Pattern[Any], *, thorough: bool = True) -> str | None:
-    """What is wrong with a pattern that may hold a process, as a sentence; None where nothing is.
+    """Returns what is wrong with a pattern that may hold a process, as a sentence; None where
+    nothing is.
 
     Bounded itself: a pattern that cannot be judged in MOST_STEPS is not let through. Where it is
     not `thorough`, in a small part of that, what is not found by then is let through.
@@ -260,7 +262,7 @@ def superlinear(pattern: re.Pattern[Any], *, thorough: bool = True) -> str | Non
 
 
 def _ways(nodes: Sequence[Any]) -> float:
-    """In how many ways the repeats can be taken, at most; infinite where one has no end."""
+    """Returns in how many ways the repeats can be taken, at most; infinite where one has no end."""
     ways = 1.0
     for op, value in nodes:
         if op in (c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT):
@@ -283,8 +285,9 @@ def _ways(nodes: Sequence[Any]) -> float:
 def worst(
     pattern: re.Pattern[Any], most_steps: float = math.inf, refuse: bool = True
 ) -> tuple[float, str]:
-    """The largest growth of steps for a string of twice the length, and the string's recipe. Where
-    `most_steps` do not suffice, what was found by then, or with `refuse` that it is too many."""
+    """Returns the largest growth of steps for a string of twice the length, and the string's
+    recipe. Where `most_steps` do not suffice, what was found by then, or with `refuse` that it
+    is too many."""
     before_limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before_limit, DEEPEST))
     try:
@@ -340,7 +343,7 @@ def recipes(machine: Machine) -> Iterator[tuple[str, str, str]]:
 
 
 def _bodies(nodes: Sequence[Any]) -> Iterator[Any]:
-    """The bodies of all repeats, and all branches."""
+    """Yields the bodies of all repeats, and all branches."""
     for op, value in nodes:
         if op in (c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT):
             yield value[2]
@@ -356,7 +359,8 @@ def _bodies(nodes: Sequence[Any]) -> Iterator[Any]:
 
 
 def _sample(nodes: Sequence[Any], longer: int) -> str:
-    """A string that the nodes match, as short as may be, each repeat `longer` than it must be."""
+    """Returns a string that the nodes match, as short as may be, each repeat `longer` than it
+    must be."""
     made = ""
     for op, value in nodes:
         if op is c.LITERAL:

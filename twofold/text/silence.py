@@ -61,7 +61,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 
 def hedged(sentence: str) -> str | None:
-    """What a sentence says that the sources do not say; None where it says anything else.
+    """Returns what a sentence says that the sources do not say; None where it says anything else.
 
     Whoever lets it pass must know the words of what is left: they are the writer's own.
     """
@@ -75,7 +75,7 @@ def hedged(sentence: str) -> str | None:
 
 
 def leads_in(sentence: str) -> bool:
-    """Whether a sentence only announces what follows it: "Follow these steps:"."""
+    """Returns whether a sentence only announces what follows it: "Follow these steps:"."""
     said = sentence.strip().strip("*_ ")
     words = [word.lower() for word in _WORD.findall(said)]
     return (

@@ -48,7 +48,7 @@ class Statement(NamedTuple):
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """The statements of a text; joined again, leads and texts are the text."""
+    """Yields the statements of a text; joined again, leads and texts are the text."""
     end = 0
     for block in blocks(text):
         gap = text[end : block.span.start]
@@ -61,7 +61,7 @@ def statements(text: str) -> Iterator[Statement]:
 
 
 def _joined(text: str, spans: list[Span]) -> list[Span]:
-    """Sentences, a bare answer ("Yes.") with the one that it opens."""
+    """Returns sentences, a bare answer ("Yes.") with the one that it opens."""
     found: list[Span] = []
     for span in spans:
         opened = found and _ANSWER.fullmatch(text, *found[-1])
@@ -80,7 +80,8 @@ class StatementStream:
         self._ends = False
 
     def ripe(self, piece: str) -> bool:
-        """Whether what comes with `piece` may complete a statement. Asked of every token: cheap."""
+        """Returns whether what comes with `piece` may complete a statement. Asked of every
+        token: cheap."""
         if not self._ends:
             stop = _STOP.search(piece)
             if stop is None:
@@ -90,7 +91,8 @@ class StatementStream:
         return _LETTER.search(piece) is not None
 
     def feed(self, text: str) -> list[Statement]:
-        """What is whole now. `text` is one piece or many; `ripe` may have been asked of them."""
+        """Returns what is whole now. `text` is one piece or many; `ripe` may have been asked of
+        them."""
         self._tail += text
         if not self.ripe(text):
             return []
@@ -102,7 +104,7 @@ class StatementStream:
         return whole
 
     def finish(self, *, cut: bool = False) -> list[Statement]:
-        """The rest; without its last statement where the text was `cut` off."""
+        """Returns the rest; without its last statement where the text was `cut` off."""
         rest = self._read()
         self._tail = ""
         return rest[:-1] if cut else rest

@@ -164,8 +164,8 @@ class Passage:
         return found
 
     def shares_row(self, row: str, locale: str) -> float:
-        """The most of a table's row (0..1 of its words) that stands in one unit with all of its
-        numbers."""
+        """Returns the most of a table's row (0..1 of its words) that stands in one unit with all
+        of its numbers."""
         said = frozenset(map(stem, words(row)))
         figures = numbers(row, locale)
         shares = (
@@ -176,7 +176,7 @@ class Passage:
         return max(shares, default=0.0)
 
     def signs(self, sentence: str) -> tuple[float, ...]:
-        """SIGNS of a sentence against this text."""
+        """Returns the SIGNS of a sentence against this text."""
         said = words(sentence)
         content = list(dict.fromkeys(w for w in said if w not in _SMALL and not w.isdecimal()))
         keys = [stem(word) for word in content]
@@ -218,7 +218,8 @@ class Passage:
         return following / len(pairs) if pairs else float(set(keys) <= self._all)
 
     def _resemblance(self, word: str) -> float:
-        """Share (0..1) of letter triples in common with the word most like it; 0 below ALIKE."""
+        """Returns share (0..1) of letter triples in common with the word most like it; 0 below
+        ALIKE."""
         own = _triples(word)
         shared: dict[int, int] = {}
         for triple in own:
@@ -254,13 +255,13 @@ class Passages:
         return mark in self.texts
 
     def read(self) -> None:
-        """Read the texts now, so that the first sentence need not wait for it."""
+        """Reads the texts now, so that the first sentence need not wait for it."""
         for mark, text in self.texts.items():
             _ = passage(text, self._locales[mark]).numbers
             wording(text, self._locales[mark])
 
     def support(self, sentence: str, cited: Iterable[int]) -> float:
-        """The probability (0..1) that the cited texts together support a sentence."""
+        """Returns the probability (0..1) that the cited texts together support a sentence."""
         marks, said = self._shown(cited), bare(sentence)
         if not marks or not said:
             return 0.0
@@ -274,7 +275,7 @@ class Passages:
         return found
 
     def problem(self, sentence: str, cited: Iterable[int]) -> Problem:
-        """What is wrong with a sentence that cites those texts; empty where nothing is."""
+        """Returns what is wrong with a sentence that cites those texts; empty where nothing is."""
         marks = self._shown(cited)
         if not marks:
             return "uncited"
@@ -291,8 +292,8 @@ class Passages:
         return wording(own.text, self._locales[marks[0]]).problem(said, self._locale)
 
     def judge(self, sentence: str, cited: Iterable[int] = ()) -> SentenceSupport:
-        """Judge a sentence by the texts it cites; where they do not hold it or it cites none, by
-        the one that does, or the two best that do together."""
+        """Judges a sentence by the texts it cites; where they do not hold it or it cites none,
+        by the one that does, or the two best that do together."""
         marks = self._shown(cited)
         problem = self.problem(sentence, marks)
         if not problem:
@@ -311,8 +312,8 @@ class Passages:
         return SentenceSupport(self.support(sentence, marks or ranked[:1]), (), problem)
 
     def judge_table(self, table: str) -> SentenceSupport:
-        """Judge a table by its rows: the cells of each must stand together in one row or sentence
-        of a text, or the row be supported as a sentence is."""
+        """Judges a table by its rows: the cells of each must stand together in one row or
+        sentence of a text, or the row be supported as a sentence is."""
         held: Counter[int] = Counter()
         for row in table.splitlines():
             if not _RULE.match(row):
@@ -350,18 +351,19 @@ class Passages:
 
 @lru_cache(REMEMBERED)
 def passage(text: str, locale: str) -> Passage:
-    """A text as read: questions share their passages."""
+    """Returns a text as read: questions share their passages."""
     return Passage(text, locale)
 
 
 @lru_cache(4096)
 def bare(sentence: str) -> str:
-    """What a sentence claims: without item marks, references to passages and their announcement."""
+    """Returns what a sentence claims: without item marks, references to passages and their
+    announcement."""
     return _OPENER.sub("", _REFERENCE.sub(" ", _LEAD.sub("", sentence))).strip()
 
 
 def probability(signs: Sequence[float]) -> float:
-    """The fitted probability (0..1) for SIGNS."""
+    """Returns the fitted probability (0..1) for SIGNS."""
     odds = FITTED.bias
     for weight, square, sign in zip(FITTED.weights, FITTED.squares, signs, strict=True):
         odds += weight * sign + square * sign * sign
@@ -369,19 +371,21 @@ def probability(signs: Sequence[float]) -> float:
 
 
 def _too_little(signs: Sequence[float]) -> bool:
-    """Whether one of a sentence's few words stands nowhere: a short lie leaves little to be unlike
-    its source."""
+    """Returns whether one of a sentence's few words stands nowhere: a short lie leaves little to
+    be unlike its source."""
     missing, length = signs[2], signs[6]
     return missing > 0 and length < _SHORT
 
 
 def rarity(word: str) -> float:
-    """How rare a word (by its `stem`) is among texts: natural log of one over its share of them."""
+    """Returns how rare a word (by its `stem`) is among texts: natural log of one over its share
+    of them."""
     return FITTED.rarity.get(word, RARE)
 
 
 def words(text: str) -> list[str]:
-    """Words in order, in small letters; scripts without spaces as overlapping pairs of signs."""
+    """Returns words in order, in small letters; scripts without spaces as overlapping pairs of
+    signs."""
     found: list[str] = []
     for word in _WORD.findall(text):
         if len(word) > 2 and _IS_UNSPACED.match(word):
@@ -392,14 +396,14 @@ def words(text: str) -> list[str]:
 
 
 def units_of(text: str) -> Iterator[str]:
-    """Sentences, items, rows and code blocks of Markdown."""
+    """Yields sentences, items, rows and code blocks of Markdown."""
     for block in blocks(text):
         for span in parts(text, block):
             yield text[span.start : span.end]
 
 
 def rows_of(text: str) -> Iterator[str]:
-    """Rows of tables, each below its head, and the other units."""
+    """Yields rows of tables, each below its head, and the other units."""
     for block in blocks(text):
         pieces = [text[span.start : span.end] for span in parts(text, block)]
         if block.kind == "table":

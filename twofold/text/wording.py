@@ -59,7 +59,7 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_LISTED.split())
 
 @lru_cache(REMEMBERED)
 def wording(text: str, locale: str = "en") -> "Wording":
-    """The wording of a source, which questions share."""
+    """Returns the wording of a source, which questions share."""
     return Wording(text, locale)
 
 
@@ -112,12 +112,12 @@ class Wording:
         ]  # fmt: skip
 
     def says(self, sentence: str) -> bool:
-        """Whether one of its sentences or items is this one, word for word."""
+        """Returns whether one of its sentences or items is this one, word for word."""
         return tuple(_tokens(_STEP.sub("", sentence), self._locale)) in self._said
 
     def problem(self, sentence: str, locale: str = "") -> Problem:
-        """What the sentence (in `locale`, else the source's) makes of this wording that it does
-        not say."""
+        """Returns what the sentence (in `locale`, else the source's) makes of this wording that
+        it does not say."""
         if self.says(sentence):
             return ""
         said = _ANSWER.sub("", _STEP.sub("", sentence))
@@ -129,7 +129,8 @@ class Wording:
         return "contradicted" if self._contradicts(tokens) else ""
 
     def _in_order(self, keys: Sequence[str]) -> bool:
-        """A paraphrase keeps some runs of its source; words thrown together keep next to none."""
+        """Returns whether enough neighbouring words are near each other in the source: a
+        paraphrase keeps some runs, words thrown together keep next to none."""
         pairs = [
             any(0 < b - a <= REACH for a in self._places[one] for b in self._places[other])
             for one, other in pairwise(keys)
@@ -138,7 +139,8 @@ class Wording:
         return len(pairs) < MIN_PAIRS or sum(pairs) >= IN_ORDER * len(pairs)
 
     def _counts_alike(self, keys: Sequence[str]) -> bool:
-        """Each number counts what it counts in the source, and stands where its neighbours do."""
+        """Returns whether each number counts what it counts in the source, and stands where its
+        neighbours do."""
         for said in _counts(keys):
             own = [count for count in self._counts if count.number == said.number]
             others = [count for count in self._counts if count.number != said.number]
@@ -173,7 +175,7 @@ class Wording:
 
 
 def _units(text: str) -> Iterator[str]:
-    """Sentences, items, code blocks, and rows of tables, each below its head."""
+    """Yields sentences, items, code blocks, and rows of tables, each below its head."""
     for block in blocks(text):
         spans = parts(text, block)
         pieces = [text[span.start : span.end] for span in spans]
@@ -184,7 +186,7 @@ def _units(text: str) -> Iterator[str]:
 
 
 def _tokens(text: str, locale: str) -> list[str]:
-    """Words in small letters, numbers as their values, and what ends a clause."""
+    """Returns words in small letters, numbers as their values, and what ends a clause."""
     found: list[str] = []
     at = 0
     for number in read(text, locale):
@@ -195,13 +197,13 @@ def _tokens(text: str, locale: str) -> list[str]:
 
 
 def _name(token: str) -> str:
-    """The token in small letters; a name that begins with a digit is no number."""
+    """Returns the token in small letters; a name that begins with a digit is no number."""
     return f"#{token.lower()}" if token[0].isdigit() else token.lower()
 
 
 @lru_cache(8192)
 def stem(token: str) -> str:
-    """How words are compared: by their first letters, which inflection leaves alone."""
+    """Returns how words are compared: by their first letters, which inflection leaves alone."""
     if any(map(str.isdigit, token)):
         return token
     return token[:6].removesuffix("s") if len(token) > SHORT else token
@@ -230,7 +232,7 @@ def _within(key: str) -> bool:
 
 
 def _closest(words: Set[str], counts: Iterable[_Count], *, near: bool = False) -> int:
-    """Most of `words` that one of `counts` shares."""
+    """Returns most of `words` that one of `counts` shares."""
     return max((len(words & (c.near if near else c.around)) for c in counts), default=0)
 
 
@@ -245,8 +247,8 @@ def _carries(token: str) -> bool:
 
 
 def _polarity(tokens: Sequence[str], scope: int) -> tuple[set[str], set[str]]:
-    """Content words that are said plainly, and those that are negated: a negation stands within
-    `scope` of them before it, or two behind, in its clause."""
+    """Returns the content words that are said plainly, and those that are negated: a negation
+    stands within `scope` of them before it, or two behind, in its clause."""
     content = [place for place, token in enumerate(tokens) if _carries(token)]
     if not any(map(negates, tokens)):
         return {stem(tokens[place]) for place in content}, set()
@@ -270,7 +272,7 @@ def _reaches(tokens: Iterable[str], scope: int) -> bool:
 
 
 def _denied(tokens: Sequence[str]) -> Iterator[str]:
-    """The first content word behind each negation that stands in no condition."""
+    """Yields the first content word behind each negation that stands in no condition."""
     conditional, negated = False, False
     for token in tokens:
         if token in _CLAUSE_ENDS:
