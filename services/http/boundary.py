@@ -129,7 +129,8 @@ class BodyBudget:
 
 
 async def _read(receive: Receive, cap: int, hold: Callable[[int], None]) -> bytes | None:
-    """The body, which may come in pieces; None where its sender left. Each piece is `hold` for.
+    """Returns the body, which may come in pieces; None where its sender left. Each piece is `hold`
+    for.
 
     Raises TooLarge past `cap`, and TooSlow.
     """

@@ -20,7 +20,8 @@ _FORWARDED: Final = frozenset(
 
 
 def is_local(scope: Scope) -> bool:
-    """Whether the request was made on this machine, to this machine, with nobody in between.
+    """Returns whether the request was made on this machine, to this machine, with nobody in
+    between.
 
     A proxy on the loopback address is a neighbour whose callers are strangers: it shows by its
     headers, by the name it was asked for, or by HTTP/1.0, which older nginx speaks to servers
@@ -48,7 +49,7 @@ def check_same_site(headers: Headers) -> None:
 
 
 def host_name(host: str) -> str:
-    """A Host header without its port."""
+    """Returns a Host header without its port."""
     name, _, port = host.rpartition(":")
     return name if port.isdigit() and name else host
 

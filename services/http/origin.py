@@ -14,8 +14,8 @@ HERE: Final = ("", 0)
 
 
 def address(scope: Scope, proxies: Sequence[str]) -> str:
-    """Who connects; of `proxies`, whom the last of them names. Each adds one name, some of them a
-    header of their own: what came before is anybody's."""
+    """Returns who connects; of `proxies`, whom the last of them names. Each adds one name, some
+    of them a header of their own: what came before is anybody's."""
     found = peer(scope)
     named = ",".join(Headers(scope=scope).getlist(NAMED_IN)).split(",")
     while named and (not found or within(found, proxies)):
@@ -27,7 +27,7 @@ def address(scope: Scope, proxies: Sequence[str]) -> str:
 
 
 def network(scope: Scope, proxies: Sequence[str]) -> str:
-    """The same, of IPv6 the /64 of which one caller has all addresses."""
+    """Returns the same as `address`, but of IPv6 the /64, of which one caller has all addresses."""
     found = address(scope, proxies)
     read = _read(found)
     if isinstance(read, IPv6Address) and read.ipv4_mapped is None:
@@ -36,12 +36,12 @@ def network(scope: Scope, proxies: Sequence[str]) -> str:
 
 
 def peer(scope: Scope) -> str:
-    """Who connects, whatever it says of others."""
+    """Returns who connects, whatever it says of others."""
     return str((scope.get("client") or HERE)[0])
 
 
 def within(found: str, networks: Sequence[str]) -> bool:
-    """Whether an address is in one of the networks."""
+    """Returns whether an address is in one of the networks."""
     here = _read(found) if networks else None
     return here is not None and any(here in _network(each) for each in networks)
 

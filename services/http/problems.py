@@ -61,12 +61,13 @@ ANYWHERE = (400, 401, 403, 408, 413, 422, 429, 500, 503)
 
 
 def declare(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of an endpoint that may answer with these problems, beside those of ANYWHERE."""
+    """Returns `responses=` of an endpoint that may answer with these problems, beside those of
+    ANYWHERE."""
     return _declare({MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, statuses)
 
 
 def declare_openai(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The same where OpenAI's clients ask."""
+    """Returns the same where OpenAI's clients ask."""
     schema = {"$ref": "#/components/schemas/OpenAIError"}
     return _declare({"application/json": {"schema": schema}}, statuses)
 
@@ -79,7 +80,8 @@ def _declare(content: dict[str, Any], statuses: Iterable[int]) -> dict[int | str
 
 
 def problem_of(error: Exception, path: str | None = None) -> Problem:
-    """The problem that `error` is to a caller. What was not foreseen is logged under an id."""
+    """Returns the problem that `error` is to a caller. What was not foreseen is logged under an
+    id."""
     named = _named(error)
     if named is not error:
         _log.error("the ledger failed", path=_loggable(path), exc_info=error)
@@ -105,12 +107,13 @@ def problem_of(error: Exception, path: str | None = None) -> Problem:
 
 
 def _named(error: Exception) -> Exception:
-    """A database that cannot be reached is no bug of ours."""
+    """Returns the error that a caller is told of: a database that cannot be reached is no bug of
+    ours."""
     return Unavailable(NO_LEDGER) if isinstance(error, TROUBLE) else error
 
 
 def _loggable(path: str | None) -> str | None:
-    """Where in the API, without who: a customer's id may be an address."""
+    """Returns where in the API it was, without who: a customer's id may be an address."""
     return "/".join((path or "").split("/")[:3]) or None
 
 
@@ -126,7 +129,7 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
 
 
 def openai_error(problem: Problem) -> dict[str, Any]:
-    """The same problem as OpenAI's clients expect it."""
+    """Returns the same problem as OpenAI's clients expect it."""
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     server = "server_error" if problem.status >= 500 else "invalid_request_error"
     return {
@@ -200,7 +203,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _field(error: Mapping[str, Any]) -> str:
-    """Where in the request, in the caller's words: without our union branches."""
+    """Returns where in the request, in the caller's words: without our union branches."""
     if error["type"] == "json_invalid":
         return "body"
     parts = [

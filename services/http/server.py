@@ -34,7 +34,8 @@ HEADER_BYTES = 32 * 1024
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet: the port is ours before the slow work begins.
+    """Returns a bound socket that does not listen yet: the port is ours before the slow work
+    begins.
 
     Raises Conflict where the port is taken, InvalidInput where the address is none of ours.
     """
@@ -68,14 +69,14 @@ def _refused(error: OSError, host: str, port: int) -> Exception:
 
 
 def address(host: str, bound: socket.socket) -> str:
-    """The URL to reach a bound socket by, from this machine."""
+    """Returns the URL to reach a bound socket by, from this machine."""
     port = bound.getsockname()[1]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
     return f"http://{f'[{shown}]' if ':' in shown and shown[0] != '[' else shown}:{port}"
 
 
 def run(app: FastAPI, bound: socket.socket, url: str, ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is called once a request has been answered."""
+    """Serves until SIGINT or SIGTERM; `ready` is called once a request has been answered."""
     config = uvicorn.Config(
         app,
         http=_Protocol,
@@ -137,8 +138,8 @@ class _Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _check_authority(self) -> None:
-        """A request line that names its server must name the one that Host does: what is allowed is
-        judged by Host. Raises ValueError."""
+        """Raises ValueError where a request line names another server than Host does: what is
+        allowed is judged by Host."""
         named = [value.lower() for name, value in self.headers if name == b"host"]
         if [urlsplit(self.url).netloc.lower()] != named:
             raise ValueError("another server")

@@ -68,7 +68,8 @@ class EventStream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _moves(self) -> None:
-        """Something is about to be sent, or was: until the next time, STUCK_SECONDS may pass."""
+        """Notes that something is about to be sent, or was: until the next time, STUCK_SECONDS
+        may pass."""
         self._stuck.reschedule(asyncio.get_running_loop().time() + STUCK_SECONDS)
 
     async def _beat(self, send: Send) -> None:
@@ -120,7 +121,7 @@ class GrowingStream(Generic[F]):
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T | None:
-    """The work's result, or None once the caller has left: then the work is cancelled."""
+    """Returns the work's result, or None once the caller has left: then the work is cancelled."""
     doing = asyncio.create_task(work)
     leaving = asyncio.create_task(_left(receive))
     try:

@@ -35,7 +35,7 @@ JSON_OVERHEAD = 2
 
 
 def create_app(parts: Parts, hosts: Sequence[str] = (), key_needed: bool = False) -> FastAPI:
-    """Everything under one roof. `hosts` are the names it answers to; empty means any.
+    """Returns everything under one roof. `hosts` are the names it answers to; empty means any.
 
     `key_needed`: callers on this machine need a key as well, from the first request on.
     """
@@ -59,7 +59,7 @@ def create_app(parts: Parts, hosts: Sequence[str] = (), key_needed: bool = False
 
 
 def open_inside(app: FastAPI, parts: Parts, *, local: bool) -> Widget:
-    """A widget that asks `app`, and lives as long as it does."""
+    """Returns a widget that asks `app`, and lives as long as it does."""
     stack = parts.stack
     own = InsideTransport(app, {CALLER: Caller(stack.settings.workspace)})
     ways = WaysIn(own, InsideTransport(app, {"client": HERE}))
@@ -101,6 +101,6 @@ def look_into(app: FastAPI, parts: Parts) -> None:
 
 
 def source_of(path: Path) -> str:
-    """A source name for a folder that was given none: its own name, as a name may be."""
+    """Returns a source name for a folder that was given none: its own name, as a name may be."""
     kept = (c if c.isascii() and c.isalnum() else "-" for c in path.resolve().name.lower())
     return "".join(kept).strip("-")[:63] or "docs"

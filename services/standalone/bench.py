@@ -95,7 +95,7 @@ class MemoEmbedder:
 async def open_bench(
     home: Path, folder: Path, settings: Settings, progress: StepCallback
 ) -> AsyncIterator[Bench]:
-    """The pages of `folder`, indexed in `home` where the index is kept, and copied from there."""
+    """Opens a copy of the index of `folder`, which is kept in `home`."""
     pages = home / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     shutil.copytree(folder, pages)
@@ -143,7 +143,8 @@ async def open_bench(
 
 
 def _open(settings: Settings) -> Stack:
-    """The kept index; where another embedder, splitter or reader made it, it is made again."""
+    """Returns the kept index; where another embedder, splitter or reader made it, it is made
+    again."""
     try:
         return open_stack(settings)
     except (SetupError, Outdated):

@@ -33,7 +33,8 @@ TURN_SECONDS = 60.0
 
 
 def make_app(settings: Settings, opened: Callable[[Settings], Stack] = open_stack) -> Celery:
-    """Ingestion's app with one more queue. Workers that share a ledger share its list as well."""
+    """Returns ingestion's app with one more queue. Workers that share a ledger share its list as
+    well."""
     process = _Process(settings, opened)
     app = ingestion.make_app(settings, process.stack)
     if not settings.live_diagnosis:
@@ -63,7 +64,7 @@ class _Process:
         self._runner: asyncio.Runner | None = None
 
     def stack(self, settings: Settings) -> Stack:
-        """One for all tasks of the process. Whoever enters it first closes it."""
+        """Returns one for all tasks of the process. Whoever enters it first closes it."""
         if self._stack is None:
             self._stack = self._opened(settings)
         return self._stack

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def local(settings: "Settings") -> "Local":
-    """What evals run in this process."""
+    """Returns what evals run in this process."""
     from services.standalone import evals
 
     return evals.Local(settings)

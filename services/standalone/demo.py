@@ -33,7 +33,7 @@ IDENTITY_S: Final = 300
 
 
 def demo_router(widget: Widget, house: HousePolicy) -> APIRouter:
-    """The demo page, and the identities that a host would sign; for this machine alone."""
+    """Returns the demo page, and the identities that a host would sign; for this machine alone."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -65,7 +65,8 @@ def demo_router(widget: Widget, house: HousePolicy) -> APIRouter:
 
 
 def demo_site(widget: Widget, house: HousePolicy, origin: str) -> Placed:
-    """The demo's site, made at the first need, with `origin` among those that may embed it."""
+    """Returns the demo's site, made at the first need, with `origin` among those that may embed
+    it."""
     name = f"{house.company} demo"
     for _ in range(2):
         try:
@@ -84,7 +85,7 @@ def demo_site(widget: Widget, house: HousePolicy, origin: str) -> Placed:
 
 
 def starters(house: HousePolicy, locale: str) -> list[str]:
-    """A few well-formed plain questions of the house in `locale`."""
+    """Returns a few well-formed plain questions of the house in `locale`."""
     return list(
         islice(
             (
@@ -114,7 +115,7 @@ def _config(house: HousePolicy, name: str, origins: Sequence[str]) -> SiteConfig
 
 
 def _identity(widget: Widget, site: Placed, who: str) -> str:
-    """What a host's own server would sign for whoever is logged in there."""
+    """Returns what a host's own server would sign for whoever is logged in there."""
     person: dict[str, Any] = {
         "customer": {"sub": "customer-4711", "name": "Mara Lind", "email": "mara@example.com"},
         "internal": {"sub": "staff-12", "name": "Jonas Weber", "email": "jonas@example.com"},

@@ -198,10 +198,8 @@ class _Corpus(NamedTuple):
 def open_corpus(
     corpus: Sequence[Text], digest: str, locale: str, settings: Settings, progress: StepCallback
 ) -> Iterator[Stack]:
-    """The corpus, indexed in a home of its own, which is kept by `digest`.
-
-    Raises InvalidInput where a document is left out: figures on part of a corpus mislead.
-    """
+    """Opens the corpus, indexed in a home of its own, which is kept by `digest`. Raises
+    InvalidInput where a document is left out: figures on part of a corpus mislead."""
     with _open_cached(settings.home / "cache" / "retrieval" / digest[:16], settings) as stack:
         report = sync(
             stack,
@@ -221,7 +219,7 @@ def open_corpus(
 async def _ranked(
     stack: Stack, reranker: Reranker | None, query: Query, rewrite: Rewrite, locale: str
 ) -> dict[str, list[str]]:
-    """Every run's documents, best first."""
+    """Returns every run's documents, best first."""
     history = tuple(Turn(turn.role, turn.text) for turn in query.history)
     question = _question(query.text, history if rewrite == "history" else (), locale, stack)
     seconds = stack.settings.reranker_s
@@ -242,8 +240,8 @@ async def _ranked(
 def searches(
     given: Sequence[Given], locale: str, settings: Settings, progress: StepCallback
 ) -> Iterator[Searched]:
-    """What each question finds where its passages are all there is, indexed in a home of their own:
-    how rare a word is shows in all of them together."""
+    """Yields what each question finds where its passages are all there is, indexed in a home of
+    their own: how rare a word is shows in all of them together."""
     passages = dict.fromkeys(text for row in given for text in row.passages)
     ids = {text: f"p{number}" for number, text in enumerate(passages)}
     corpus = [Text(id, "", text, False, id) for text, id in ids.items()]
@@ -268,7 +266,7 @@ def _question(text: str, history: tuple[Turn, ...], locale: str, stack: Stack) -
 
 
 def _chunks(stack: Stack) -> Mapping[str, list[Chunk]]:
-    """The chunks of every document, by its id."""
+    """Returns the chunks of every document, by its id."""
     found: dict[str, list[Chunk]] = defaultdict(list)
     for chunk in stack.index.retrieve(list(stack.index.ids(stack.settings.workspace))):
         found[chunk.key.partition("/")[2]].append(chunk)
@@ -280,7 +278,8 @@ def _documents(chunks: Iterable[Chunk]) -> list[str]:
 
 
 def _help_center(settings: Settings) -> Path | None:
-    """The pages that lie beside a company's house policy: a suite of it needs them indexed."""
+    """Returns the pages that lie beside a company's house policy: a suite of it needs them
+    indexed."""
     house = settings.house_file
     pages = house.parent / HELP_CENTER if house else None
     return pages if pages and pages.is_dir() else None

@@ -123,7 +123,7 @@ def render(
     tone: Sequence[str],
     hosts: Sequence[str],
 ) -> str:
-    """A short house.yaml that extends the neutral policy."""
+    """Returns a short house.yaml that extends the neutral policy."""
     opens, _, closes = hours.partition("-")
     topics = sorted({company.lower(), product.lower()})
     parts = [
@@ -166,7 +166,8 @@ def render(
 
 
 def _write_checked(path: Path, text: str) -> None:
-    """Only a policy that is right is left behind; what is wrong is said of the flags' values."""
+    """Writes a policy that is right; else leaves none behind, and raises in the words of the
+    flags' values."""
     from twofold.errors import InvalidInput
     from twofold.house_file import load_house
 
@@ -248,8 +249,8 @@ def _try(stack: "Stack") -> None:
 
 
 def _questions(stack: "Stack") -> list[str]:
-    """About the sections with most to say that everybody may see, one a page: questions that the
-    pages themselves ask come first."""
+    """Returns questions about the sections with most to say that everybody may see, one a page;
+    those that the pages themselves ask come first."""
     chunks = stack.index.retrieve(list(stack.index.ids(stack.settings.workspace)))
     seen: dict[str, tuple[bool, int, str]] = {}
     for chunk in chunks:
@@ -281,7 +282,7 @@ def _say_next(settings: "Settings", indexed: bool) -> None:
 
 
 def _asked(what: str, default: str) -> str:
-    """The answer of a person at a terminal; elsewhere the default."""
+    """Returns the answer of a person at a terminal; elsewhere the default."""
     import sys
 
     if not sys.stdin.isatty():

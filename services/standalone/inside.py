@@ -53,7 +53,7 @@ class _Call(httpx.AsyncByteStream):
         await self._task
 
     async def aclose(self) -> None:
-        """The reader leaves: the application is told as a network would tell it."""
+        """Tells the application, as a network would, that the reader has left."""
         self._left.set()
         while not self._task.done():
             while not self._pieces.empty():

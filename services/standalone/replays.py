@@ -41,14 +41,16 @@ class Replays:
         self._since = time.time() - FIRST_S
 
     async def sweep(self) -> int:
-        """Queue what was said, rated or corrected since the last sweep; how many are new."""
+        """Queues what was given, rated or corrected since the last sweep, and returns how many
+        are new."""
         began = time.time()
         new = await asyncio.to_thread(diagnoses.sweep, self._ledger, self._share, self._since)
         self._since = began - OVERLAP_S
         return new
 
     async def work(self, http: httpx.AsyncClient, until: float = float("inf")) -> int:
-        """Look into what waits, until none is left or that time (monotonic); how many it were."""
+        """Diagnoses what waits, until none is left or that time (monotonic), and returns how
+        many."""
         done = 0
         while time.monotonic() < until:
             due = await asyncio.to_thread(diagnoses.take, self._ledger)
@@ -59,7 +61,7 @@ class Replays:
         return done
 
     async def run(self, http: httpx.AsyncClient) -> None:
-        """For as long as the server does."""
+        """Diagnoses answers for as long as the server runs."""
         while True:
             try:
                 await self.sweep()
@@ -85,7 +87,7 @@ class Replays:
 
 @asynccontextmanager
 async def running(replays: Replays, http: httpx.AsyncClient) -> AsyncIterator[None]:
-    """The embedded worker: beside the server, in its loop, while the block runs."""
+    """Runs the embedded worker in the server's loop while the block runs."""
     task = asyncio.create_task(replays.run(http))
     try:
         yield

@@ -112,7 +112,8 @@ def ingest(stack: "Stack", name: str, path: Path) -> None:
 
 
 def source(folder: str) -> tuple[str, Path]:
-    """Name and path of `PATH` or `NAME=PATH`; a bare path lends its folder's name."""
+    """Returns the name and the path of `PATH` or `NAME=PATH`; a bare path lends its folder's
+    name."""
     from services.standalone.app import source_of
 
     name, equals, path = folder.partition("=")
@@ -123,7 +124,7 @@ def source(folder: str) -> tuple[str, Path]:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM ends the process as Ctrl+C does: through every `finally`, with nothing left open."""
+    """Ends the process on SIGTERM as on Ctrl+C: through every `finally`, with nothing left open."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -51,7 +51,8 @@ class Callers:
     _known: dict[tuple[bool, str], tuple[float, KeyHolder]] = field(default_factory=dict)
 
     async def scopes(self, request: Request) -> frozenset[str]:
-        """Scopes of whoever asks. Raises Unauthorized, or NotFound for another workspace's key."""
+        """Returns the scopes of whoever asks. Raises Unauthorized, or NotFound for another
+        workspace's key."""
         found = await self._find(request)
         if found.workspace != self.workspace:
             raise NotFound(f"Workspace {found.workspace!r} is not kept here.")
@@ -95,7 +96,8 @@ class Callers:
 
 
 async def agent_of(request: Request, callers: Callers, header: str, proxied: bool) -> Agent:
-    """`proxied`: the request comes from a proxy whose `header` is believed.
+    """Returns the agent who asks. `proxied`: the request comes from a proxy whose `header` is
+    believed.
 
     Raises Unauthorized, Forbidden for a key without the scope, NotFound for another workspace's.
     """

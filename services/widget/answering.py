@@ -44,7 +44,7 @@ class Answering(GrowingStream[Frame]):
     """Its visitor wants no more of it."""
 
     async def read(self, after: str | None) -> AsyncGenerator[bytes, None]:
-        """The events behind the one with id `after`, and those still to come.
+        """Yields the events behind the one with id `after`, and those still to come.
 
         `done` has the whole text and is told to everybody: where an answer comes from its record,
         nobody knows any more how it was cut when it was told first.
@@ -60,7 +60,7 @@ class Answering(GrowingStream[Frame]):
             yield wire(Frame("error", "", encode(problem_of(self.error))))
 
     def _names(self, after: str | None) -> bool:
-        """Whether `after` is the id of an event of this very answer."""
+        """Returns whether `after` is the id of an event of this very answer."""
         mine = self.frames[0].id.rpartition(":")[0] if self.frames else ""
         return after is not None and after.rpartition(":")[0] == mine != ""
 
@@ -75,7 +75,7 @@ class Answerings:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def join(self, question: ThreadQuestion) -> Answering:
-        """The answer to a question: under way already, or begun now."""
+        """Returns the answer to a question: under way already, or begun now."""
         at = question.thread_id, question.message_id
         found = self._by_message.get(at)
         if found is None:
@@ -86,7 +86,7 @@ class Answerings:
         return found
 
     async def stop(self, thread_id: str, message_id: str) -> None:
-        """End an answer where it is; one that has not begun, as soon as it has."""
+        """Ends an answer where it is; one that has not begun, as soon as it has."""
         answering = self.of(thread_id, message_id)
         if answering is not None and not answering.ended:
             answering.stopped = True
@@ -156,7 +156,7 @@ class Answerings:
 
 
 def wire(frame: Frame) -> bytes:
-    """An event as it goes over the wire."""
+    """Returns an event as it goes over the wire."""
     id = f"id: {frame.id}\n" if frame.id else ""
     return f"event: {frame.event}\n{id}data: ".encode() + frame.data + b"\n\n"
 

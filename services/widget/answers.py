@@ -52,7 +52,8 @@ class Frame(NamedTuple):
 
 
 def open_http(url: str, key: str, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    """A client of the answer service at `url`, or of the one in this process by `transport`."""
+    """Returns a client of the answer service at `url`, or of the one in this process by
+    `transport`."""
     return httpx.AsyncClient(
         base_url=url,
         headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -78,7 +79,7 @@ class AnswerService:
         await self._http.aclose()
 
     async def ask(self, body: Mapping[str, Any], key: str) -> AsyncGenerator[Frame, None]:
-        """The events of an answer, from its first; the same key again is the same answer."""
+        """Yields the events of an answer, from its first; the same key again is the same answer."""
         headers = {"Idempotency-Key": key}
         sent = self._http.build_request(
             "POST", "/v1/chat", json={**body, "stream": True}, headers=headers
@@ -88,14 +89,14 @@ class AnswerService:
                 yield frame
 
     async def ask_again(self, answer_id: str) -> AsyncGenerator[Frame, None]:
-        """The events of an answer that has begun, from its first."""
+        """Yields the events of an answer that has begun, from its first."""
         sent = self._http.build_request("GET", f"/v1/answers/{_part(answer_id)}/events")
         async with self._answering(sent) as response:
             async for frame in read_frames(response.aiter_raw()):
                 yield frame
 
     async def stop(self, answer_id: str) -> None:
-        """End an answer where it is: what was said is what is kept."""
+        """Ends an answer where it is: what was said is what is kept."""
         await self._call("POST", f"/v1/answers/{_part(answer_id)}/stop")
 
     async def conversation(self, id: str, customer: str | None) -> dict[str, Any]:
@@ -110,7 +111,8 @@ class AnswerService:
         await self._call("POST", "/v1/feedback", json=body)
 
     async def ask_for_person(self, body: Mapping[str, Any], key: str) -> dict[str, Any]:
-        """The hand-off of a conversation: a new one, or the one that was asked for before."""
+        """Returns the hand-off of a conversation: a new one, or the one that was asked for
+        before."""
         headers = {"Idempotency-Key": key}
         return await self._call("POST", "/v1/handoffs", json=dict(body), headers=headers)
 
@@ -126,7 +128,7 @@ class AnswerService:
         await self._call("POST", f"/v1/handoffs/{_part(handoff_id)}/reply", json=dict(body))
 
     async def version(self, document: str, number: int, audiences: list[str]) -> dict[str, Any]:
-        """What a version of a document said, if these audiences may read it."""
+        """Returns what a version of a document said, if these audiences may read it."""
         source, _, external = document.partition("/")
         path = f"/v1/documents/{_part(source)}/{quote(external, safe='/')}/versions/{number}"
         return await self._call("GET", path, params={"audience": ["public", *audiences]})
@@ -152,10 +154,8 @@ class AnswerService:
 
 
 async def read_frames(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Frame, None]:
-    """Server-sent events out of bytes that may be cut anywhere; comments are left out.
-
-    Raises UpstreamError for one that is larger than any of ours.
-    """
+    """Yields server-sent events out of bytes that may be cut anywhere; comments are left out.
+    Raises UpstreamError for one that is larger than any of ours."""
     rest = b""
     async for chunk in chunks:
         rest += chunk
@@ -180,7 +180,7 @@ def _frame(block: bytes) -> Frame | None:
 
 
 def _error(response: httpx.Response, content: bytes) -> TwofoldError:
-    """The answer service's refusal, as ours to the visitor."""
+    """Returns the answer service's refusal, as ours to the visitor."""
     try:
         detail = str(orjson.loads(content)["detail"])
     except (ValueError, KeyError, TypeError):

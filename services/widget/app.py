@@ -25,8 +25,8 @@ from twofold.settings import Settings
 
 
 def mount(app: FastAPI, widget: Widget, for_sites: Sequence[params.Depends]) -> None:
-    """Add the widget to an application that checks keys for `/v1` itself; `for_sites` must refuse
-    those of other workspaces."""
+    """Adds the widget to an application that checks keys for `/v1` itself; `for_sites` must
+    refuse those of other workspaces."""
     app.state.widget = widget
     for router in routers:
         app.include_router(router)
@@ -34,7 +34,7 @@ def mount(app: FastAPI, widget: Widget, for_sites: Sequence[params.Depends]) -> 
 
 
 def create_app(widget: Widget) -> FastAPI:
-    """The widget alone."""
+    """Returns the widget alone."""
     app = FastAPI(
         title="Twofold widget",
         version=version("twofold"),
@@ -61,7 +61,7 @@ def create_app(widget: Widget) -> FastAPI:
 
 
 def served() -> FastAPI:
-    """The application by the settings of the environment, a ledger of its own opened."""
+    """Returns the application by the settings of the environment, a ledger of its own opened."""
     settings = Settings()
     telemetry.configure(settings.log_json)
     tracing.configure(settings, "widget")
@@ -88,7 +88,7 @@ async def _healthz() -> dict[str, str]:
 
 
 def _readyz(widget: WidgetDep) -> dict[str, str]:
-    """Whether the ledger answers; the answer service is asked for its own readiness."""
+    """Returns whether the ledger answers; the answer service is asked for its own readiness."""
     try:
         with widget.ledger.session() as session:
             session.execute(text("SELECT 1"))

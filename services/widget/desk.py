@@ -50,7 +50,7 @@ def threads_of(ledger: Ledger, sites: Sites, which: Which) -> list[QueuedThread]
 
 
 def seen(ledger: Ledger, sites: Sites, thread_id: str) -> QueuedThread:
-    """One thread. Raises NotFound."""
+    """Returns one thread. Raises NotFound."""
     with ledger.session() as session:
         row = session.execute(
             select(Thread, Visitor)
@@ -63,7 +63,7 @@ def seen(ledger: Ledger, sites: Sites, thread_id: str) -> QueuedThread:
 
 
 def card(found: QueuedThread, sites: Sites) -> dict[str, Any]:
-    """A thread as the desk's queue shows it."""
+    """Returns a thread as the desk's queue shows it."""
     thread, visitor = found.thread, found.visitor
     return {
         "id": thread.id,
@@ -86,8 +86,8 @@ def card(found: QueuedThread, sites: Sites) -> dict[str, Any]:
 
 
 def external_card(handoff: Mapping[str, Any]) -> dict[str, Any]:
-    """A hand-off that came by the API: there is no thread to answer in. It is done with once a
-    reply was kept."""
+    """Returns the card of a hand-off that came by the API: there is no thread to answer in. It
+    is done with once a reply was kept."""
     packet, replied = handoff["packet"], handoff.get("replied", False)
     said = [turn["text"] for turn in packet.get("transcript", ()) if turn["role"] == "customer"]
     return {
@@ -111,7 +111,7 @@ def external_card(handoff: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def cards(widget: Widget, which: Which) -> list[dict[str, Any]]:
-    """The queue: threads, and what came by the API; newest first."""
+    """Returns the queue: threads, and what came by the API; newest first."""
 
     def of_threads() -> list[dict[str, Any]]:
         found = threads_of(widget.ledger, widget.sites, which)
@@ -129,7 +129,7 @@ async def cards(widget: Widget, which: Which) -> list[dict[str, Any]]:
 
 
 async def detail(widget: Widget, id: str) -> dict[str, Any]:
-    """A card with everything an agent needs to go on. Raises NotFound."""
+    """Returns a card with everything an agent needs to go on. Raises NotFound."""
     try:
         found = await asyncio.to_thread(seen, widget.ledger, widget.sites, id)
     except NotFound:
@@ -163,7 +163,7 @@ def _told(handoff: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _items(packet: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A packet's transcript in the form of a thread's items."""
+    """Returns a packet's transcript in the form of a thread's items."""
     return [
         {
             "seq": number,

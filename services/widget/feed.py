@@ -64,8 +64,8 @@ class ThreadFeed:
         self._seen: dict[str, float] = {}
 
     def touch(self, id: str) -> None:
-        """A thread was changed here, or a hand-off that has none: its readers need not wait for
-        the next look."""
+        """Wakes the readers of a thread that was changed here, or of a hand-off without one,
+        before the next look."""
         for watch in (*self._of.get(id, ()), *self._all):
             watch.tell(id)
 
@@ -76,7 +76,7 @@ class ThreadFeed:
 
     @contextmanager
     def watching(self, thread_id: str | None) -> Iterator[ThreadWatch]:
-        """Watch one thread, a visitor who has none yet, or all threads (None)."""
+        """Watches one thread, a visitor who has none yet, or all threads (None)."""
         watch = ThreadWatch()
         group = self._all if thread_id is None else self._of.setdefault(thread_id, set())
         group.add(watch)
@@ -129,7 +129,7 @@ class ThreadFeed:
             looked = now
 
     async def _by_api(self, since: float, until: float) -> set[str]:
-        """Hand-offs that were made in between, and are no thread's."""
+        """Returns hand-offs that were made in between and belong to no thread."""
         found = await self._service.handoffs(MOST_HANDOFFS, since)
         ids = [each["conversation_id"] for each in found]
         ours = await asyncio.to_thread(self._threads.conversations, ids)

@@ -52,7 +52,7 @@ class Hours(BaseModel):
         return self
 
     def at(self, now: float) -> Office:
-        """The office at `now` (epoch seconds)."""
+        """Returns the office at `now` (epoch seconds)."""
         zone = ZoneInfo(self.timezone)
         here = datetime.fromtimestamp(now, zone)
         for ahead in range(LOOK_AHEAD_DAYS):

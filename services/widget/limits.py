@@ -42,7 +42,7 @@ class Rates:
         }
 
     async def check(self, what: str, who: str) -> None:
-        """Count one request. Raises Overloaded past the rate."""
+        """Counts one request. Raises Overloaded past the rate."""
         for item in self._items[what]:
             await self._check(item, what, who)
 

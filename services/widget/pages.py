@@ -41,7 +41,8 @@ class BuiltScript(NamedTuple):
 
 
 def loader(config: Mapping[str, Any], known: str) -> Response:
-    """The loader with a site's configuration in it; `known` is the browser's If-None-Match."""
+    """Returns the loader with a site's configuration in it; `known` is the browser's
+    If-None-Match."""
     content = _built("loader.js").replace(PLACE, _data(config), 1)
     tag = f'"{hashlib.sha256(content).hexdigest()[:24]}"'
     headers = {
@@ -56,7 +57,7 @@ def loader(config: Mapping[str, Any], known: str) -> Response:
 
 
 def no_loader(site: str) -> Response:
-    """A script that only says what is wrong, to whoever looks into the console."""
+    """Returns a script that only says what is wrong, to whoever looks into the console."""
     says = _data(f"Twofold: there is no site {site!r} here. See `twofold site list`.")
     headers = {
         **_ALWAYS,
@@ -76,8 +77,8 @@ def shell(
     body: str = "",
     end: str = "",
 ) -> Response:
-    """The page of a built entry. `around` are the origins that may frame it; `data` is for its
-    script; `body` and `end` are trusted markup around it."""
+    """Returns the page of a built entry. `around` are the origins that may frame it; `data` is
+    for its script; `body` and `end` are trusted markup around it."""
     entry = entry_of(name)
     styles = "".join(f'<link rel="stylesheet" href="{path}">' for path in entry.styles)
     page = (
@@ -98,7 +99,7 @@ def shell(
 
 
 def policy(around: Sequence[str], logo: str = "", *, framing: bool = False) -> str:
-    """A Content-Security-Policy without `unsafe-*`, under which no text becomes markup."""
+    """Returns a Content-Security-Policy without `unsafe-*`, under which no text becomes markup."""
     image = urlsplit(logo)
     images = f" {image.scheme}://{image.netloc}" if image.scheme == "https" else ""
     return (
@@ -112,7 +113,8 @@ def policy(around: Sequence[str], logo: str = "", *, framing: bool = False) -> s
 
 
 def refused(error: TwofoldError) -> Response:
-    """A page for whoever sets the chat up; it may be framed by anybody, and runs nothing."""
+    """Returns a page for whoever sets the chat up; it may be framed by anybody, and runs
+    nothing."""
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Not available</title>'
         f"<p>{html.escape(error.message)}</p></html>"
@@ -126,7 +128,8 @@ def refused(error: TwofoldError) -> Response:
 
 
 def asset(name: str) -> Response:
-    """A built file; its name says what is in it, so that it never changes. Raises NotFound."""
+    """Returns a built file; its name says what is in it, so that it never changes. Raises
+    NotFound."""
     path = STATIC / "assets" / name
     if not _ASSET.fullmatch(name) or not path.is_file():
         raise NotFound(f"There is no file {name!r}.")
@@ -142,7 +145,7 @@ def asset(name: str) -> Response:
 
 
 def entry_of(name: str) -> BuiltScript:
-    """The built entry of that name. Raises SetupError where there is none."""
+    """Returns the built entry of that name. Raises SetupError where there is none."""
     manifest = orjson.loads(_built("manifest.json"))
     for key, each in manifest.items():
         if each.get("isEntry") and each.get("name") == name:
@@ -152,7 +155,7 @@ def entry_of(name: str) -> BuiltScript:
 
 
 def _styles(manifest: Mapping[str, Any], key: str) -> dict[str, None]:
-    """Style sheets of a chunk and of what it imports, each once, in order."""
+    """Returns the style sheets of a chunk and of what it imports, each once, in order."""
     found: dict[str, None] = {}
     for other in manifest[key].get("imports", ()):
         found |= _styles(manifest, other)
@@ -174,7 +177,7 @@ def _read(path: Path, changed: int) -> bytes:
 
 
 def _data(value: Any) -> bytes:
-    """JSON that ends neither its script element nor, as JavaScript, its line."""
+    """Returns JSON that ends neither its script element nor, as JavaScript, its line."""
     content = orjson.dumps(value)
     for plain, escaped in (
         (b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"),

@@ -53,7 +53,7 @@ class People:
     async def ask(
         self, site: Placed, visitor: Visitor, thread: Thread, details: HandoffDetails
     ) -> tuple[Thread, bool]:
-        """Queue a thread for a person; whether that is new.
+        """Queues a thread for a person and returns whether that is new.
 
         Raises Conflict where the site has none, InvalidInput where it needs an address.
         """
@@ -80,7 +80,7 @@ class People:
         return queued, True
 
     async def handed_over(self, thread_id: str, escalation: Mapping[str, Any]) -> Thread:
-        """Queue a thread that the assistant handed over. The outbox has it already: where the
+        """Queues a thread that the assistant handed over. The outbox has it already: where the
         answer service does not tell its id, the thread waits all the same."""
         thread = await asyncio.to_thread(self._threads.get, thread_id)
         site = await asyncio.to_thread(self._sites.known, thread.site_id)
@@ -97,7 +97,7 @@ class People:
         return await self._queue(thread_id, waiting_state(site), "assistant", handoff, {})
 
     async def take(self, thread_id: str, name: str, *, force: bool) -> Thread:
-        """An agent takes a thread over. Raises Conflict where another one has it."""
+        """Gives an agent the thread. Raises Conflict where another one has it."""
         thread = await asyncio.to_thread(self._threads.get, thread_id)
         if thread.state == "taken" and thread.agent == name:
             return thread
@@ -106,7 +106,7 @@ class People:
         return await self._turn(thread_id, "taken", "agent", (*WITH_PEOPLE, "closed"), agent=name)
 
     async def reply(self, thread_id: str, reply: AgentReply) -> Posted:
-        """Say an agent's words to the visitor. Raises Conflict where nobody took the thread."""
+        """Says an agent's words to the visitor. Raises Conflict where nobody took the thread."""
         thread = await asyncio.to_thread(self._threads.get, thread_id)
         asked_at = thread.asked_at
         said = await asyncio.to_thread(
@@ -120,22 +120,22 @@ class People:
         return said
 
     async def keep(self, handoff_id: str, reply: AgentReply) -> None:
-        """Keep an agent's reply for the dataset."""
+        """Keeps an agent's reply for the dataset."""
         body = {"text": reply.text, "documents": list(reply.documents)}
         await self._service.keep_reply(handoff_id, body)
 
     async def close(self, thread_id: str, by: str) -> Thread:
-        """The matter is settled: by the agent, or by the visitor, who is back at the assistant."""
+        """Settles the thread: the agent did, or the visitor, who is back at the assistant."""
         if by == "visitor":
             return await self._turn(thread_id, "assistant", "visitor", (*WITH_PEOPLE, "closed"))
         return await self._turn(thread_id, "closed", "agent", WITH_PEOPLE, asked_at=None)
 
     async def give_back(self, thread_id: str) -> Thread:
-        """Back to the assistant."""
+        """Gives the thread back to the assistant."""
         return await self._turn(thread_id, "assistant", "agent", WITH_PEOPLE, asked_at=None)
 
     async def reopen(self, thread: Thread) -> Thread:
-        """The visitor is not done after all."""
+        """Reopens a settled thread: the visitor is not done after all."""
         now = time.time()
         return await self._turn(thread.id, "reopened", "visitor", ("closed",), asked_at=now)
 
@@ -181,10 +181,10 @@ class People:
 
 
 def office_of(site: Placed) -> Office:
-    """Whether somebody is there now."""
+    """Returns whether somebody is there now."""
     return site.config.hours.at(time.time()) if site.config.hours else Office(open=True)
 
 
 def waiting_state(site: Placed) -> State:
-    """How a thread waits that is handed over now."""
+    """Returns how a thread waits that is handed over now."""
     return "queued" if office_of(site).open else "offhours"

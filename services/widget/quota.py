@@ -25,7 +25,7 @@ class Quota(NamedTuple):
 
 
 def quota_of(site: Placed, now: float) -> Quota:
-    """What the site may still ask today, in its own time zone."""
+    """Returns what the site may still ask today, in its own time zone."""
     hours = site.config.hours
     here = datetime.fromtimestamp(now, ZoneInfo(hours.timezone) if hours else UTC)
     midnight = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -34,7 +34,7 @@ def quota_of(site: Placed, now: float) -> Quota:
 
 
 def count(session: Session, quota: Quota) -> None:
-    """One more question of the day. Raises QuotaExhausted."""
+    """Counts one more question of the day. Raises QuotaExhausted."""
     if not quota.most:
         return
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
@@ -59,7 +59,7 @@ def count(session: Session, quota: Quota) -> None:
 
 
 def give_back(session: Session, quota: Quota) -> None:
-    """A question that came to nothing does not count."""
+    """Takes back a question that came to nothing: it does not count."""
     if quota.most:
         session.execute(
             update(SiteDay)
@@ -70,7 +70,7 @@ def give_back(session: Session, quota: Quota) -> None:
 
 
 def quota_left(ledger: Ledger, quota: Quota) -> int | None:
-    """Questions that are left of the day; None where there is no quota."""
+    """Returns questions that are left of the day; None where there is no quota."""
     if not quota.most:
         return None
     with ledger.session() as session:

@@ -194,7 +194,7 @@ class SourceOut(BaseModel):
 
 
 def item_out(item: Item, thread: Thread, answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """An item as it is told; `answers` are whole answers by id, with their ratings."""
+    """Returns an item as it is told; `answers` are whole answers by id, with their ratings."""
     told: dict[str, Any] = {"seq": item.seq, "at": item.at, "kind": item.kind}
     if item.kind == "question":
         answer = answers.get(item.answer_id or "")

@@ -16,7 +16,7 @@ SHORTEST: Final = 32
 
 
 def open_secret(settings: Settings) -> bytes:
-    """The configured secret, or the one kept under `home`, made at the first need.
+    """Returns the configured secret, or the one kept under `home`, made at the first need.
 
     Raises SetupError for one that could be guessed.
     """
@@ -43,7 +43,7 @@ def open_secret(settings: Settings) -> bytes:
 
 
 def derived(secret: bytes, *purpose: str) -> str:
-    """A key for one purpose alone: who has it knows nothing of the others."""
+    """Returns a key for one purpose alone: who has it knows nothing of the others."""
     mac = hmac.new(secret, "\n".join(("twofold", *purpose)).encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 

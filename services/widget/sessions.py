@@ -52,8 +52,8 @@ class Sessions:
         identity: str | None = None,
         locale: str = "",
     ) -> Begun:
-        """A session for the bearer of a checked ticket. A renewal that still holds goes on with its
-        visitor; an identity signs one in. Raises IdentityRefused or IdentityNeeded."""
+        """Returns a session for the bearer of a checked ticket. A renewal that still holds goes
+        on with its visitor; an identity signs one in. Raises IdentityRefused or IdentityNeeded."""
         vouched = self._vouched(site, identity) if identity else None
         for _ in range(2):
             try:
@@ -93,7 +93,7 @@ class Sessions:
         raise SessionEnded("This session has ended. Begin a new one.")
 
     def identify(self, site: Placed, claims: Claims, identity: str) -> Begun:
-        """Sign the session's visitor in: its thread goes along, its old tokens end."""
+        """Signs the session's visitor in: its thread goes along, its old tokens end."""
         vouched = self._vouched(site, identity)
         for _ in range(2):
             try:
@@ -116,7 +116,7 @@ class Sessions:
             session.execute(delete(VisitorSession).where(VisitorSession.id == claims.session))
 
     def visitor(self, claims: Claims) -> Visitor:
-        """The visitor of a session that still stands. Raises Unauthorized."""
+        """Returns the visitor of a session that still stands. Raises Unauthorized."""
         with self._ledger.session() as session:
             found = session.scalar(
                 select(Visitor)
@@ -132,7 +132,7 @@ class Sessions:
         return found
 
     def note(self, visitor_id: str, **values: object) -> None:
-        """Set columns of a visitor."""
+        """Sets columns of a visitor."""
         with self._ledger.session() as session:
             session.execute(update(Visitor).where(Visitor.id == visitor_id).values(**values))
 
@@ -187,7 +187,7 @@ class Sessions:
 
 
 def purge(ledger: Ledger, now: float) -> int:
-    """Delete what has expired: sessions, used identities, visitors without either; how many."""
+    """Deletes what has expired: sessions, used identities, visitors without either; how many."""
     with ledger.session() as session:
         session.execute(delete(UsedIdentity).where(UsedIdentity.expires_at < now - 3600))
         session.execute(delete(VisitorSession).where(VisitorSession.expires_at < now))

@@ -23,7 +23,7 @@ MAX_LOGO = 48_000
 
 
 def check_origin(value: str) -> str:
-    """An origin as a browser writes it; `https://*.example.com` stands for its subdomains.
+    """Returns an origin as a browser writes it; `https://*.example.com` stands for its subdomains.
 
     Raises ValueError. Plain http is for this machine alone.
     """
@@ -159,13 +159,13 @@ class SiteConfig(Part):
         return self
 
     def allows(self, origin: str) -> bool:
-        """Whether a page of `origin` may embed the widget."""
+        """Returns whether a page of `origin` may embed the widget."""
         return origin in self.origins or any(
             _subdomain(origin, allowed) for allowed in self.origins if "*" in allowed
         )
 
     def public(self, site: str, max_chars: int) -> dict[str, Any]:
-        """What anybody may know of it: the loader's and the frame's configuration."""
+        """Returns what anybody may know of it: the loader's and the frame's configuration."""
         names = {"name", "theme", "position", "hidden_paths", "locales", "locale", "texts"}
         return {
             "site": site,

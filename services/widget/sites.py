@@ -79,11 +79,12 @@ class Sites:
         return _placed(row)
 
     def recent(self, id: str) -> Placed | None:
-        """The site as it was within the last two seconds, where somebody looked; never waits."""
+        """Returns the site as it was within the last two seconds, where somebody looked; never
+        waits."""
         return self._known.get(id)
 
     def known(self, id: str) -> Placed:
-        """The site of that id, at most two seconds old. Raises NotFound."""
+        """Returns the site of that id, at most two seconds old. Raises NotFound."""
         found = self._known.get(id)
         if found is None:
             found = self.get(id)
@@ -93,7 +94,7 @@ class Sites:
         return found
 
     def edit(self, id_or_name: str, changes: dict[str, Any]) -> Placed:
-        """Change top-level fields; parts such as `theme` field by field, None takes one away.
+        """Changes top-level fields; parts such as `theme` field by field, None takes one away.
 
         Raises NotFound, InvalidInput, or Conflict where the new name is taken.
         """
@@ -110,7 +111,8 @@ class Sites:
         return _placed(row)
 
     def rotate(self, id_or_name: str) -> Placed:
-        """A new identity secret; the one before it still counts, until the next rotation."""
+        """Returns a new identity secret; the one before it still counts, until the next
+        rotation."""
         id = self.get(id_or_name).id
         with self._ledger.session() as session:
             row = session.get_one(Site, id, with_for_update=True)
@@ -119,7 +121,8 @@ class Sites:
         return _placed(row)
 
     def remove(self, id_or_name: str) -> str:
-        """With its visitors, sessions and threads; its id. Raises NotFound."""
+        """Deletes the site with its visitors, sessions and threads, and returns its id. Raises
+        NotFound."""
         id = self.get(id_or_name).id
         with self._ledger.session() as session:
             session.delete(session.get_one(Site, id))

@@ -11,8 +11,8 @@ MOST_CHARS: Final = 60_000
 
 
 def preview(cited: Mapping[str, Any], version: Mapping[str, Any]) -> SourceOut:
-    """The version's sections, with every place marked where the quote stands in the first section
-    that has it. A quote that runs over several sections is marked in none.
+    """Returns the version's sections, with every place marked where the quote stands in the first
+    section that has it. A quote that runs over several sections is marked in none.
 
     Links lead to the page's own host alone: whoever planted another one in the page gets its words
     shown, and no click.
@@ -44,7 +44,7 @@ def preview(cited: Mapping[str, Any], version: Mapping[str, Any]) -> SourceOut:
 
 
 def _find(sections: Sequence[Mapping[str, Any]], quote: str) -> tuple[int, list[tuple[int, int]]]:
-    """The section that holds the quote, and where; the first section where none does."""
+    """Returns the section that holds the quote, and where; the first section where none does."""
     for number, section in enumerate(sections):
         if marks := spans(section["text"], quote):
             return number, marks
@@ -52,7 +52,7 @@ def _find(sections: Sequence[Mapping[str, Any]], quote: str) -> tuple[int, list[
 
 
 def spans(text: str, quote: str) -> list[tuple[int, int]]:
-    """Where `quote` stands in `text`, in code points; white space counts as one blank."""
+    """Returns where `quote` stands in `text`, in code points; white space counts as one blank."""
     words = quote.split()
     if not words:
         return []
@@ -67,7 +67,7 @@ def spans(text: str, quote: str) -> list[tuple[int, int]]:
 
 
 def _squeezed(text: str) -> tuple[str, list[int]]:
-    """The text with single blanks, and where each of its characters stands in `text`."""
+    """Returns the text with single blanks, and where each of its characters stands in `text`."""
     kept: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
@@ -82,7 +82,7 @@ def _squeezed(text: str) -> tuple[str, list[int]]:
 
 
 def _around(sections: Sequence[Mapping[str, Any]], at: int) -> tuple[int, int]:
-    """Which sections to show: all, or as many as fit, grown from the one at `at`."""
+    """Returns which sections to show: all, or as many as fit, grown from the one at `at`."""
     start, end = at, min(at + 1, len(sections))
     room = MOST_CHARS - sum(len(section["text"]) for section in sections[start:end])
     while room > 0 and (start > 0 or end < len(sections)):

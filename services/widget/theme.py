@@ -12,7 +12,7 @@ _HEX = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")
 
 
 def colour(value: str) -> str:
-    """`#rgb` or `#rrggbb` as lower-case `#rrggbb`. Raises ValueError for anything else."""
+    """Returns `#rgb` or `#rrggbb` as lower-case `#rrggbb`. Raises ValueError for anything else."""
     if not _HEX.fullmatch(value):
         raise ValueError(f"{value!r} is not a colour. Write it as #rrggbb")
     digits = value[1:].lower()
@@ -20,13 +20,13 @@ def colour(value: str) -> str:
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours, 1 to 21."""
+    """Returns the contrast ratio of two colours, 1 to 21."""
     light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 def ink(background: str) -> str:
-    """White or black, whichever reads better on `background`."""
+    """Returns white or black, whichever reads better on `background`."""
     return max((WHITE, BLACK), key=lambda text: contrast(text, background))
 
 
@@ -41,7 +41,8 @@ def check(text: str, background: str, what: str) -> None:
 
 
 def lighter(value: str, background: str) -> str:
-    """`value` mixed with white until it stands out from a dark `background` as text does."""
+    """Returns `value` mixed with white until it stands out from a dark `background` as text
+    does."""
     mixed = value
     for tenth in range(11):
         mixed = _mix(value, WHITE, tenth / 10)

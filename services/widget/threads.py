@@ -44,7 +44,7 @@ class Threads:
         self._ledger = ledger
 
     def current(self, visitor_id: str) -> Thread | None:
-        """The thread a visitor is in: one that people have, else the newest."""
+        """Returns the thread a visitor is in: one that people have, else the newest."""
         with self._ledger.session() as session:
             return _current(session, visitor_id)
 
@@ -53,7 +53,7 @@ class Threads:
             return _current(session, visitor_id) or _new(session, site_id, visitor_id)
 
     def items(self, thread_id: str, after: int = 0) -> list[Item]:
-        """Items that were made or changed behind `after`, in order."""
+        """Returns items that were made or changed behind `after`, in order."""
         with self._ledger.session() as session:
             query = (
                 select(Item)
@@ -75,13 +75,13 @@ class Threads:
         return None if found is None else found.customer
 
     def changed_since(self, moment: float) -> Sequence[tuple[str, float]]:
-        """(thread, when) of what changed at `moment` or later."""
+        """Returns (thread, when) of what changed at `moment` or later."""
         with self._ledger.session() as session:
             query = select(Thread.id, Thread.changed_at).where(Thread.changed_at >= moment)
             return [(row.id, row.changed_at) for row in session.execute(query)]
 
     def start(self, site_id: str, visitor_id: str) -> Thread:
-        """A new thread. Raises Conflict while people have the current one."""
+        """Returns a new thread. Raises Conflict while people have the current one."""
         with self._ledger.session() as session:
             found = _current(session, visitor_id)
             if found is not None and found.state in WITH_PEOPLE:
@@ -93,7 +93,7 @@ class Threads:
     def post(
         self, site_id: str, visitor_id: str, message_id: str, text: str, quota: Quota
     ) -> Posted:
-        """Write down what a visitor says; the same `message_id` again is the same message.
+        """Writes down what a visitor says; the same `message_id` again is the same message.
 
         Raises InvalidInput where it says something else, Conflict while another question of the
         thread is answered, QuotaExhausted.
@@ -128,7 +128,7 @@ class Threads:
     def answered(
         self, thread_id: str, message_id: str, answer_id: str, conversation_id: str
     ) -> None:
-        """Note that a question has its answer on record."""
+        """Notes that a question has its answer on record."""
         with self._ledger.session() as session:
             item = _item(session, thread_id, message_id)
             thread = _get(session, thread_id)
@@ -141,7 +141,7 @@ class Threads:
             item.changed = thread.seq
 
     def failed(self, thread_id: str, message_id: str, quota: Quota) -> None:
-        """Note that nothing came of a question; it does not count, and may be asked again."""
+        """Notes that nothing came of a question; it does not count, and may be asked again."""
         with self._ledger.session() as session:
             item = _item(session, thread_id, message_id)
             thread = _get(session, thread_id)
@@ -153,7 +153,7 @@ class Threads:
             give_back(session, quota)
 
     def stop(self, thread_id: str, message_id: str, chars: int) -> None:
-        """Keep how much of an answer its visitor wanted to see. Raises NotFound."""
+        """Keeps how much of an answer its visitor wanted to see. Raises NotFound."""
         with self._ledger.session() as session:
             item = _item(session, thread_id, message_id)
             if item.kind != "question":
@@ -164,7 +164,7 @@ class Threads:
             item.changed = thread.seq
 
     def say(self, thread_id: str, message_id: str, text: str, name: str) -> Posted:
-        """An agent's message; the same `message_id` again is the same message."""
+        """Returns an agent's message; the same `message_id` again is the same message."""
         return _once(lambda: self._say(thread_id, message_id, text, name))
 
     def _say(self, thread_id: str, message_id: str, text: str, name: str) -> Posted:
@@ -212,7 +212,7 @@ class Threads:
             return thread
 
     def note(self, thread_id: str, **values: Any) -> None:
-        """Set columns of a thread; its readers hear of it."""
+        """Sets columns of a thread; its readers hear of it."""
         with self._ledger.session() as session:
             values["changed_at"] = time.time()
             session.execute(update(Thread).where(Thread.id == thread_id).values(**values))
@@ -228,7 +228,7 @@ class Threads:
             return thread.id
 
     def unread(self, thread: Thread) -> int:
-        """What others said or did since the visitor looked last."""
+        """Returns what others said or did since the visitor looked last."""
         said = (Item.kind == "message") & (Item.by == "agent")
         answered = (Item.kind == "question") & (Item.status == "answered")
         did = (Item.kind == "state") & Item.by.in_(("agent", "system"))
@@ -242,13 +242,13 @@ class Threads:
             return session.scalar(query) or 0
 
     def conversations(self, ids: Sequence[str]) -> set[str]:
-        """Those of the conversations that a thread has."""
+        """Returns those of the conversations that a thread has."""
         with self._ledger.session() as session:
             query = select(Thread.conversation_id).where(Thread.conversation_id.in_(ids))
             return {id for id in session.scalars(query) if id is not None}
 
     def older(self, site_id: str, moment: float) -> list[Thread]:
-        """Some threads of a site that nobody touched since `moment`."""
+        """Returns some threads of a site that nobody touched since `moment`."""
         with self._ledger.session() as session:
             query = select(Thread).where(Thread.site_id == site_id, Thread.changed_at < moment)
             return list(session.scalars(query.limit(MOST_ITEMS)))
@@ -258,7 +258,7 @@ class Threads:
             session.execute(delete(Thread).where(Thread.id == thread_id))
 
     def owner_of(self, answer_id: str, visitor_id: str) -> Item:
-        """The question of a visitor that an answer belongs to. Raises NotFound."""
+        """Returns the question of a visitor that an answer belongs to. Raises NotFound."""
         with self._ledger.session() as session:
             found = session.scalar(
                 select(Item)
@@ -270,13 +270,13 @@ class Threads:
         return found
 
     def stands(self, visitor_id: str, message_id: str) -> bool:
-        """Whether a visitor said that already, and it did not come to nothing."""
+        """Returns whether a visitor said that already, and it did not come to nothing."""
         with self._ledger.session() as session:
             found = _posted(session, visitor_id, message_id)
         return found is not None and found[1].status != "failed"
 
     def of_message(self, visitor_id: str, message_id: str) -> Thread:
-        """The visitor's thread that a message stands in. Raises NotFound."""
+        """Returns the visitor's thread that a message stands in. Raises NotFound."""
         with self._ledger.session() as session:
             found = _posted(session, visitor_id, message_id)
         if found is None:
@@ -377,7 +377,7 @@ def _again(
 
 
 def _bump(session: Session, thread: Thread) -> None:
-    """The thread's next number, counted by the database: two writers never get the same."""
+    """Counts the thread's next number in the database: two writers never get the same."""
     session.flush()
     now = time.time()
     seq = session.scalar(

@@ -66,7 +66,7 @@ class Tokens:
             raise TicketExpired("This page was loaded long ago. Load it again.")
 
     def token(self, session: str, visitor: str, site: str, origin: str) -> tuple[str, float]:
-        """A session token, and when it ends (epoch seconds)."""
+        """Returns a session token, and when it ends (epoch seconds)."""
         until = self.clock() + TOKEN_S
         body = {"sid": session, "sub": visitor, "aud": site, "origin": origin, "exp": until}
         return jwt.encode(body, self._session_key, ALGORITHM), until
@@ -82,7 +82,7 @@ class Tokens:
         return Claims(claims["sid"], claims["sub"], site, origin, claims["exp"])
 
     def identity_secret(self, site: str, generation: int) -> str:
-        """What a host signs its identity tokens with."""
+        """Returns what a host signs its identity tokens with."""
         return derived(self._secret, "identity", site, str(generation))
 
     def check_identity(self, token: str, site: str, generation: int) -> HostIdentity:
@@ -110,7 +110,8 @@ class Tokens:
     def _read(
         self, token: str, key: str, site: str, needed: tuple[str, ...], what: str
     ) -> dict[str, Any]:
-        """Expiry is the caller's to check, last: a forged token that is old is a forged one."""
+        """Returns the claims. Expiry is the caller's to check, last: a forged token that is old
+        is a forged one."""
         try:
             if len(token) > MOST_CHARS:
                 raise jwt.InvalidTokenError("too long")

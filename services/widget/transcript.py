@@ -25,7 +25,7 @@ class TranscriptFile(NamedTuple):
 
 
 def write(thread: ThreadOut, site: str, format: Literal["text", "json"]) -> TranscriptFile:
-    """Everything that was said, oldest first, with the sources of each answer."""
+    """Returns everything that was said, oldest first, with the sources of each answer."""
     if format == "json":
         whole = {"site": site, **thread.model_dump(mode="json", include={"thread_id", "items"})}
         return TranscriptFile(

@@ -58,7 +58,7 @@ class Widget:
         return recent if recent is not None else await asyncio.to_thread(self.sites.known, id)
 
     async def answers_of(self, thread: Thread, customer: str | None) -> dict[str, dict[str, Any]]:
-        """Whole answers of a customer's thread by id, each with its rating."""
+        """Returns whole answers of a customer's thread by id, each with its rating."""
         if thread.conversation_id is None:
             return {}
         try:
@@ -73,14 +73,14 @@ class Widget:
     async def told(
         self, thread: Thread, items: list[Item], customer: str | None
     ) -> list[dict[str, Any]]:
-        """Items of a customer's thread as they are told, with their answers."""
+        """Returns items of a customer's thread as they are told, with their answers."""
         wanted = any(item.answer_id for item in items)
         answers = await self.answers_of(thread, customer) if wanted else {}
         return [item_out(item, thread, answers) for item in items]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """What goes on behind the requests, while the block runs."""
+        """Runs the background work while the block runs."""
         upkeep = asyncio.create_task(self._keep_up())
         try:
             async with self.feed.looking():
@@ -120,7 +120,7 @@ class Widget:
 def ask_body(
     visitor: Visitor, audience: Sequence[str], thread: Thread, text: str
 ) -> dict[str, Any]:
-    """A question as the answer service takes it."""
+    """Returns a question as the answer service takes it."""
     body: dict[str, Any] = {"message": text, "audience": list(audience)}
     if thread.conversation_id is not None:
         body["conversation_id"] = thread.conversation_id
@@ -139,7 +139,7 @@ class WaysIn(NamedTuple):
 def open_widget(
     settings: Settings, ledger: Ledger, inside: WaysIn | None = None, *, local: bool = False
 ) -> Widget:
-    """The widget's parts over an open ledger, and over an answer service at `answer_url` or
+    """Returns the widget's parts over an open ledger, and over an answer service at `answer_url` or
     `inside` this process. `local`: this machine alone can reach it, and its user needs no key.
 
     Raises SetupError for a secret that could be guessed, or for no answer service.

@@ -60,7 +60,8 @@ HEADERS: Final = {
 
 
 def console_router(app: FastAPI, parts: Parts, *, key_needed: bool) -> APIRouter:
-    """Pages under /console. What they show is asked of `app` with the rights of who looks."""
+    """Returns pages under /console. What they show is asked of `app` with the rights of who
+    looks."""
     settings = parts.stack.settings
     door = ConsoleEntry(KeyRing(parts.stack.ledger, settings.workspace), settings, key_needed)
     sources = _Sources(parts)
@@ -209,14 +210,15 @@ def _page(name: str, status: int = 200, **shown: Any) -> Response:
 
 
 def _bare() -> dict[str, Any]:
-    """What the frame needs of a page that shows no diagnosis."""
+    """Returns what the frame needs of a page that shows no diagnosis."""
     return {"style": STYLE, "style_hash": STYLE_HASH}
 
 
 def _table(
     answers: Sequence[Mapping[str, Any]], since: str, rating: str | None = None
 ) -> dict[str, Any]:
-    """What the table shows of answers, newest first; one beyond PAGE says that there are more.
+    """Returns what the table shows of answers, newest first; one beyond PAGE says that there are
+    more.
 
     The address of the older ones names the last that is shown, so that it shows the same to whom it
     is sent, whatever was asked since.
@@ -231,7 +233,7 @@ def _table(
 
 
 def _found(asked: Mapping[str, Any]) -> str:
-    """What is known of an answer, in a word or two."""
+    """Returns what is known of an answer, in a word or two."""
     if not looked_into(asked):
         return "not looked into"
     verdict = asked["diagnosed"]["verdict"]

@@ -40,8 +40,8 @@ class ConsoleEntry:
         return await self._keys.find(None)
 
     async def sign_in(self, request: Request) -> Response:
-        """A form with a key becomes a cookie that only this browser's visits to /console carry, and
-        leads to the page that was wanted."""
+        """Turns a form with a key into a cookie that only this browser's visits to /console
+        carry, and leads to the page that was wanted."""
         check_same_site(request.headers)
         body = await request.body()
         if len(body) > MOST_BYTES:
@@ -82,7 +82,7 @@ class ConsoleEntry:
 
 
 def wanted(form: bytes) -> str:
-    """The page of the console that who signs in was going to."""
+    """Returns the page of the console that who signs in was going to."""
     page = _field(form, "going_to")
     return page if page.startswith(("/console/", "/console?")) else "/console"
 

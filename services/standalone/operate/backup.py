@@ -37,8 +37,8 @@ SNAPSHOT_S = 3600.0
 
 
 def write(settings: Settings, folder: Path, *, index_only: bool = False) -> Iterator[str]:
-    """Back up into `folder`, and tell what was done. Raises InvalidInput where files are in it that
-    are none of a backup's, SetupError where a tool is missing."""
+    """Backs up into `folder` and yields what was done. Raises InvalidInput where files are in it
+    that are none of a backup's, SetupError where a tool is missing."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     strangers = {path.name for path in folder.iterdir()} - ({DUMP} if index_only else set())
     if strangers:
@@ -63,8 +63,8 @@ def write(settings: Settings, folder: Path, *, index_only: bool = False) -> Iter
 def read(
     settings: Settings, folder: Path, *, index_only: bool = False, replace: bool = False
 ) -> Iterator[str]:
-    """Bring the installation to what `folder` holds. Raises NotFound or InvalidInput on a backup
-    that is not whole, Conflict where a server runs or the ledger holds documents."""
+    """Brings the installation to what `folder` holds. Raises NotFound or InvalidInput on a
+    backup that is not whole, Conflict where a server runs or the ledger holds documents."""
     manifest = _checked(folder, index_only=index_only)
     if running := server_file.find(settings.home):
         raise Conflict(f"A server runs at {running.url}. Stop it, and every worker, first.")
@@ -153,7 +153,8 @@ def _load(url: URL, folder: Path) -> str:
 
 
 def _tool(name: str, url: URL, *options: str) -> None:
-    """Run one of PostgreSQL's programs; the password goes by a variable, never the command line."""
+    """Runs one of PostgreSQL's programs; the password goes by a variable, never the command
+    line."""
     program = shutil.which(name)
     if program is None:
         raise SetupError(
@@ -201,8 +202,8 @@ def _collection(settings: Settings, digest: str) -> str:
 
 
 def _snapshot(settings: Settings, folder: Path) -> str:
-    """Digest of the live store, now in `folder`; "" where none is live. Of a cluster the node that
-    answers keeps only its own shards: there the ledger is what a restore goes by."""
+    """Returns the digest of the live store, now in `folder`; "" where none is live. Of a cluster
+    the node that answers keeps only its own shards: there a restore goes by the ledger."""
     digest = open_stores(settings).live()
     if digest is None:
         return ""

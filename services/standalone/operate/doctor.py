@@ -28,7 +28,7 @@ DISK_MB, LOW_DISK_MB = 200, 2000
 
 
 def examine(settings: Settings) -> list[CheckResult]:
-    """Every finding, in the order in which one would mend them."""
+    """Returns every finding, in the order in which one would mend them."""
     found = [
         *run("packages", partial(packages, settings), "Install again: make setup"),
         *run("home", partial(home, settings), "Set TWOFOLD_HOME to a folder of this user's."),
@@ -73,7 +73,7 @@ def _of_the_ledger(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
 
 
 def packages(settings: Settings) -> Iterator[CheckResult]:
-    """What is installed against what this release asks for, with what the settings need."""
+    """Yields what is installed against what this release asks for, with what the settings need."""
     extras = {"server"} if settings.qdrant_url or "postgresql" in settings.ledger else set()
     extras |= {"ingestion"} if settings.redis_url else set()
     wrong = []

@@ -33,7 +33,7 @@ def failed(check: str, found: str, fix: str) -> CheckResult:
 
 
 def run(name: str, check: Check, fix: str) -> Iterator[CheckResult]:
-    """A check's findings; where it breaks, that it did, and `fix`."""
+    """Yields a check's findings; where it breaks, that it did, and `fix`."""
     try:
         yield from check()
     except TwofoldError as error:

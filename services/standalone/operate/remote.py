@@ -28,7 +28,7 @@ VLLM = (0, 32)
 
 
 def checks(settings: Settings) -> Iterator[tuple[str, Check, str]]:
-    """Name, check, and what to do where it breaks."""
+    """Yields each check with its name, and what to do where it breaks."""
     if settings.model_url:
         yield "model", partial(model, settings), "Start the model server, or set TWOFOLD_MODEL_URL."
     if settings.embedder_url:
@@ -83,7 +83,7 @@ def _names(found: Any) -> list[str]:
 
 
 def _release(client: httpx.Client, root: str) -> tuple[int, int] | None:
-    """Of vLLM; None where it is another server."""
+    """Returns the version of vLLM; None where it is another server."""
     try:
         found = client.get(f"{root}/version").json()["version"]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
@@ -93,7 +93,7 @@ def _release(client: httpx.Client, root: str) -> tuple[int, int] | None:
 
 
 def releases(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
-    """Live release and canary against what the model server has loaded."""
+    """Yields live release and canary against what the model server has loaded."""
     with ledger.session() as session:
         wanted = [release.name for release in served(session)]
     if not wanted:
@@ -142,7 +142,7 @@ def reranker(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _secured(settings: Settings) -> set[str]:
-    """Hosts that settings name with https."""
+    """Returns hosts that settings name with https."""
     urls = [settings.model_url, settings.qdrant_url, settings.embedder_url, settings.reranker_url]
     urls += [settings.model_admin_url, settings.model_adapter_url]
     urls += [str(target.get("url", "")) for target in settings.handoff_targets]

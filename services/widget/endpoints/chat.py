@@ -80,7 +80,7 @@ async def stop(message_id: str, body: StopRequest, here: VisitDep) -> None:
 
 
 async def _goes_on(here: Visit, message_id: str) -> bool:
-    """Whether nothing is asked anew: any client may say that it has heard of a message."""
+    """Returns whether nothing is asked anew: any client may say that it has heard of a message."""
     return await asyncio.to_thread(here.widget.threads.stands, here.visitor.id, message_id)
 
 
@@ -105,7 +105,7 @@ async def _post(here: Visit, message_id: str, text: str) -> Posted:
 
 
 async def _stopped(here: Visit) -> Answering | None:
-    """The visitor's answer that was stopped, and is still being written down."""
+    """Returns the visitor's answer that was stopped, and is still being written down."""
     threads = here.widget.threads
     thread = await asyncio.to_thread(threads.current, here.visitor.id)
     if thread is None or thread.answering is None:

@@ -34,7 +34,7 @@ class Visit(NamedTuple):
         return [each for each in self.visitor.audience if each in handed_out]
 
     async def thread(self) -> Thread:
-        """The visitor's thread. Raises NotFound where there is none yet."""
+        """Returns the visitor's thread. Raises NotFound where there is none yet."""
         found = await asyncio.to_thread(self.widget.threads.current, self.visitor.id)
         if found is None:
             raise NotFound("Nothing was said yet.")
@@ -47,7 +47,7 @@ async def widget_of(request: Request) -> Widget:
 
 
 async def site_of(site: str, request: Request) -> Placed:
-    """The site of the path, with its address and its own rate counted. Raises NotFound."""
+    """Returns the site of the path, with its address and its own rate counted. Raises NotFound."""
     widget = await widget_of(request)
     await widget.rates.check("address", network(request.scope, widget.settings.proxies))
     widget.ledger.watch.check(writing=request.method != "GET")

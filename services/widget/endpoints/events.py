@@ -105,7 +105,7 @@ async def _of_thread(here: Visit, thread: Thread, after: int) -> AsyncGenerator[
 
 
 def _left(here: Visit) -> float:
-    """Seconds that the token has left."""
+    """Returns the seconds that the token has left."""
     return here.claims.expires_at - time.time()
 
 

@@ -68,7 +68,7 @@ async def desk(widget: WidgetDep) -> Response:
 
 
 def _check_around(request: Request, origin: str) -> None:
-    """What the browser says of the page around, where it says it, is what the page said."""
+    """Raises where the browser names another page around the widget than the page itself said."""
     referer = urlsplit(request.headers.get("referer", ""))
     if referer.netloc in ("", request.headers.get("host", "")):
         return

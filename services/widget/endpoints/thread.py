@@ -97,7 +97,7 @@ async def take_along(
 
 
 async def out(here: Visit, thread: Thread | None) -> ThreadOut:
-    """A thread as its visitor is told it; an empty one for None."""
+    """Returns a thread as its visitor is told it; an empty one for None."""
     if thread is None:
         return ThreadOut(
             thread_id=None, state="assistant", handoff=None, items=[], seq=0, read=0, unread=0
