@@ -16,7 +16,7 @@ from ingestion.sources import Folder
 from ingestion.sync.run import open_run
 from tests.fakes import DictIndex, make_stack
 from tests.ingestion.helpers import WORKSPACE, write_tree
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.ledger import Ledger
 from twofold.ledger.models import Sync
 from twofold.settings import Settings

@@ -13,7 +13,7 @@ from ingestion.lint.contradictions import contradictions
 from ingestion.lint.injection import injections
 from tests.fakes import DictIndex, HashingEmbedder, make_stack
 from tests.ingestion.helpers import SOURCE, WORKSPACE, article, run_sync, write_tree
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.settings import Settings
 from twofold.stack import Stack
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from models.evaluate.local import LOCAL
 from tests.models.fakes import FakeLocal, FakeService
-from twofold.__main__ import build
+from twofold.commands import build
 
 SUITE = """
 - {id: right, question: right, expect: {action: ANSWER, documents: [gold.md], facts: [once]}}

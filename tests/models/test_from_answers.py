@@ -20,7 +20,7 @@ from services.answer.pipeline import Parts
 from services.standalone.evals import Local
 from tests.services.answer.edge import HACKED, Client, key_for
 from tests.services.standalone.serving import needs_weights, small_parts
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import InvalidInput
 from twofold.ledger.models import Conversation
 from twofold.ledger.service import ApiKey

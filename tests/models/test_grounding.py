@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from twofold.__main__ import build
+from twofold.commands import build
 
 CONTEXT = "Rolling a signing secret keeps both secrets valid for 12 hours."
 TRUE = "Both secrets stay valid for 12 hours."

@@ -13,7 +13,7 @@ from models.evaluate.local import LOCAL
 from models.evaluate.regression import RegressionCase, RegressionRun, compare, markdown
 from models.markdown import plain
 from tests.models.fakes import FakeLocal, FakeService
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import InvalidInput
 
 SUITE = "\n".join(

@@ -18,7 +18,7 @@ from ingestion.cli.sources import read_pairs
 from ingestion.sources import KINDS, open_source
 from tests.fakes import DictIndex, make_stack
 from tests.ingestion.helpers import write_tree
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import InvalidInput, TwofoldError
 from twofold.settings import Settings
 from twofold.stack import Stack

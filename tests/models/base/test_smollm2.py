@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from models.base import smollm2
 from models.manifest import MANIFEST
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import InvalidInput
 
 

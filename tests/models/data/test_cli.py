@@ -12,7 +12,7 @@ from ingestion.sources import Folder
 from ingestion.sync.pipeline import sync
 from models.data.rows import read_dataset
 from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.settings import Settings
 from twofold.stack import open_stack
 

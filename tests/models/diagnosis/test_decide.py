@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from models.diagnosis.decide.judge import judge
 from models.diagnosis.decide.tasks import Wanted, load_tasks
 from tests.chat_server import Reply, chat_server
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import InvalidInput
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -11,7 +11,7 @@ from models.registry import Registry
 from tests.models.serve.adapters import adapter, report
 from tests.models.serve.admin_server import AdminServer
 from tests.models.serve.conftest import BRACKWATER
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.ledger import Ledger
 from twofold.policy import HousePolicy
 

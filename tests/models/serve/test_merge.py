@@ -18,7 +18,7 @@ from models.serve.merge import merge
 from models.tensors import Tensor, bfloat16, read_tensors, write_tensors
 from tests.models.serve.adapters import adapter as adapter_folder
 from tests.servers import free_port
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import Conflict, InvalidInput
 from twofold.policy import HousePolicy
 

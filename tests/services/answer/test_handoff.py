@@ -23,7 +23,7 @@ from services.answer.pipeline import Parts
 from tests.services.answer.asking import knowing
 from tests.services.answer.edge import HACKED, ROLL, Client, with_settings
 from tests.services.standalone.serving import needs_weights, own_threads, served
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import SetupError
 from twofold.ledger.models import Conversation, Handoff
 from twofold.ledger.service import Delivery

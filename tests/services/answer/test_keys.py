@@ -18,7 +18,7 @@ from services.standalone.app import create_app as whole_app
 from tests.fakes import open_ledger
 from tests.services.answer.edge import HACKED, ROLL, Client, key_for
 from tests.services.standalone.serving import needs_weights
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import Conflict, InvalidInput, Unauthorized, Unavailable
 from twofold.ledger import Ledger
 from twofold.ledger.service import ApiKey

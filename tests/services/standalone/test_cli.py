@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from tests.servers import wait_until
 from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
 from twofold import server_file
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.settings import Settings
 from twofold.stack import open_stack
 
@@ -233,7 +233,7 @@ EVERY_HELP = f"""
 import sys
 from typer.main import get_command
 from typer.testing import CliRunner
-from twofold.__main__ import build
+from twofold.commands import build
 
 def commands(command, *path):
     yield path
@@ -259,3 +259,24 @@ def test_every_help_is_whole_and_imports_nothing_heavy() -> None:
 
 def test_version_is_told() -> None:
     assert twofold("--version").stdout.startswith("twofold ")
+
+
+CTRL_C_WHILE_IMPORTED = """
+import sys
+from twofold.__main__ import main
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_is_imported_leaves_no_trace() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", CTRL_C_WHILE_IMPORTED], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

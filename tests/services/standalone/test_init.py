@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.house_file import load_house
 
 PAGES = {

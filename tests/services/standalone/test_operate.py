@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.deploy.fake_http import serving
 from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.ledger import HEAD
 
 ROLL = "How long does the old signing secret keep working after I roll it?"

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.services.standalone.serving import needs_weights
-from twofold.__main__ import build
+from twofold.commands import build
 
 pytestmark = [needs_weights, pytest.mark.heavy]
 

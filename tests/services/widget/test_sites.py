@@ -15,7 +15,7 @@ from services.widget import theme
 from services.widget.hours import Hours
 from services.widget.site import check_origin
 from tests.services.widget.visiting import SHOP, World, config
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.errors import InvalidInput
 
 HEX = st.integers(0, 0xFFFFFF).map(lambda n: f"#{n:06x}")
