@@ -23,9 +23,9 @@ from rich.table import Table
 from benchmarks import smollm2
 from benchmarks.harness import publish
 from models.cli.diagnose import KEPT
-from models.diagnosis.arms import Ran, compare, measure, run_arms
+from models.diagnosis.arms import ArmRun, compare, measure, run_arms
 from models.diagnosis.diagnose import LIVE, diagnose
-from models.diagnosis.kept import Kept
+from models.diagnosis.kept import KeptReplays
 from models.diagnosis.page import render_html
 from models.diagnosis.verdicts import METRICS, Diagnosis, Figure
 from models.evaluate import show
@@ -119,13 +119,13 @@ def _service(settings: Settings, more: dict[str, Any]) -> Any:
 
 async def _asked(
     settings: Settings, more: dict[str, Any], plan: _Plan, names: Sequence[str]
-) -> list[Ran]:
+) -> list[ArmRun]:
     http: httpx.AsyncClient
-    found: list[Ran] = []
+    found: list[ArmRun] = []
     async with _service(settings, more) as http:
         client = AnswerClient(http)
         world = await client.world()
-        client = client.remembering(Kept(settings.home / KEPT, world["digest"]))
+        client = client.remembering(KeptReplays(settings.home / KEPT, world["digest"]))
         for name in names:
             found += await run_arms(
                 client, plan.of(name), [name], makers=world["makers"], concurrency=plan.at_once,
@@ -134,13 +134,13 @@ async def _asked(
     return found
 
 
-def _arm(ran: Ran, house: Any, at_once: int) -> dict[str, Any]:
+def _arm(ran: ArmRun, house: Any, at_once: int) -> dict[str, Any]:
     """As measured; `minutes` are those that so many at once take, by the seconds of each case."""
     arm = measure(ran, house).model_dump(mode="json", exclude={"name", "why_not", "cost", "ran"})
-    minutes = sum(each.outcome.seconds for each in ran.retold) / at_once / 60
-    dollars = minutes / 60 * HOURLY / len(ran.retold) * 1000
+    minutes = sum(each.outcome.seconds for each in ran.replayed) / at_once / 60
+    dollars = minutes / 60 * HOURLY / len(ran.replayed) * 1000
     took = {"minutes": round(minutes, 2), "dollars_a_thousand": round(dollars, 3)}
-    return arm | took | {"cases": len(ran.retold)}
+    return arm | took | {"cases": len(ran.replayed)}
 
 
 def _arm_of(found: Diagnosis) -> dict[str, Any]:

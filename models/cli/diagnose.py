@@ -193,13 +193,13 @@ async def _armed(
     progress: StepCallback,
 ) -> "tuple[list[Arm], list[Comparison]]":
     from models.diagnosis.arms import compare, measure, run_arms
-    from models.diagnosis.kept import Kept
+    from models.diagnosis.kept import KeptReplays
     from models.suite.client import AnswerClient
 
     async with running as http:
         client = AnswerClient(http)
         world = await client.world()
-        client = client.remembering(Kept(folder, world["digest"]))
+        client = client.remembering(KeptReplays(folder, world["digest"]))
         runs = await run_arms(
             client, cases, arms, makers=world["makers"], concurrency=concurrency, progress=progress
         )

@@ -12,7 +12,7 @@ from models.asking import ask_each
 from models.diagnosis.checks import check, expected, read
 from models.diagnosis.compared import ARMS, Prices
 from models.diagnosis.kept import FAILED
-from models.diagnosis.replays import Retold, retell
+from models.diagnosis.replays import ReplayedCase, replay_case
 from models.diagnosis.verdicts import METRICS, Arm, Comparison, Figure
 from models.evaluate.answers import is_gold
 from models.stats import difference, estimate, mcnemar, percentile
@@ -25,11 +25,11 @@ from twofold.terminal import StepCallback
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class ArmRun:
     """An arm's answers, in the order of the cases; none where it was not run, and why."""
 
     name: str
-    retold: tuple[Retold, ...] = ()
+    replayed: tuple[ReplayedCase, ...] = ()
     why_not: str = ""
 
 
@@ -41,7 +41,7 @@ async def run_arms(
     makers: Sequence[str],
     concurrency: int,
     progress: StepCallback,
-) -> list[Ran]:
+) -> list[ArmRun]:
     """Asks every case in every arm that there is a reply maker for. Raises InvalidInput for an
     arm that is none."""
     for name in names:
@@ -52,35 +52,35 @@ async def run_arms(
     for name in names:
         maker, world = ARMS[name]
         if maker and maker not in makers:
-            found.append(Ran(name, why_not=f"no {maker} model is served"))
+            found.append(ArmRun(name, why_not=f"no {maker} model is served"))
             continue
         whole = dict(world) | ({"maker": maker} if maker else {})
-        asked = _Asking(client, gold, whole)
+        asked = _ArmAsker(client, gold, whole)
         said = await ask_each(asked.ask, cases, concurrency, partial(progress, f"Arm {name}"))
-        found.append(Ran(name, tuple(said)))
+        found.append(ArmRun(name, tuple(said)))
     return found
 
 
-def measure(ran: Ran, house: HousePolicy, prices: Prices | None = None) -> Arm:
+def measure(ran: ArmRun, house: HousePolicy, prices: Prices | None = None) -> Arm:
     """Returns what an arm does, with intervals clustered by document."""
-    if not ran.retold:
+    if not ran.replayed:
         return Arm(name=ran.name, ran=False, why_not=ran.why_not)
     values: dict[str, list[tuple[float, str]]] = {name: [] for name in METRICS}
     passing = passes(ran, house)
-    for retold, ok in zip(ran.retold, passing, strict=True):
-        for metric, value in {**_values(retold, house), **_made(retold, passed=ok)}.items():
-            values[metric].append((value, retold.case.cluster))
+    for replayed, ok in zip(ran.replayed, passing, strict=True):
+        for metric, value in {**_values(replayed, house), **_made(replayed, passed=ok)}.items():
+            values[metric].append((value, replayed.case.cluster))
     metrics = {
         name: Figure.of(estimate([v for v, _ in found], [c for _, c in found]))
         for name, found in values.items()
         if found
     }
-    cases = len(ran.retold)
-    calls = [call for retold in ran.retold for call in retold.asked]
+    cases = len(ran.replayed)
+    calls = [call for replayed in ran.replayed for call in replayed.asked]
     prompt = sum(call["prompt_tokens"] for call in calls) / cases
     completion = sum(call["completion_tokens"] for call in calls) / cases
-    seconds = [retold.outcome.seconds for retold in ran.retold]
-    clusters = [retold.case.cluster for retold in ran.retold]
+    seconds = [replayed.outcome.seconds for replayed in ran.replayed]
+    clusters = [replayed.case.cluster for replayed in ran.replayed]
     passed = estimate([float(ok) for ok in passing], clusters)
     cost = None
     if prices is not None:
@@ -99,16 +99,16 @@ def measure(ran: Ran, house: HousePolicy, prices: Prices | None = None) -> Arm:
     )
 
 
-def compare(runs: Sequence[Ran], house: HousePolicy) -> list[Comparison]:
+def compare(runs: Sequence[ArmRun], house: HousePolicy) -> list[Comparison]:
     """Returns every two arms that ran, on the cases that both were asked: paired bootstrap and
     exact McNemar."""
     found = []
     passed = {
-        ran.name: dict(zip([r.case.id for r in ran.retold], passes(ran, house), strict=True))
+        ran.name: dict(zip([r.case.id for r in ran.replayed], passes(ran, house), strict=True))
         for ran in runs
     }
-    for a, b in combinations([ran for ran in runs if ran.retold], 2):
-        both = [r.case for r in a.retold if r.case.id in passed[b.name]]
+    for a, b in combinations([ran for ran in runs if ran.replayed], 2):
+        both = [r.case for r in a.replayed if r.case.id in passed[b.name]]
         ones, twos = ([passed[ran.name][case.id] for case in both] for ran in (a, b))
         clusters = [case.cluster for case in both]
         only_a = sum(one and not two for one, two in zip(ones, twos, strict=True))
@@ -135,20 +135,20 @@ def prefix_cached(calls: Sequence[Mapping[str, Any]]) -> float | None:
     return round(sum(call["cached_tokens"] for call in said) / read, 4) if read else None
 
 
-def passes(ran: Ran, house: HousePolicy) -> list[bool]:
+def passes(ran: ArmRun, house: HousePolicy) -> list[bool]:
     """Returns for each case whether it passes. An arm without sources is checked only on what
     the suite expects: it has none to cite."""
     if not ARMS[ran.name][1].get("sources", True):
-        return [_says_it(retold) for retold in ran.retold]
-    return [not check(retold, house) for retold in ran.retold]
+        return [_says_it(replayed) for replayed in ran.replayed]
+    return [not check(replayed, house) for replayed in ran.replayed]
 
 
-def _says_it(retold: Retold) -> bool:
-    return all(problem.kind == "gold_uncited" for problem in expected(retold))
+def _says_it(replayed: ReplayedCase) -> bool:
+    return all(problem.kind == "gold_uncited" for problem in expected(replayed))
 
 
-def _values(retold: Retold, house: HousePolicy) -> dict[str, float]:
-    outcome, expect = retold.outcome, retold.case.expect
+def _values(replayed: ReplayedCase, house: HousePolicy) -> dict[str, float]:
+    outcome, expect = replayed.outcome, replayed.case.expect
     found: dict[str, float] = {"action": float(outcome.action == expect.action)}
     escalated = outcome.action == "ESCALATE"
     if expect.action == "ESCALATE":
@@ -163,30 +163,30 @@ def _values(retold: Retold, house: HousePolicy) -> dict[str, float]:
         return found
     if expect.forbidden:
         found["forbidden"] = float(any(says(outcome.text, [each]) for each in expect.forbidden))
-    kinds = {problem.kind for problem in check(retold, house)}
-    found["contract"] = float("format" not in kinds and not retold.told["repairs"])
+    kinds = {problem.kind for problem in check(replayed, house)}
+    found["contract"] = float("format" not in kinds and not replayed.told["repairs"])
     found["style"] = float("style" not in kinds and "padding" not in kinds)
-    if retold.packed and "format" not in kinds:
-        seen = read(retold)
+    if replayed.packed and "format" not in kinds:
+        seen = read(replayed)
         if seen.claims:
             found["grounded"] = seen.supported / seen.claims
         if seen.supported:
             found["citation_recall"] = seen.marked / seen.supported
-        if retold.cited:
-            documents = {each["n"]: each["document"] for each in retold.told["citations"]}
-            good = [n in seen.right or is_gold(documents[n], retold.case) for n in retold.cited]
+        if replayed.cited:
+            documents = {each["n"]: each["document"] for each in replayed.told["citations"]}
+            good = [n in seen.right or is_gold(documents[n], replayed.case) for n in replayed.cited]
             found["citation_precision"] = sum(good) / len(good)
     return found
 
 
-def _made(retold: Retold, *, passed: bool) -> dict[str, float]:
+def _made(replayed: ReplayedCase, *, passed: bool) -> dict[str, float]:
     """Returns who made the reply, where a model was asked for it."""
-    if not retold.asked:
+    if not replayed.asked:
         return {}
-    outcomes = {call["outcome"] for call in retold.asked}
+    outcomes = {call["outcome"] for call in replayed.asked}
     return {
-        "replaced": float("replaced" in outcomes and not retold.own),
-        "own": float(passed and retold.own),
+        "replaced": float("replaced" in outcomes and not replayed.own),
+        "own": float(passed and replayed.own),
         "failed": float(not FAILED.isdisjoint(outcomes)),
     }
 
@@ -211,15 +211,15 @@ class _Gold:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _ArmAsker:
     """One arm's way of asking."""
 
     client: AnswerClient
     gold: _Gold
     world: Mapping[str, Any]
 
-    async def ask(self, case: Case) -> Retold:
+    async def ask(self, case: Case) -> ReplayedCase:
         world = dict(self.world)
         if world.get("place"):
             world["pages"] = await self.gold.of(case)
-        return await retell(self.client, case, **world)
+        return await replay_case(self.client, case, **world)

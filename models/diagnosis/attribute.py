@@ -11,7 +11,7 @@ from typing import Any
 
 from models.diagnosis.checks import FORM, Problem, check
 from models.diagnosis.pages import Asker, Fact, Lost, Page, gold_pages, unsaid, where_lost
-from models.diagnosis.replays import Retold, retell
+from models.diagnosis.replays import ReplayedCase, replay_case
 from models.diagnosis.verdicts import (
     LAYERS,
     REMEDIES,
@@ -54,41 +54,41 @@ class _Trial:
 
     client: AnswerClient
     house: HousePolicy
-    retold: Retold
+    replayed: ReplayedCase
     problems: list[Problem]
     tried: list[Replayed] = field(default_factory=list)
 
     @property
     def case(self) -> Case:
-        return self.retold.case
+        return self.replayed.case
 
     @property
     def composed(self) -> bool:
         """Whether the composer made the reply: then it is no other reply maker."""
-        return self.retold.outcome.served_by == COMPOSER
+        return self.replayed.outcome.served_by == COMPOSER
 
     @property
     def maker(self) -> str:
         """The model that was asked first, `tuned` or `base`, whoever's reply was told in the end;
         empty where none was."""
-        asked = self.retold.asked
+        asked = self.replayed.asked
         return str(asked[0]["step"]) if asked else ""
 
     async def passes(self, name: Counterfactual, case: Case | None = None, **world: Any) -> bool:
-        return not await self.left(name, case, **world)
+        return not await self.remaining(name, case, **world)
 
-    async def left(
+    async def remaining(
         self, name: Counterfactual, case: Case | None = None, **world: Any
     ) -> list[Problem]:
         """Returns what is still wrong in that world. Where a model is to be tried, a reply of
         another maker does not count."""
         try:
-            retold = await retell(self.client, case or self.case, **world)
+            replayed = await replay_case(self.client, case or self.case, **world)
         except (NotFound, UpstreamError) as error:
             self.tried.append(Replayed(counterfactual=name, passed=False, detail=error.message))
             return [Problem("format", error.message)]
-        problems = check(retold, self.house)
-        if name in ("base_model", "full_profile") and not retold.own:
+        problems = check(replayed, self.house)
+        if name in ("base_model", "full_profile") and not replayed.own:
             said = "the model's own reply was not told"
             self.tried.append(Replayed(counterfactual=name, passed=False, detail=said))
             return [Problem("unsupported", said)]
@@ -118,21 +118,22 @@ class _Trial:
         )
 
 
-async def attribute(client: AnswerClient, retold: Retold, house: HousePolicy) -> Verdict | None:
-    """Returns what failed a case that was asked (`replays.retell`); None where nothing is wrong
-    with it."""
-    problems = check(retold, house)
+async def attribute(
+    client: AnswerClient, replayed: ReplayedCase, house: HousePolicy
+) -> Verdict | None:
+    """Returns what failed a case that was asked by `replay_case`; None where nothing is wrong."""
+    problems = check(replayed, house)
     if not problems:
         return None
-    trial = _Trial(client, house, retold, problems)
+    trial = _Trial(client, house, replayed, problems)
     if all(problem.kind in FORM for problem in problems):
-        return await _form(trial)
-    if retold.case.expect.action != "ANSWER":
-        return await _acted(trial)
-    return await _unanswered(trial)
+        return await _attribute_form(trial)
+    if replayed.case.expect.action != "ANSWER":
+        return await _attribute_action(trial)
+    return await _attribute_answer(trial)
 
 
-async def _form(trial: _Trial) -> Verdict:
+async def _attribute_form(trial: _Trial) -> Verdict:
     """Returns a behaviour verdict: everything is said that should be, but not as it should be."""
     problem = min(trial.problems, key=lambda p: _FORM_ORDER.index(p.kind))
     cause = _FORM_CAUSES[problem.kind]
@@ -162,10 +163,10 @@ async def _other_maker(trial: _Trial) -> tuple[Counterfactual | None, Remedy | N
     return ("composer", None) if await trial.passes("composer", maker=COMPOSER) else (None, None)
 
 
-async def _acted(trial: _Trial) -> Verdict:
+async def _attribute_action(trial: _Trial) -> Verdict:
     """Returns the verdict where a person, a question or a refusal was wanted, and another action
     was taken."""
-    expect, outcome = trial.case.expect, trial.retold.outcome
+    expect, outcome = trial.case.expect, trial.replayed.outcome
     detail = f"{trial.problems[0].detail}: {outcome.why}"
     cause = _wrong_action(expect.action, outcome.action)
     by, remedy = await _other_maker(trial)
@@ -181,7 +182,7 @@ async def _acted(trial: _Trial) -> Verdict:
     if answered and await trial.passes("without_rival", without=cited):
         evidence = f"answered from {', '.join(cited)}, without which it is handed over"
         return trial.verdict(cause, "without_rival", SHOWN, evidence, cited[0])
-    intent = trial.retold.told["signals"].get("intent", {})
+    intent = trial.replayed.told["signals"].get("intent", {})
     answerable = _answerable(trial)
     if (
         outcome.action == "ANSWER"
@@ -200,7 +201,7 @@ async def _acted(trial: _Trial) -> Verdict:
 
 def _answerable(trial: _Trial) -> float:
     """Returns the probability that the sources answer, message and evidence taken together."""
-    return float(trial.retold.told["signals"].get("kinds", {}).get("answerable", 0.0))
+    return float(trial.replayed.told["signals"].get("kinds", {}).get("answerable", 0.0))
 
 
 def _wrong_action(wanted: str, got: str) -> Cause:
@@ -216,32 +217,32 @@ _UNANSWERED: dict[str, Cause] = {
 }
 
 
-async def _unanswered(trial: _Trial) -> Verdict:
+async def _attribute_answer(trial: _Trial) -> Verdict:
     """Returns the verdict where an answer was wanted, and it did not come or lacks what it
     should say."""
     pages = await gold_pages(trial.client, trial.case)
     facts = _missing(trial)
-    asker = Asker(trial.case.audience, trial.retold.told["as_of"])
+    asker = Asker(trial.case.audience, trial.replayed.told["as_of"])
     lost = where_lost(pages, facts, asker)
     if lost is not None:
-        return await _lost(trial, lost)
-    doubted = await _suite(trial, pages, facts)
+        return await _attribute_lost(trial, lost)
+    doubted = await _blame_suite(trial, pages, facts)
     if doubted is not None:
         return doubted
     by, remedy = await _other_maker(trial)
     if by is not None:
         return trial.verdict(*_behaviour(trial, by, SURE), remedy=remedy)
-    return await _searched(trial, pages, facts)
+    return await _attribute_search(trial, pages, facts)
 
 
 def _missing(trial: _Trial) -> list[Fact]:
     """Returns the facts that the answer lacks; all, where it lacks none or is none."""
-    outcome = trial.retold.outcome
+    outcome = trial.replayed.outcome
     missing = outcome.missing_facts if outcome.action == "ANSWER" else []
     return missing or list(trial.case.expect.spellings)
 
 
-async def _lost(trial: _Trial, lost: Lost) -> Verdict:
+async def _attribute_lost(trial: _Trial, lost: Lost) -> Verdict:
     """Returns the verdict where the answer was lost before any search, after trying it with the
     page given back."""
     if lost.page is None:
@@ -266,11 +267,13 @@ def _said(trial: _Trial) -> str:
     return next((each.detail for each in reversed(trial.tried[:-1]) if each.detail), "")
 
 
-async def _suite(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]) -> Verdict | None:
+async def _blame_suite(
+    trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]
+) -> Verdict | None:
     """Returns a verdict against the suite where no page ever said the fact and the answer is
     sound without it."""
     nowhere = unsaid(pages, facts)
-    outcome = trial.retold.outcome
+    outcome = trial.replayed.outcome
     names = ", ".join(page.name for page in pages)
     if nowhere:
         fact = nowhere[0][0]
@@ -282,8 +285,8 @@ async def _suite(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]) ->
     if trial.problems[0].kind == "gold_uncited" and not trial.case.expect.spellings:
         # No fact tells whether the page that is cited is as good.
         given = {"pages": [{"document": page.name} for page in pages if page.known]}
-        retold = await retell(trial.client, trial.case, **given, place="only")
-        if retold.outcome.action != "ANSWER" and _answerable(trial) >= ANSWERED:
+        replayed = await replay_case(trial.client, trial.case, **given, place="only")
+        if replayed.outcome.action != "ANSWER" and _answerable(trial) >= ANSWERED:
             evidence = f"{names} does not answer it; {trial.problems[0].detail} does"
             return trial.verdict("suite_wrong", "sources_checked", SEEN, evidence)
     return None
@@ -293,7 +296,7 @@ def _behaviour(
     trial: _Trial, by: Counterfactual, confidence: float
 ) -> tuple[Cause, Counterfactual, float, str]:
     """Returns what a reply maker did wrong that another one does right with the same passages."""
-    outcome, kinds = trial.retold.outcome, {problem.kind for problem in trial.problems}
+    outcome, kinds = trial.replayed.outcome, {problem.kind for problem in trial.problems}
     detail = "; ".join(problem.detail for problem in trial.problems[:2])
     if outcome.action != "ANSWER":
         cause = _UNANSWERED[outcome.action]
@@ -310,9 +313,9 @@ def _behaviour(
     return cause, by, confidence, detail
 
 
-async def _searched(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]) -> Verdict:
+async def _attribute_search(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]) -> Verdict:
     """Returns the verdict where every fact could be shown: whether it was found, kept, and used."""
-    told = trial.retold.told
+    told = trial.replayed.told
     names = ", ".join(page.name for page in pages if page.known)
     rivals = _rivals(trial, pages, facts)
     if rivals and await trial.passes("without_rival", without=sorted(rivals)):
@@ -340,10 +343,13 @@ async def _searched(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact])
     ]  # fmt: skip
     for by, world in worlds:
         if gold and await trial.passes(by, pages=gold, **world):
-            if where == "packed" and trial.retold.outcome.action != "ANSWER":
-                cause = _UNANSWERED[trial.retold.outcome.action]
+            if where == "packed" and trial.replayed.outcome.action != "ANSWER":
+                cause = _UNANSWERED[trial.replayed.outcome.action]
             return trial.verdict(cause, by, SURE if where != "packed" else SHOWN, evidence, names)
-    if where == "packed" and (unused := await _unused(trial, facts, evidence)) is not None:
+    if (
+        where == "packed"
+        and (unused := await _attribute_unused(trial, facts, evidence)) is not None
+    ):
         return unused
     if not trial.composed and gold:
         for place in ("first", "only"):
@@ -353,16 +359,16 @@ async def _searched(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact])
     return trial.verdict("unknown", None, 0.0, f"{evidence}; no counterfactual made it pass")
 
 
-async def _unused(trial: _Trial, facts: Sequence[Fact], evidence: str) -> Verdict | None:
+async def _attribute_unused(trial: _Trial, facts: Sequence[Fact], evidence: str) -> Verdict | None:
     """Returns the verdict where the passages were shown and not used, if the case passes once
     nothing else can be done or read."""
-    outcome = trial.retold.outcome
+    outcome = trial.replayed.outcome
     if outcome.action != "ANSWER":
         if await trial.passes("told_to_answer", told="ANSWER"):
             cause = _UNANSWERED[outcome.action]
             return trial.verdict(cause, "told_to_answer", SHOWN, evidence)
         return None
-    own = [p for p in trial.retold.packed if is_gold(p.document, trial.case)]
+    own = [p for p in trial.replayed.packed if is_gold(p.document, trial.case)]
     if not (facts and own):
         return None
     best = max(own, key=lambda passage: sum(says(passage.text, fact) for fact in facts))
@@ -375,10 +381,10 @@ async def _unused(trial: _Trial, facts: Sequence[Fact], evidence: str) -> Verdic
 
 def _where(trial: _Trial, facts: Sequence[Fact]) -> str:
     """Returns how far the passages came that hold what is missing: `packed`, `cut`, or nowhere."""
-    packed = set(trial.retold.told["packed"])
+    packed = set(trial.replayed.told["packed"])
     found = [
         candidate
-        for candidate in trial.retold.outcome.candidates
+        for candidate in trial.replayed.outcome.candidates
         if is_gold(candidate.document, trial.case)
     ]
     seen = [candidate.text for candidate in found if candidate.chunk in packed]
@@ -392,7 +398,7 @@ def _where(trial: _Trial, facts: Sequence[Fact]) -> str:
 
 def _rivals(trial: _Trial, pages: Sequence[Page], facts: Sequence[Fact]) -> set[str]:
     """Documents of which a passage that was found states the same with another number."""
-    told, locale = trial.retold.told, trial.case.locale or "en"
+    told, locale = trial.replayed.told, trial.case.locale or "en"
     own = [
         piece
         for page in pages

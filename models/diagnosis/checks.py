@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Literal, NamedTuple
 
-from models.diagnosis.replays import Passage, Retold
+from models.diagnosis.replays import Passage, ReplayedCase
 from models.evaluate.answers import is_gold
 from models.suite.facts import says
 from twofold.policy import HousePolicy
@@ -52,18 +52,18 @@ class Problem(NamedTuple):
     detail: str
 
 
-def check(retold: Retold, house: HousePolicy) -> list[Problem]:
+def check(replayed: ReplayedCase, house: HousePolicy) -> list[Problem]:
     """Returns everything that is wrong with it; nothing where it is right."""
-    found = expected(retold)
-    if retold.outcome.action == "ANSWER":
-        found += formed(retold, house)
+    found = expected(replayed)
+    if replayed.outcome.action == "ANSWER":
+        found += formed(replayed, house)
     return found
 
 
-def expected(retold: Retold) -> list[Problem]:
+def expected(replayed: ReplayedCase) -> list[Problem]:
     """Returns what the suite misses. A page that is no gold one and holds the facts is as good a
     source."""
-    outcome, expect = retold.outcome, retold.case.expect
+    outcome, expect = replayed.outcome, replayed.case.expect
     if outcome.action != expect.action:
         return [_acted(outcome.action, expect.action)]
     if (outcome.team, outcome.reason) != (expect.team, expect.reason):
@@ -73,27 +73,27 @@ def expected(retold: Retold) -> list[Problem]:
     found = [Problem("fact_missing", fact[0]) for fact in outcome.missing_facts]
     found += [Problem("forbidden", each) for each in expect.forbidden if says(outcome.text, [each])]
     longest = expect.max_words
-    if longest is not None and _length(retold) > longest:
+    if longest is not None and _length(replayed) > longest:
         found.append(Problem("padding", f"more than {longest} words"))
-    if not outcome.gold_cited and not _alternative(retold):
+    if not outcome.gold_cited and not _alternative(replayed):
         cited = ", ".join(sorted({c.document for c in outcome.citations})) or "nothing"
         found.append(Problem("gold_uncited", f"cites {cited}"))
     return found
 
 
-def formed(retold: Retold, house: HousePolicy) -> list[Problem]:
+def formed(replayed: ReplayedCase, house: HousePolicy) -> list[Problem]:
     """Returns what is wrong with how an answer is made, whatever was asked."""
-    text = retold.outcome.text
-    broken = _format(retold)
+    text = replayed.outcome.text
+    broken = _format(replayed)
     if broken:
         # What is no reply by the contract cannot be read sentence by sentence.
         return [Problem("format", broken)]
     found = [Problem("style", f"says {each!r}") for each in _banned(text, house)]
-    return [*found, *_statements(retold, house)]
+    return [*found, *_statements(replayed, house)]
 
 
-def _length(retold: Retold) -> int:
-    return len(strip_marks(retold.outcome.text).split())
+def _length(replayed: ReplayedCase) -> int:
+    return len(strip_marks(replayed.outcome.text).split())
 
 
 def _acted(got: str, wanted: str) -> Problem:
@@ -106,17 +106,17 @@ def _acted(got: str, wanted: str) -> Problem:
     return Problem(kinds.get(got, "wrong_action"), detail)
 
 
-def _alternative(retold: Retold) -> bool:
+def _alternative(replayed: ReplayedCase) -> bool:
     """Returns whether what is cited holds every fact that is asked for."""
-    facts = retold.case.expect.spellings
-    chunks = set(retold.cited.values())
-    texts = [passage.text for passage in retold.packed if passage.chunk in chunks]
+    facts = replayed.case.expect.spellings
+    chunks = set(replayed.cited.values())
+    texts = [passage.text for passage in replayed.packed if passage.chunk in chunks]
     return bool(facts) and all(any(says(text, fact) for text in texts) for fact in facts)
 
 
-def _format(retold: Retold) -> str:
+def _format(replayed: ReplayedCase) -> str:
     """Returns how the reply contract is broken; empty where it is kept."""
-    text = retold.outcome.text.strip()
+    text = replayed.outcome.text.strip()
     if not text:
         return "an empty answer"
     if _HEADER.search(text):
@@ -132,8 +132,8 @@ def _format(retold: Retold) -> str:
             return "an object instead of text"
     if len(_FENCE.findall(text)) % 2:
         return "a block of code is never closed"
-    stray = sorted(set(marks(text)) - set(retold.cited))
-    if stray and retold.cited:
+    stray = sorted(set(marks(text)) - set(replayed.cited))
+    if stray and replayed.cited:
         return f"mark [{stray[0]}] stands for nothing"
     return ""
 
@@ -143,7 +143,7 @@ def _banned(text: str, house: HousePolicy) -> list[str]:
     return [phrase for phrase in house.style.banned if phrase.lower() in said]
 
 
-class Reading(NamedTuple):
+class SourceCheck(NamedTuple):
     """An answer's statements against the passages that it was made from. Words are counted;
     `marked` of its `supported` statements carry a mark of a passage that holds them."""
 
@@ -161,12 +161,12 @@ class Reading(NamedTuple):
     total: int
 
 
-def read(retold: Retold) -> Reading:
-    packed = retold.packed
+def read(replayed: ReplayedCase) -> SourceCheck:
+    packed = replayed.packed
     order = {passage.chunk: n for n, passage in enumerate(packed, start=1)}
-    cited = {n: order[chunk] for n, chunk in retold.cited.items() if chunk in order}
-    said = list(statements(retold.outcome.text))
-    judged = _judged(said, packed, retold.case.locale or "en")
+    cited = {n: order[chunk] for n, chunk in replayed.cited.items() if chunk in order}
+    said = list(statements(replayed.outcome.text))
+    judged = _judged(said, packed, replayed.case.locale or "en")
     unsupported, courteous, wrong = [], [], []
     aside = total = claims = supported = marked = 0
     right: set[int] = set()
@@ -181,7 +181,7 @@ def read(retold: Retold) -> Reading:
             if holders:
                 supported += 1
                 waiting.append((statement, holders))
-                if not any(is_gold(packed[n - 1].document, retold.case) for n in holders):
+                if not any(is_gold(packed[n - 1].document, replayed.case) for n in holders):
                     aside += size
             elif _COURTESY.search(bare):
                 courteous.append(bare)
@@ -194,16 +194,16 @@ def read(retold: Retold) -> Reading:
             right |= {n for n in marks_here if any(cited[n] in held for _, held in waiting)}
             marked += sum(not own.isdisjoint(held) for _, held in waiting)
             waiting = []
-    if not retold.cited and any(judged):
+    if not replayed.cited and any(judged):
         wrong.append("cites nothing")
-    return Reading(
+    return SourceCheck(
         claims, supported, tuple(unsupported), tuple(courteous), tuple(wrong), marked,
         frozenset(right), aside, total,
     )  # fmt: skip
 
 
-def _statements(retold: Retold, house: HousePolicy) -> list[Problem]:
-    seen = read(retold)
+def _statements(replayed: ReplayedCase, house: HousePolicy) -> list[Problem]:
+    seen = read(replayed)
     found = [Problem("unsupported", each[:160]) for each in seen.unsupported]
     found += [Problem("wrong_citation", each) for each in seen.wrong[:3]]
     longest = OVER * house.style.max_words
@@ -212,7 +212,7 @@ def _statements(retold: Retold, house: HousePolicy) -> list[Problem]:
     elif seen.aside >= ASIDE_WORDS and seen.aside >= ASIDE_SHARE * seen.total:
         said = f"{seen.aside} of {seen.total} words are about other pages"
         found.append(Problem("padding", said))
-    elif _length(retold) > longest:
+    elif _length(replayed) > longest:
         found.append(Problem("padding", f"more than {longest:.0f} words"))
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.asking import ask_each
 from models.diagnosis.arms import (
-    Ran,
+    ArmRun,
     compare,
     measure,
     passes,
@@ -19,8 +19,8 @@ from models.diagnosis.assemble import assemble
 from models.diagnosis.attribute import attribute
 from models.diagnosis.checks import check
 from models.diagnosis.compared import Prices
-from models.diagnosis.kept import Kept
-from models.diagnosis.replays import Retold
+from models.diagnosis.kept import KeptReplays
+from models.diagnosis.replays import ReplayedCase
 from models.diagnosis.verdicts import DiagnosedCase, Diagnosis, Figure, Instrument, Verdict
 from models.evaluate.answers import is_gold
 from models.suite.client import AnswerClient
@@ -53,23 +53,23 @@ async def diagnose(
     asked again.
     """
     world = await client.world()
-    client = client.remembering(Kept(folder, world["digest"]))
+    client = client.remembering(KeptReplays(folder, world["digest"]))
     names = [LIVE, *(name for name in arms if name != LIVE)]
     runs = await run_arms(
         client, cases, names, makers=world["makers"], concurrency=concurrency, progress=progress
     )
     live = runs[0]
-    failed = [r for r, ok in zip(live.retold, passes(live, house), strict=True) if not ok]
+    failed = [r for r, ok in zip(live.replayed, passes(live, house), strict=True) if not ok]
 
-    def why(retold: Retold) -> Coroutine[Any, Any, Verdict | None]:
-        return attribute(client, retold, house)
+    def why(replayed: ReplayedCase) -> Coroutine[Any, Any, Verdict | None]:
+        return attribute(client, replayed, house)
 
     found = await ask_each(why, failed, concurrency, partial(progress, "Finding why"))
     verdicts = [verdict for verdict in found if verdict is not None]
     shown = runs if arms else runs[:1]
     return assemble(
         suite,
-        [diagnosed(retold, house) for retold in live.retold],
+        [diagnosed(replayed, house) for replayed in live.replayed],
         verdicts,
         at=clock(),
         arms=[measure(ran, house, prices) for ran in shown],
@@ -79,10 +79,10 @@ async def diagnose(
     )
 
 
-def diagnosed(retold: Retold, house: HousePolicy) -> DiagnosedCase:
+def diagnosed(replayed: ReplayedCase, house: HousePolicy) -> DiagnosedCase:
     """Returns a case and what came of it, as the page shows it."""
-    outcome, told, case = retold.outcome, retold.told, retold.case
-    problems = check(retold, house)
+    outcome, told, case = replayed.outcome, replayed.told, replayed.case
+    problems = check(replayed, house)
     packed = set(told["packed"])
     facts = case.expect.spellings
     return DiagnosedCase(
@@ -117,8 +117,8 @@ def diagnosed(retold: Retold, house: HousePolicy) -> DiagnosedCase:
                 }
                 for rank, each in enumerate(told["candidates"], start=1)
             ],
-            "prompt_tokens": sum(call["prompt_tokens"] for call in retold.asked),
-            "completion_tokens": sum(call["completion_tokens"] for call in retold.asked),
+            "prompt_tokens": sum(call["prompt_tokens"] for call in replayed.asked),
+            "completion_tokens": sum(call["completion_tokens"] for call in replayed.asked),
             "seconds": round(outcome.seconds, 4),
         },
     )  # fmt: skip
@@ -141,18 +141,18 @@ def instruments() -> list[Instrument]:
 
 
 def _facts(
-    runs: Sequence[Ran], world: Mapping[str, Any], prices: Prices | None
+    runs: Sequence[ArmRun], world: Mapping[str, Any], prices: Prices | None
 ) -> dict[str, float | int | str | None]:
     """Returns what the ten questions ask for, of this suite: of the service as it is, which ran
     first."""
-    live = runs[0].retold
+    live = runs[0].replayed
     answers = [r for r in live if r.outcome.action == "ANSWER"]
     needing = sum(bool(r.case.expect.documents) for r in live)
     context = [sum(len(p.text) for p in r.packed) / CHARS_PER_TOKEN for r in answers]
     asked = [call["step"] for each in live for call in each.asked]
     return {
         "asked_first": asked[0] if asked else "composer",
-        "cached_tokens": _cached([each for ran in runs for each in ran.retold if each.packed]),
+        "cached_tokens": _cached([each for ran in runs for each in ran.replayed if each.packed]),
         "instruction_tokens_full": world["instruction_tokens_full"],
         "instruction_tokens_tuned": world["instruction_tokens_tuned"],
         "context_tokens": round(sum(context) / len(context)) if context else None,
@@ -163,10 +163,10 @@ def _facts(
     }
 
 
-def _cached(retold: Sequence[Retold]) -> float | None:
+def _cached(replayed: Sequence[ReplayedCase]) -> float | None:
     """Returns how many prompt tokens of the base a call that a server read from its prefix
     cache; None where no server says."""
-    calls = [call for each in retold for call in each.asked if call["step"] == "base"]
+    calls = [call for each in replayed for call in each.asked if call["step"] == "base"]
     said = [call["cached_tokens"] for call in calls if call["cached_tokens"] is not None]
     return round(sum(said) / len(said), 1) if said else None
 

@@ -15,7 +15,7 @@ from models.diagnosis.attribute import attribute
 from models.diagnosis.checks import check, expected
 from models.diagnosis.faults.kinds import KINDS, Kind
 from models.diagnosis.faults.site import Site
-from models.diagnosis.replays import Retold, retell
+from models.diagnosis.replays import ReplayedCase, replay_case
 from models.diagnosis.verdicts import LAYERS, Cause, Layer, Verdict
 from models.evaluate.local import Bench
 from models.stats import Estimate, estimate
@@ -132,7 +132,7 @@ async def with_histories(
             with_turns = case.model_copy(update={"history": turns})
             cases.append(with_turns)
             if case is not conversation[-1]:
-                said = (await retell(client, with_turns)).outcome.text
+                said = (await replay_case(client, with_turns)).outcome.text
                 turns = (
                     *turns,
                     CaseTurn(role="user", text=case.question),
@@ -150,29 +150,29 @@ async def inject(
 ) -> InjectReport:
     """Plants about `limit` faults, as many of every kind, and asks unharmed cases beside them."""
     client = AnswerClient(bench.http)
-    right: list[Retold] = []
+    right: list[ReplayedCase] = []
     for done, case in enumerate(cases, start=1):
-        retold = await retell(client, case)
-        if not expected(retold):
-            right.append(retold)
+        replayed = await replay_case(client, case)
+        if not expected(replayed):
+            right.append(replayed)
         progress("Asking", done, len(cases))
-    bed = _Bed(bench, client, house, right)
+    bed = _Planter(bench, client, house, right)
     unharmed = await bed.unharmed(min(UNHARMED, max(1, limit // 3)), progress)
     return InjectReport(await bed.faults(limit, progress), unharmed)
 
 
-class _Bed:
+class _Planter:
     """Where faults are planted: the cases that are answered rightly."""
 
     def __init__(
-        self, bench: Bench, client: AnswerClient, house: HousePolicy, right: Sequence[Retold]
+        self, bench: Bench, client: AnswerClient, house: HousePolicy, right: Sequence[ReplayedCase]
     ) -> None:
         self._bench = bench
         self._client = client
         self._house = house
         self._right = right
         # What a check finds wrong of its own accord could not be told from what is planted.
-        self._sound = [retold for retold in right if not check(retold, house)]
+        self._sound = [replayed for replayed in right if not check(replayed, house)]
         self._answers = [r for r in self._sound if r.case.expect.action == "ANSWER"]
 
     async def faults(self, limit: int, progress: StepCallback) -> tuple[Injected, ...]:
@@ -197,32 +197,32 @@ class _Bed:
                 return tuple(each for kind in KINDS for each in found[kind.name])
             wanted += MORE
 
-    def _order(self, kind: Kind) -> list[Retold]:
+    def _order(self, kind: Kind) -> list[ReplayedCase]:
         """Returns the sound cases that it may fit, in an order of its own."""
         fitting = self._sound if kind.cause == "under_escalation" else self._answers
         return sorted(
             fitting, key=lambda r: sha256(f"{kind.name}/{r.case.id}".encode()).hexdigest()
         )
 
-    async def _plant(self, kind: Kind, before: Retold) -> Injected | None:
+    async def _plant(self, kind: Kind, before: ReplayedCase) -> Injected | None:
         """Plants the fault and diagnoses it; None where it does not fit the case, or does not
         hurt it."""
         # Indexes count what was deleted for a while: a case is asked again right before.
-        healthy = await retell(self._client, before.case)
+        healthy = await replay_case(self._client, before.case)
         if check(healthy, self._house):
             return None
         with self._site(healthy, kind.name) as site:
             case = kind.plant(site)
             if case is None:
                 return None
-            harmed = await retell(self._client, case)
+            harmed = await replay_case(self._client, case)
             habit = LAYERS[kind.cause] == "behaviour"
             if not (_changed(healthy, harmed) if habit else expected(harmed)):
                 return None
             verdict = await attribute(self._client, harmed, self._house)
         return Injected(kind, healthy.case.cluster, case.id, verdict)
 
-    def _site(self, healthy: Retold, seed: str) -> Site:
+    def _site(self, healthy: ReplayedCase, seed: str) -> Site:
         others = [r for r in self._answers if r.case.cluster != healthy.case.cluster]
         return Site(self._bench, self._house, healthy, others, f"{seed}/{healthy.case.id}")
 
@@ -235,19 +235,19 @@ class _Bed:
             if len(found) >= wanted:
                 break
             # Each case once before any comes again, with another thing done.
-            retold = order[at % len(order)]
+            replayed = order[at % len(order)]
             done = _HARMLESS[(at + at // len(order)) % len(_HARMLESS)]
-            with self._site(retold, done.__name__) as site:
-                after = await retell(self._client, done(site))
+            with self._site(replayed, done.__name__) as site:
+                after = await replay_case(self._client, done(site))
                 if expected(after):
                     continue
                 verdict = await attribute(self._client, after, self._house)
-            found.append(Unharmed(done.__name__, retold.case.cluster, retold.case.id, verdict))
+            found.append(Unharmed(done.__name__, replayed.case.cluster, replayed.case.id, verdict))
             progress("Leaving alone", len(found), wanted)
         return tuple(found)
 
 
-def _changed(before: Retold, after: Retold) -> bool:
+def _changed(before: ReplayedCase, after: ReplayedCase) -> bool:
     """Returns whether the customer reads something else, or finds other sources under it."""
     one, two = before.outcome, after.outcome
     return (one.action, one.team, one.reason, one.text, before.cited) != (

@@ -16,7 +16,7 @@ FAILED = frozenset({"failed", "broke_off"})
 """What becomes of a model's call that says nothing of the model: too slow, refused, broken off."""
 
 
-class Kept:
+class KeptReplays:
     """One file a world (`AnswerClient.world`'s digest), a line a replay; without a folder nothing
     is kept. Lines that a killed run left half written are passed over."""
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from models.diagnosis.attribute import SEEN, SHOWN, attribute
 from models.diagnosis.checks import formed
-from models.diagnosis.replays import Retold, outcome_of, retell
+from models.diagnosis.replays import ReplayedCase, outcome_of, replay_case
 from models.diagnosis.verdicts import LAYERS, REMEDIES, Cause, Counterfactual, Verdict
 from models.suite.client import AnswerClient
 from models.suite.suite import Case, CaseTurn, Expected
@@ -37,22 +37,22 @@ async def attribute_live(
     if failed := record["signals"].get("failed"):
         evidence = f"the sources could not be searched ({failed})"
         return _verdict(case, "unknown", None, SEEN, evidence)
-    retold = _as_recorded(case, record, await retell(client, case))
-    problems = formed(retold, house) if answer["action"] == "ANSWER" else []
+    replayed = _as_recorded(case, record, await replay_case(client, case))
+    problems = formed(replayed, house) if answer["action"] == "ANSWER" else []
     if problems:
         # Of what was said alone: everything else about it may be right.
-        found = await attribute(client, retold, house)
+        found = await attribute(client, replayed, house)
         if found is not None and found.layer == "behaviour":
             return found
-    if (corrected := await _corrected(client, case, retold, feedback)) is not None:
+    if (corrected := await _corrected(client, case, replayed, feedback)) is not None:
         return corrected
     dropped = next((v for v in record["verdicts"] if not v["ok"]), None)
     if answer["action"] == "ANSWER":
         if dropped is not None and dropped["problem"] in ("unsupported", "number", "contradicted"):
             evidence = f"{dropped['sentence'][:120]!r} was taken out: {dropped['problem']}"
             return _verdict(case, "unsupported_claim", None, SEEN, evidence)
-        return await _led_astray(client, case, retold) or _unknown(case, retold)
-    return await _unanswered(client, case, retold) or _unknown(case, retold)
+        return await _led_astray(client, case, replayed) or _unknown(case, replayed)
+    return await _unanswered(client, case, replayed) or _unknown(case, replayed)
 
 
 async def _case(client: AnswerClient, record: Mapping[str, Any]) -> Case:
@@ -83,7 +83,7 @@ async def _case(client: AnswerClient, record: Mapping[str, Any]) -> Case:
     )
 
 
-def _as_recorded(case: Case, record: Mapping[str, Any], now: Retold) -> Retold:
+def _as_recorded(case: Case, record: Mapping[str, Any], now: ReplayedCase) -> ReplayedCase:
     """Returns what was answered then, beside what the search finds now."""
     answer = record["answer"]
     chunks = {seen["chunk"]: seen["document"] for seen in record["retrieved"]}
@@ -111,11 +111,11 @@ def _as_recorded(case: Case, record: Mapping[str, Any], now: Retold) -> Retold:
         "packed": record["packed"],
     }
 
-    return Retold(outcome_of(case, told), told)
+    return ReplayedCase(outcome_of(case, told), told)
 
 
 async def _corrected(
-    client: AnswerClient, case: Case, retold: Retold, feedback: str
+    client: AnswerClient, case: Case, replayed: ReplayedCase, feedback: str
 ) -> Verdict | None:
     """Returns the verdict by what a person said instead: where it stands in the sources, and how
     far it came."""
@@ -142,15 +142,15 @@ async def _corrected(
         return None
     best = holders[0]
     page = best["document"]
-    if best["chunk"] in retold.told["packed"]:
-        cause: Cause = _UNANSWERED.get(retold.told["action"], "ignored_evidence")
+    if best["chunk"] in replayed.told["packed"]:
+        cause: Cause = _UNANSWERED.get(replayed.told["action"], "ignored_evidence")
         evidence = f"the correction stands in {page}, which the reply was made from"
         return _verdict(case, cause, None, SEEN, evidence, page)
-    candidates = [each["chunk"] for each in retold.told["candidates"]]
+    candidates = [each["chunk"] for each in replayed.told["candidates"]]
     place = (
         f"candidate {candidates.index(best['chunk']) + 1}" if best["chunk"] in candidates else ""
     )
-    given = await retell(client, case, pages=[{"document": page}], place="first")
+    given = await replay_case(client, case, pages=[{"document": page}], place="first")
     held = Passages([given.outcome.text], locale)
     flipped = given.outcome.action == "ANSWER" and any(not held.problem(s, (1,)) for s in said)
     cause = "retrieved_but_cut" if place else "not_retrieved"
@@ -159,12 +159,12 @@ async def _corrected(
     return _verdict(case, cause, by, SHOWN if flipped else SEEN, evidence, page)
 
 
-async def _led_astray(client: AnswerClient, case: Case, retold: Retold) -> Verdict | None:
+async def _led_astray(client: AnswerClient, case: Case, replayed: ReplayedCase) -> Verdict | None:
     """Returns whether the conversation made the search worse."""
     if not case.history:
         return None
-    alone = await retell(client, case.model_copy(update={"history": ()}))
-    with_turns, without = retold.told["answerable"], alone.told["answerable"]
+    alone = await replay_case(client, case.model_copy(update={"history": ()}))
+    with_turns, without = replayed.told["answerable"], alone.told["answerable"]
     if without >= COVERED > with_turns and alone.outcome.action == "ANSWER":
         evidence = (
             f"without the conversation the sources answer it (P={without:.2f}, not"
@@ -179,30 +179,30 @@ _UNANSWERED: dict[str, Cause] = {
 }  # fmt: skip
 
 
-async def _unanswered(client: AnswerClient, case: Case, retold: Retold) -> Verdict | None:
+async def _unanswered(client: AnswerClient, case: Case, replayed: ReplayedCase) -> Verdict | None:
     """Returns the verdict where no answer came: a gap in the sources, or passages that were not
     used."""
-    if (astray := await _led_astray(client, case, retold)) is not None:
+    if (astray := await _led_astray(client, case, replayed)) is not None:
         return astray
-    answerable = retold.told["signals"].get("kinds", {}).get("answerable")
+    answerable = replayed.told["signals"].get("kinds", {}).get("answerable")
     if answerable is None:
         return None
-    reason = (retold.told["escalation"] or {}).get("reason")
+    reason = (replayed.told["escalation"] or {}).get("reason")
     gap = reason == NOT_IN_SOURCES
     if answerable <= BARE and gap:
         evidence = f"nothing that was found answers it (P={answerable:.2f})"
         return _verdict(case, "not_in_sources", "sources_checked", SEEN, evidence)
-    told = await retell(client, case, told="ANSWER")
+    told = await replay_case(client, case, told="ANSWER")
     if answerable >= COVERED and told.outcome.action == "ANSWER" and told.outcome.citations:
-        cause = _UNANSWERED[retold.outcome.action]
+        cause = _UNANSWERED[replayed.outcome.action]
         page = told.outcome.citations[0].document
         evidence = f"{page} answers it (P={answerable:.2f}), and it was not asked to"
         return _verdict(case, cause, "told_to_answer", SHOWN, evidence, page)
     return None
 
 
-def _unknown(case: Case, retold: Retold) -> Verdict:
-    evidence = f"{retold.outcome.action}: {retold.outcome.why}; nothing shows what was wrong"
+def _unknown(case: Case, replayed: ReplayedCase) -> Verdict:
+    evidence = f"{replayed.outcome.action}: {replayed.outcome.why}; nothing shows what was wrong"
     return _verdict(case, "unknown", None, 0.0, evidence)
 
 

@@ -20,7 +20,7 @@ class Passage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Retold:
+class ReplayedCase:
     """An answer and everything that took part in it. `told` is `POST /v1/replays`' own."""
 
     outcome: Outcome
@@ -75,10 +75,10 @@ def body_of(case: Case) -> dict[str, Any]:
     return body
 
 
-async def retell(client: AnswerClient, case: Case, **world: Any) -> Retold:
+async def replay_case(client: AnswerClient, case: Case, **world: Any) -> ReplayedCase:
     """Asks the case, in the world as it is but for `world` (fields of ReplayRequest)."""
     told = await client.replay(body_of(case) | world)
-    return Retold(outcome_of(case, told), told)
+    return ReplayedCase(outcome_of(case, told), told)
 
 
 def outcome_of(case: Case, told: Mapping[str, Any]) -> Outcome:

@@ -21,7 +21,7 @@ RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 Messages = Sequence[Mapping[str, str]]
 
 
-class Said(NamedTuple):
+class Completion(NamedTuple):
     """One output. Tokens are the endpoint's own counts; None where it gives none. `seconds` are
     those of the call that was really made, also where it is read from the cache."""
 
@@ -46,12 +46,12 @@ class Endpoint:
         self._http = httpx.AsyncClient(headers=headers, timeout=deadline_s, follow_redirects=False)
         self._deadline_s = deadline_s
 
-    async def ask(self, messages: Messages) -> Said:
+    async def ask(self, messages: Messages) -> Completion:
         """Raises UpstreamError where it does not answer in time, or not with a completion."""
         body = {"model": self._model, "messages": list(messages), "temperature": 0}
         kept = self._cache / f"{_digest(self.url, body)}.json"
         if kept.is_file():
-            return Said(**json.loads(kept.read_text(encoding="utf-8")))
+            return Completion(**json.loads(kept.read_text(encoding="utf-8")))
         said = await self._post(body)
         self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = kept.with_suffix(".part")
@@ -62,7 +62,7 @@ class Endpoint:
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def _post(self, body: Mapping[str, Any]) -> Said:
+    async def _post(self, body: Mapping[str, Any]) -> Completion:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._deadline_s * ATTEMPTS):
@@ -108,7 +108,7 @@ def _digest(url: str, body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _said(answer: bytes, seconds: float, url: str) -> Said:
+def _said(answer: bytes, seconds: float, url: str) -> Completion:
     try:
         found = json.loads(answer)
         text = found["choices"][0]["message"]["content"] or ""
@@ -124,4 +124,4 @@ def _said(answer: bytes, seconds: float, url: str) -> Said:
         details.get("cached_tokens"),
     )
     whole = [count if isinstance(count, int) else None for count in counts]
-    return Said(text, whole[0], whole[1], whole[2], seconds)
+    return Completion(text, whole[0], whole[1], whole[2], seconds)

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from models.asking import ask_each
 from models.diagnosis.assemble import assemble
 from models.diagnosis.compared import Prices
-from models.diagnosis.decide.endpoint import Endpoint, Messages, Said
+from models.diagnosis.decide.endpoint import Completion, Endpoint, Messages
 from models.diagnosis.decide.judge import Kind, Problem, holds, judge
 from models.diagnosis.decide.recorded import Output
 from models.diagnosis.decide.tasks import Task
@@ -61,7 +61,7 @@ What the text does not say is null. Nothing is guessed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedOutput:
     """One arm's output on one task. `seconds` and tokens are None where they are not known."""
 
     text: str
@@ -102,7 +102,7 @@ async def ask(
         if task.context or arm != "gold"
     ]
     said = await ask_each(endpoint.ask, [each for _, _, each in wanted], concurrency, progress)
-    found: dict[ArmName, dict[str, Judged]] = {arm: {} for arm in ARMS}
+    found: dict[ArmName, dict[str, JudgedOutput]] = {arm: {} for arm in ARMS}
     for (arm, n, _), one in zip(wanted, said, strict=True):
         found[arm][tasks[n].id] = _judged(tasks[n], one)
     verdicts = [
@@ -174,7 +174,7 @@ def messages(task: Task, arm: ArmName, system: str) -> Messages:
     return [*first, {"role": "user", "content": user}]
 
 
-def attribute(task: Task, arms: Mapping[ArmName, Judged | None]) -> Verdict | None:
+def attribute(task: Task, arms: Mapping[ArmName, JudgedOutput | None]) -> Verdict | None:
     """Returns what made the task fail as it is; None where it does not."""
     as_is, gold, strong = arms["as_is"], arms["gold"], arms["gold_prompt"]
     if as_is is None or as_is.passed:
@@ -206,7 +206,9 @@ def attribute(task: Task, arms: Mapping[ArmName, Judged | None]) -> Verdict | No
     return made("unknown", None, SEEN / 2, why)
 
 
-def attribute_recorded(task: Task, output: Judged, seen: tuple[str, ...] | None) -> Verdict | None:
+def attribute_recorded(
+    task: Task, output: JudgedOutput, seen: tuple[str, ...] | None
+) -> Verdict | None:
     """Returns the same as `attribute`, by what was recorded alone: nothing can be tried."""
     if output.passed:
         return None
@@ -241,8 +243,8 @@ INSTRUMENTS = (
 )
 
 
-def _judged(task: Task, said: Said) -> Judged:
-    return Judged(
+def _judged(task: Task, said: Completion) -> JudgedOutput:
+    return JudgedOutput(
         said.text,
         tuple(judge(task.expect, said.text)),
         said.seconds,
@@ -252,8 +254,8 @@ def _judged(task: Task, said: Said) -> Judged:
     )
 
 
-def _recorded(task: Task, output: Output) -> Judged:
-    return Judged(
+def _recorded(task: Task, output: Output) -> JudgedOutput:
+    return JudgedOutput(
         output.text,
         tuple(judge(task.expect, output.text)),
         output.seconds,
@@ -262,7 +264,7 @@ def _recorded(task: Task, output: Output) -> Judged:
     )
 
 
-def _case(task: Task, judged: Judged) -> DiagnosedCase:
+def _case(task: Task, judged: JudgedOutput) -> DiagnosedCase:
     return DiagnosedCase(
         id=task.id,
         question=task.input,
@@ -297,7 +299,7 @@ def _verdict(
     )
 
 
-def _cause(judged: Judged) -> Cause:
+def _cause(judged: JudgedOutput) -> Cause:
     """Returns the cause of a wrong output that had the right context: its content counts before
     its form."""
     order: tuple[Kind, ...] = ("missing", "wrong", "forbidden", "form")
@@ -305,7 +307,7 @@ def _cause(judged: Judged) -> Cause:
 
 
 def _arm(
-    name: ArmName, tasks: Sequence[Task], found: Mapping[str, Judged], prices: Prices | None
+    name: ArmName, tasks: Sequence[Task], found: Mapping[str, JudgedOutput], prices: Prices | None
 ) -> Arm:
     asked = [(task, found[task.id]) for task in tasks if task.id in found]
     if not asked:
@@ -334,8 +336,8 @@ def _arm(
 
 
 def _comparison(
-    a: ArmName, b: ArmName, tasks: Sequence[Task], of_a: Mapping[str, Judged],
-    of_b: Mapping[str, Judged],
+    a: ArmName, b: ArmName, tasks: Sequence[Task], of_a: Mapping[str, JudgedOutput],
+    of_b: Mapping[str, JudgedOutput],
 ) -> Comparison:  # fmt: skip
     both = [task for task in tasks if task.id in of_a and task.id in of_b]
     in_a, in_b = ([float(of[task.id].passed) for task in both] for of in (of_a, of_b))
@@ -352,7 +354,7 @@ def _comparison(
 
 
 def _facts(
-    tasks: Sequence[Task], as_is: Mapping[str, Judged], system: str | None
+    tasks: Sequence[Task], as_is: Mapping[str, JudgedOutput], system: str | None
 ) -> dict[str, float | int | str | None]:
     found: dict[str, float | int | str | None] = {
         "answers_needing_documents": sum(bool(task.context) for task in tasks) / len(tasks),

@@ -57,13 +57,13 @@ class Task(_Model):
         return self.cluster or self.id
 
 
-class Loaded(NamedTuple):
+class LoadedTasks(NamedTuple):
     tasks: list[Task]
     left_out: int
     """Cases of an answering suite in which the point is what to do, not what to say."""
 
 
-def load_tasks(path: Path, pages: Path | None = None) -> Loaded:
+def load_tasks(path: Path, pages: Path | None = None) -> LoadedTasks:
     """Returns a suite of tasks; with `pages`, a suite of questions and the folder of its documents,
     each question a task whose context is the pages that hold its answer.
 
@@ -80,10 +80,10 @@ def load_tasks(path: Path, pages: Path | None = None) -> Loaded:
         if task.id in seen:
             raise InvalidInput(f"{path}: two tasks have the id {task.id!r}. Give each its own.")
         seen.add(task.id)
-    return Loaded(tasks, 0)
+    return LoadedTasks(tasks, 0)
 
 
-def _of_questions(cases: list[Case], pages: Path) -> Loaded:
+def _of_questions(cases: list[Case], pages: Path) -> LoadedTasks:
     if not pages.is_dir():
         raise NotFound(f"There is no folder {pages}. --pages names the one with the documents.")
     tasks = []
@@ -105,7 +105,7 @@ def _of_questions(cases: list[Case], pages: Path) -> Loaded:
         )
     if not tasks:
         raise InvalidInput("No case of the suite expects an answer with facts.")
-    return Loaded(tasks, len(cases) - len(tasks))
+    return LoadedTasks(tasks, len(cases) - len(tasks))
 
 
 def _files(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from sqlalchemy import delete, insert, select, update
 
-from models.diagnosis.replays import Retold
+from models.diagnosis.replays import ReplayedCase
 from models.evaluate.local import Bench, Habit
 from models.suite.facts import says
 from models.suite.suite import Case
@@ -42,7 +42,12 @@ class Site:
     """
 
     def __init__(
-        self, bench: Bench, house: HousePolicy, healthy: Retold, others: Sequence[Retold], seed: str
+        self,
+        bench: Bench,
+        house: HousePolicy,
+        healthy: ReplayedCase,
+        others: Sequence[ReplayedCase],
+        seed: str,
     ) -> None:
         self.bench = bench
         self.house = house

@@ -28,13 +28,13 @@ GOLD = ("gold_prompt", "gold")
 """Arms of another system that are given the right pages; ours is named after who is asked first."""
 
 
-class Answered(NamedTuple):
+class AnsweredQuestion(NamedTuple):
     question: str
     word: Word
     text: str
 
 
-def questions(found: Diagnosis) -> list[Answered]:
+def questions(found: Diagnosis) -> list[AnsweredQuestion]:
     """Returns the ten, in the order in which a no ends the discussion soonest."""
     asked = [
         _depends(found),
@@ -76,7 +76,7 @@ def share(figure: Figure) -> str:
     return f"{figure.value:.0%} ({within}n {figure.n})"
 
 
-def _depends(found: Diagnosis) -> Answered:
+def _depends(found: Diagnosis) -> AnsweredQuestion:
     asked = "Does the answer depend on knowledge that the model cannot have or keep current?"
     needing = _number(found, "answers_needing_documents")
     for one, other in PAIRS:
@@ -88,55 +88,59 @@ def _depends(found: Diagnosis) -> Answered:
         text = f"Without sources {share(without.passed)} pass, with them {share(with_.passed)}." + (
             "" if word == "yes" else " This suite cannot tell that apart."
         )
-        return Answered(asked, word, text)
+        return AnsweredQuestion(asked, word, text)
     if needing is not None:
         word = "yes" if needing > 0 else "no"
-        return Answered(
+        return AnsweredQuestion(
             asked, word, f"{needing:.0%} of the cases expect an answer from a named document."
         )
     text = SUITE if found.live else "Run the arms with and without sources."
-    return Answered(asked, "cannot tell", text)
+    return AnsweredQuestion(asked, "cannot tell", text)
 
 
-def _current(found: Diagnosis) -> Answered:
+def _current(found: Diagnosis) -> AnsweredQuestion:
     asked = "Is what it needs to know kept current, and let through?"
     bad = _of(found, CURRENT)
     missing = _of(found, {"not_in_sources"})
     if not bad and not missing:
-        return Answered(asked, "yes", "No failure came from a stale, hidden or missing page.")
+        return AnsweredQuestion(
+            asked, "yes", "No failure came from a stale, hidden or missing page."
+        )
     text = (
         f"Of {len(found.verdicts)} failures {len(bad)} came from pages that are stale, hidden, not"
         f" ingested or at odds, and {len(missing)} from pages that nobody wrote."
     )
-    return Answered(asked, "no", text)
+    return AnsweredQuestion(asked, "no", text)
 
 
-def _behaves(found: Diagnosis) -> Answered:
+def _behaves(found: Diagnosis) -> AnsweredQuestion:
     asked = "With the right context, does it still behave badly?"
     for name in (*GOLD, f"oracle_{found.facts.get('asked_first')}"):
         if (arm := _arm(found, name)) and arm.passed and arm.passed.value is not None:
             failed = 1 - arm.passed.value
             low = arm.passed.ci[1]
             word: Word = "yes" if low is not None and low < 1 and failed > 0 else "no"
-            return Answered(asked, word, f"Given the right pages, {share(arm.passed)} pass.")
+            return AnsweredQuestion(
+                asked, word, f"Given the right pages, {share(arm.passed)} pass."
+            )
     behaviour = [v for v in found.verdicts if v.layer in ("behaviour", "both")]
     if not found.verdicts:
-        return Answered(asked, "no", "Nothing failed.")
+        return AnsweredQuestion(asked, "no", "Nothing failed.")
     text = f"Of {len(found.verdicts)} failures {len(behaviour)} stay with the right context."
     if not behaviour and (unknown := _mostly_unknown(found)):
-        return Answered(asked, "cannot tell", unknown)
-    return Answered(asked, "yes" if behaviour else "no", text)
+        return AnsweredQuestion(asked, "cannot tell", unknown)
+    return AnsweredQuestion(asked, "yes" if behaviour else "no", text)
 
 
-def _instructions(found: Diagnosis) -> Answered:
+def _instructions(found: Diagnosis) -> AnsweredQuestion:
     asked = "Does every call carry the same instructions?"
     full, tuned = (_number(found, f"instruction_tokens_{kind}") for kind in ("full", "tuned"))
     if full is None:
         said = "Prompts are counted with a suite: `twofold diagnose SUITE`." if found.live else ""
         said = said or "No model was asked, so no prompt was counted."
-        return Answered(asked, "cannot tell", said)
+        return AnsweredQuestion(asked, "cannot tell", said)
     if not full:
-        return Answered(asked, "no", "There is no prompt: nothing asks a model.")
+        return AnsweredQuestion(asked, "no", "There is no prompt: nothing asks a model.")
     text = f"{full:.0f} tokens of instructions a call"
     if tuned is not None:
         text += f"; a tuned model needs {tuned:.0f}, {max(0.0, full - tuned):.0f} fewer"
@@ -149,14 +153,14 @@ def _instructions(found: Diagnosis) -> Answered:
         else f" {cached:.0f} tokens a call were read from it here, so training would save"
         f" {max(0.0, saved - cached):.0f} tokens a call, not {saved:.0f}."
     )
-    return Answered(asked, "yes", text)
+    return AnsweredQuestion(asked, "yes", text)
 
 
-def _tied(found: Diagnosis) -> Answered:
+def _tied(found: Diagnosis) -> AnsweredQuestion:
     asked = "Must answers be tied to evidence, and are they?"
     required, bad = _number(found, "citations_required"), _of(found, TIED)
     if required is not None and not required:
-        return Answered(asked, "no", "This suite asks for no sources.")
+        return AnsweredQuestion(asked, "no", "This suite asks for no sources.")
     precision = next(
         (a.metrics["citation_precision"] for a in _ran(found) if "citation_precision" in a.metrics),
         None,
@@ -171,23 +175,25 @@ def _tied(found: Diagnosis) -> Answered:
         said = (
             "No failure was one of sources." if found.live else "The suite says nothing of sources."
         )
-        return Answered(asked, "cannot tell", said)
-    return Answered(asked, "no" if bad else "yes", text + ".")
+        return AnsweredQuestion(asked, "cannot tell", said)
+    return AnsweredQuestion(asked, "no" if bad else "yes", text + ".")
 
 
-def _shape(found: Diagnosis) -> Answered:
+def _shape(found: Diagnosis) -> AnsweredQuestion:
     asked = "Does the form hold: format, voice, length?"
     bad = _of(found, SHAPE)
     if not bad:
-        return Answered(asked, "yes", f"None of {len(found.cases)} answers failed by its form.")
+        return AnsweredQuestion(
+            asked, "yes", f"None of {len(found.cases)} answers failed by its form."
+        )
     text = f"Of {len(found.cases)} answers {len(bad)} fail by their form."
     prompted = [v for v in bad if v.flipped_by == "full_profile"]
     if prompted:
         text += f" With the full prompt {len(prompted)} of them pass: try that before training."
-    return Answered(asked, "no", text)
+    return AnsweredQuestion(asked, "no", text)
 
 
-def _narrow(found: Diagnosis) -> Answered:
+def _narrow(found: Diagnosis) -> AnsweredQuestion:
     asked = "Is the job narrow enough for a smaller model, or for none?"
     best = next((a for name in ("both", "rag", "base") if (a := _arm(found, name))), None)
     for name in SMALLER:
@@ -201,35 +207,35 @@ def _narrow(found: Diagnosis) -> Answered:
         if 0 < behind <= (found.detectable or 0):
             word = "cannot tell"
         text = f"{name}: {share(small.passed)} pass; {best.name}: {share(best.passed)}."
-        return Answered(asked, word, text)
+        return AnsweredQuestion(asked, word, text)
     text = SUITE if found.live else "Only one arm was run: there is nothing to compare."
-    return Answered(asked, "cannot tell", text)
+    return AnsweredQuestion(asked, "cannot tell", text)
 
 
-def _people(found: Diagnosis) -> Answered:
+def _people(found: Diagnosis) -> AnsweredQuestion:
     asked = "Does it call a person when one is needed, and only then?"
     bad = _of(found, HANDED)
     if not bad and (unknown := _mostly_unknown(found)):
-        return Answered(asked, "cannot tell", unknown)
+        return AnsweredQuestion(asked, "cannot tell", unknown)
     if not bad:
-        return Answered(asked, "yes", "No failure was a wrong decision on what to do.")
+        return AnsweredQuestion(asked, "yes", "No failure was a wrong decision on what to do.")
     over = sum(v.cause == "over_escalation" for v in bad)
     under = sum(v.cause == "under_escalation" for v in bad)
     text = (
         f"Handed over without need: {over}. Not handed over though it had to be: {under}. Declined"
         f" or asked back without need: {len(bad) - over - under}. House policy before training."
     )
-    return Answered(asked, "no", text)
+    return AnsweredQuestion(asked, "no", text)
 
 
-def _cost(found: Diagnosis) -> Answered:
+def _cost(found: Diagnosis) -> AnsweredQuestion:
     asked = "Are cost and latency known?"
     ran = [arm for arm in _ran(found) if arm.seconds_p50 is not None]
     if not ran:
         text = "Recorded answers carry no times and no tokens."
         if found.live:
             text = "The record of each answer has its time and tokens; here they are not added up."
-        return Answered(asked, "cannot tell", text)
+        return AnsweredQuestion(asked, "cannot tell", text)
     parts = []
     for arm in ran:
         said = f"{arm.name} {arm.seconds_p50:.2f} s"
@@ -239,10 +245,10 @@ def _cost(found: Diagnosis) -> Answered:
             said += f", {arm.cost:.2f} a thousand"
         parts.append(said)
     priced = "" if any(a.cost is not None for a in ran) else " No prices were given."
-    return Answered(asked, "yes", "; ".join(parts) + "." + priced)
+    return AnsweredQuestion(asked, "yes", "; ".join(parts) + "." + priced)
 
 
-def _told(found: Diagnosis) -> Answered:
+def _told(found: Diagnosis) -> AnsweredQuestion:
     these = (
         "these answers, and what judges them," if found.live else "this suite, and what judges it,"
     )
@@ -266,8 +272,8 @@ def _told(found: Diagnosis) -> Answered:
     )
     wide = found.detectable is None or found.detectable > 0.15
     if wide or len(unknown) * 3 > max(1, len(found.verdicts)) * 2:
-        return Answered(asked, "cannot tell" if found.detectable is None else "no", text)
-    return Answered(asked, "yes", text)
+        return AnsweredQuestion(asked, "cannot tell" if found.detectable is None else "no", text)
+    return AnsweredQuestion(asked, "yes", text)
 
 
 def _of(found: Diagnosis, causes: Iterable[str]) -> Sequence[Verdict]:

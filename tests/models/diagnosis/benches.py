@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from models.diagnosis.checks import check, expected
-from models.diagnosis.replays import Retold, retell
+from models.diagnosis.replays import ReplayedCase, replay_case
 from models.evaluate.local import Bench
 from models.suite.client import AnswerClient
 from models.suite.suite import Case
@@ -30,8 +30,8 @@ PAGES = (
 Use = Callable[[Bench, list[Case]], Awaitable[None]]
 
 
-async def right(client: AnswerClient, cases: list[Case]) -> list[Retold]:
+async def right(client: AnswerClient, cases: list[Case]) -> list[ReplayedCase]:
     """What is answered rightly."""
     house = load_house(EXAMPLE / "house.yaml")
-    found = [await retell(client, case) for case in cases]
+    found = [await replay_case(client, case) for case in cases]
     return [each for each in found if not expected(each) and not check(each, house)]

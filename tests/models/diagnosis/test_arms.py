@@ -9,7 +9,7 @@ import pytest
 from models.diagnosis.arms import compare, measure, run_arms
 from models.diagnosis.faults import knowledge
 from models.diagnosis.faults.site import Site
-from models.diagnosis.kept import Kept
+from models.diagnosis.kept import KeptReplays
 from models.diagnosis.live import attribute_live
 from models.evaluate.local import Bench
 from models.suite.client import AnswerClient
@@ -31,10 +31,10 @@ def test_arms_are_measured_compared_and_named_where_not_run(
         client = AnswerClient(bench.http)
         world = await client.world()
         assert world["makers"] == ["composer"]
-        some = [retold.case for retold in await right(client, cases)][:6]
+        some = [replayed.case for replayed in await right(client, cases)][:6]
         names = ["live", "composer", "oracle_composer", "rag", "both"]
 
-        async def run(names: list[str], kept: Kept) -> list[int]:
+        async def run(names: list[str], kept: KeptReplays) -> list[int]:
             asked: list[int] = []
             runs = await run_arms(
                 client.remembering(kept), some, names, makers=world["makers"], concurrency=3,
@@ -44,7 +44,7 @@ def test_arms_are_measured_compared_and_named_where_not_run(
             return asked
 
         results: list[list[object]] = []
-        asked = await run(names, Kept(tmp_path, world["digest"]))
+        asked = await run(names, KeptReplays(tmp_path, world["digest"]))
         assert asked.count(len(some)) == 3
         runs = results[0]
         arms = {arm.name: arm for arm in (measure(each, HOUSE) for each in runs)}  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def test_arms_are_measured_compared_and_named_where_not_run(
         lines = file.read_text().splitlines(keepends=True)
         file.write_text("".join(lines[:-1]) + lines[-1][:40])
         before = len(lines)
-        await run(["live"], Kept(tmp_path, world["digest"]))
+        await run(["live"], KeptReplays(tmp_path, world["digest"]))
         assert len(file.read_text().splitlines()) in (before - 1, before)
 
         # Another world asks anew.
@@ -72,7 +72,7 @@ def test_arms_are_measured_compared_and_named_where_not_run(
             assert (await client.world())["digest"] != world["digest"]
 
         with pytest.raises(InvalidInput, match="no arm 'ragg'"):
-            await run(["ragg"], Kept(None, ""))
+            await run(["ragg"], KeptReplays(None, ""))
 
     on_bench(use)
 

@@ -10,7 +10,7 @@ from models.diagnosis.attribute import attribute
 from models.diagnosis.faults.kinds import KEPT_OUT, KINDS
 from models.diagnosis.faults.site import Site
 from models.diagnosis.inject import InjectReport, inject
-from models.diagnosis.replays import retell
+from models.diagnosis.replays import replay_case
 from models.diagnosis.verdicts import LAYERS
 from models.evaluate.local import Bench
 from models.suite.client import AnswerClient
@@ -72,7 +72,7 @@ def test_a_verdict_names_what_made_the_case_pass(on_bench: Callable[[Use], None]
             with Site(bench, house, sound[0], sound[1:], name) as site:
                 case = plants[name](site)
                 assert case is not None
-                verdict = await attribute(client, await retell(client, case), house)
+                verdict = await attribute(client, await replay_case(client, case), house)
             assert verdict is not None
             assert verdict.flipped_by == flipped_by
             assert verdict.tried[-1].passed
@@ -88,7 +88,7 @@ def test_what_no_change_mends_is_unknown(on_bench: Callable[[Use], None]) -> Non
         sound = await right(client, cases)
         question = "Tell me about the weather in Lisbon on a Sunday"
         case = sound[0].case.model_copy(update={"question": question})
-        verdict = await attribute(client, await retell(client, case), house)
+        verdict = await attribute(client, await replay_case(client, case), house)
         assert verdict is not None
         assert (verdict.cause, verdict.flipped_by, verdict.confidence) == ("unknown", None, 0.0)
         assert verdict.tried

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from models.diagnosis.arms import Ran, compare, measure, run_arms
+from models.diagnosis.arms import ArmRun, compare, measure, run_arms
 from models.diagnosis.attribute import attribute
-from models.diagnosis.kept import Kept
-from models.diagnosis.replays import retell
+from models.diagnosis.kept import KeptReplays
+from models.diagnosis.replays import replay_case
 from models.diagnosis.verdicts import Arm, Verdict
 from models.suite.client import AnswerClient
 from models.suite.suite import Case, Expected
@@ -64,7 +64,7 @@ def attributed(**replies: Any) -> Verdict:
     client = Service(replies).client()
 
     async def run() -> Verdict | None:
-        return await attribute(client, await retell(client, CASE), HOUSE)
+        return await attribute(client, await replay_case(client, CASE), HOUSE)
 
     found = asyncio.run(run())
     assert found is not None
@@ -102,7 +102,7 @@ def test_what_a_model_failed_at_is_asked_again(tmp_path: Path, outcome: str) -> 
     service = Service({"live": told(WRONG, "composer", "tuned", outcome)})
 
     async def ask() -> Arm:
-        client = service.client().remembering(Kept(tmp_path, "world"))
+        client = service.client().remembering(KeptReplays(tmp_path, "world"))
         runs = await run_arms(
             client, [CASE], ["live"], makers=("composer",), concurrency=1,
             progress=lambda *_: None,
@@ -139,7 +139,7 @@ def test_two_arms_are_compared_on_the_cases_that_both_were_asked() -> None:
     service = Service({"composer": told(RIGHT, "composer"), "base": told(WRONG, "base", "base")})
     other = CASE.model_copy(update={"id": "another"})
 
-    async def ask(name: str, cases: list[Case]) -> Ran:
+    async def ask(name: str, cases: list[Case]) -> ArmRun:
         runs = await run_arms(
             service.client(), cases, [name], makers=("composer", "base"), concurrency=1,
             progress=lambda *_: None,

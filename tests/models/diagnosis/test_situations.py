@@ -7,7 +7,7 @@ import pytest
 from models.diagnosis.diagnose import diagnose
 from models.diagnosis.faults import behaviour, knowledge
 from models.diagnosis.faults.site import Site
-from models.diagnosis.replays import Retold
+from models.diagnosis.replays import ReplayedCase
 from models.diagnosis.verdicts import Diagnosis
 from models.evaluate.local import Bench, BenchReply
 from models.suite.client import AnswerClient
@@ -36,13 +36,13 @@ async def advised(bench: Bench, cases: list[Case]) -> Diagnosis:
     )
 
 
-def stale(bench: Bench, sound: list[Retold]) -> list[Site]:
+def stale(bench: Bench, sound: list[ReplayedCase]) -> list[Site]:
     """A newer version of every page no longer says what was asked of it."""
     sites, done = [], set[str]()
-    for retold in sound:
-        documents = set(retold.case.expect.documents)
-        site = Site(bench, HOUSE, retold, (), "stale")
-        if not documents & done and retold.case.expect.facts:
+    for replayed in sound:
+        documents = set(replayed.case.expect.documents)
+        site = Site(bench, HOUSE, replayed, (), "stale")
+        if not documents & done and replayed.case.expect.facts:
             done |= documents
             knowledge.superseded(site)
             sites.append(site)
@@ -57,7 +57,7 @@ def put_back(sites: list[Site]) -> None:
 def test_four_situations_and_what_to_do_in_each(on_bench: OnBench) -> None:
     async def use(bench: Bench, cases: list[Case]) -> None:
         sound = await right(AnswerClient(bench.http), cases)
-        suite = [retold.case for retold in sound]
+        suite = [replayed.case for replayed in sound]
 
         healthy = await advised(bench, suite)
         assert healthy.recommendation.advice == "nothing"
@@ -110,8 +110,8 @@ def test_two_mixed_situations_say_what_they_cannot_tell(on_bench: OnBench) -> No
 
         # Nothing that can be changed makes these pass.
         lost = [
-            retold.case.model_copy(update={"question": f"Which {colour} bird sings at dawn?"})
-            for retold, colour in zip(sound[:3], ("red", "blue", "grey"), strict=True)
+            replayed.case.model_copy(update={"question": f"Which {colour} bird sings at dawn?"})
+            for replayed, colour in zip(sound[:3], ("red", "blue", "grey"), strict=True)
         ]
         unknown = await advised(bench, lost)
         assert {v.layer for v in unknown.verdicts} == {"unknown"}
