@@ -43,6 +43,10 @@ def test_a_day_and_a_month_without_a_year_are_themselves(day: date) -> None:
     assert [str(each) for each in read(f"since {english}")] == [f"{day:%m}"]
 
 
+def test_a_moment_names_its_day() -> None:
+    assert [str(each) for each in read("restored to 2026-07-08T09:14:00Z")] == ["2026-07-08"]
+
+
 @given(st.lists(DAYS, max_size=5), st.sampled_from([" and ", "; then on ", ".\nFrom "]))
 def test_every_date_is_found_in_order_and_cut_out(days: list[date], between: str) -> None:
     text = between.join(way for day in days for way in ways(day)[:1])

@@ -53,7 +53,7 @@ def claims(parts: Iterable[str], locale: str) -> Iterator[tuple[int, Claim]]:
         for number, unit, end in _counted(rest, locale):
             if unit:
                 quantities[unit].add(number.value)
-            kept += [rest[at : number.first], "" if number.currency or unit == "%" else unit]
+            kept += [rest[at : number.first], unit if unit.isalpha() else ""]
             at = end
         if not quantities:
             continue

@@ -26,7 +26,7 @@ _MONTHS: Final = {name: i for i, names in enumerate(_NAMES, start=1) for name in
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _YEAR = r"(?:19|20)\d\d"
 _DATE = re.compile(
-    rf"\b(?P<y1>{_YEAR})-(?P<m1>\d\d)-(?P<d1>\d\d)\b"
+    rf"\b(?P<y1>{_YEAR})-(?P<m1>\d\d)-(?P<d1>\d\d)(?:\b|(?=T\d))"
     rf"|(?<![\w.,:-])(?P<d2>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<m2>{_MONTH})\b"
     rf"(?:\.?,?\s+(?P<y2>{_YEAR})\b)?"
     rf"|\b(?P<m3>{_MONTH})\b(?:\.?\s+(?P<d3>\d{{1,2}})(?:st|nd|rd|th)?(?![\w:]|[.,]\d))?"
