@@ -243,7 +243,7 @@ class Registry:
             if self._ledger.engine.dialect.name == "postgresql":
                 session.execute(text("LOCK TABLE releases IN SHARE ROW EXCLUSIVE MODE"))
             else:
-                # SQLite takes its write lock with the first write, even one of nothing.
+                # SQLite takes its write lock with the first write, even one that changes no row.
                 session.execute(text("UPDATE releases SET id = id WHERE 0"))
             yield session
 

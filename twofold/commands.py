@@ -32,7 +32,7 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        # What one plane hands to the commands of another.
+        # Holds what one plane hands to the commands of another.
         context_settings={"obj": {}},
     )
     app.callback()(_options)
@@ -40,7 +40,7 @@ def build() -> typer.Typer:
         try:
             register = entry.load()
         except ModuleNotFoundError:
-            # A plane's extra that is not installed: its commands are absent, the others work.
+            # Where a plane's extra is not installed, its commands are absent and the others work.
             continue
         register(app)
     return app

@@ -22,7 +22,8 @@ from typing import ClassVar
 
 
 class TwofoldError(Exception):
-    """Base of all. `status` is the HTTP status, `slug` names the problem type (RFC 9457)."""
+    """Base of all errors raised on purpose. `status` is the HTTP status, `slug` names the
+    problem type (RFC 9457)."""
 
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal"
@@ -96,4 +97,4 @@ class SetupError(TwofoldError):
 
 
 class Outdated(SetupError):
-    """The live store has another fingerprint than this program's."""
+    """Raised where the live store has another fingerprint than this program's."""

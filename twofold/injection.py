@@ -36,7 +36,7 @@ _HANDED_OVER = re.compile(
     r"|\b(?:enter|type|submit|provide|confirm|verify|eingeben|gib|geben)\b[^.?!\n]{0,40}?"
     rf"\b{_KINDS}\b[^.?!\n]{{0,40}}?\b(?:at|on|to|via|by|auf|bei|an)\s{{1,3}}"
     r"(?:https?:|www\.|[\w-]{1,63}\.[a-z]{2}|[\w.+-]{1,63}@|\+?\d{3})"
-    # To this chat: what is quoted in it means itself by "here".
+    # Only what speaks to this chat: a quoted text means itself by "here".
     r"|\b(?:enter|entering|type|typing|write|writing|paste|put|provide|confirm|tippe?|schreibe?|gib)\b"
     rf"[^.?!\n]{{0,40}}?\b{_KINDS}\b(?:(?!\b{_PAGES}\b)[^.?!\n]){{0,40}}?"
     r"\b(?:here|below|(?:in|into|to) (?:this|the|our) (?:chat|conversation|assistant)|to us"

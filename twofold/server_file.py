@@ -110,7 +110,7 @@ def _alive(pid: int) -> bool:
 
 
 def _answers(url: str) -> bool:
-    # Imported late: most commands never look.
+    # Imported late: most commands never look for a server.
     import httpx
 
     try:

@@ -213,7 +213,7 @@ def secret(name: str) -> str:
     folder = secrets_folder()
     if name in os.environ or folder is None:
         return os.environ.get(name, "")
-    # A name, never a way out of the folder.
+    # Accepts only a name: no path leads out of the folder.
     path = folder / Path(name).name
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 

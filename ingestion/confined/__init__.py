@@ -41,11 +41,11 @@ class Bounds(NamedTuple):
 
 
 class _Gone(Exception):
-    """The process ended, or did not answer in time."""
+    """Raised where the process ended, or did not answer in time."""
 
 
 class _Reader:
-    """One process."""
+    """One confined process that reads documents."""
 
     def __init__(self, memory: int) -> None:
         self.memory = memory
@@ -60,7 +60,7 @@ class _Reader:
                 "PYTHONPATH": _ROOT,
                 "PYTHONHASHSEED": "0",
                 "LC_ALL": "C.UTF-8",
-                # Threads of a library that is not used here would take of its memory.
+                # Threads of an unused library would count towards its memory.
                 "OPENBLAS_NUM_THREADS": "1",
             },
             start_new_session=True,
@@ -164,7 +164,7 @@ def _given_back(reader: _Reader, grown: int) -> None:
     with _lock:
         if reader.read < _MOST_READ and grown < _SWOLLEN:
             _idle.append(reader)
-            # The one that waited longest goes: it may be of other bounds, and never be asked again.
+            # Ends the one idle longest: it may have other bounds, and never be asked again.
             over = _idle.pop(0) if len(_idle) > _IDLE else None
     if over is not None:
         over.end()

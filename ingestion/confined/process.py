@@ -25,12 +25,12 @@ def main(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory << 20, memory << 20))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    # It writes to a pipe, and to no file.
+    # The process writes to a pipe, and to no file.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     sys.setrecursionlimit(MAX_DEPTH)
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    # Behind the limits: what they read is ours.
+    # Imported once the limits apply.
     import orjson
 
     while select.select([source], [], [], IDLE_SECONDS)[0] and (head := source.read(8)):

@@ -66,7 +66,7 @@ def _check(raw: bytes) -> None:
         ) from error
     if not any(part.filename == "[Content_Types].xml" for part in parts):
         raise InvalidInput("The file is a ZIP archive, not a Word document. Remove it.")
-    # By what they say of themselves; one that lies meets the limits of the process.
+    # Goes by the sizes that the archive claims; one that lies meets the limits of the process.
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
         raise InvalidInput(
             f"The Word document unpacks to over {MAX_UNPACKED / 1e6:.0f} MB. Take images out, or"

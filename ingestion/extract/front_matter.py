@@ -75,7 +75,7 @@ def _start(text: str) -> tuple[int, list[tuple[int, str]]]:
             break
         comments.append((at, text[at + len(opening) : end]))
         at = end + len(closing)
-    # A line begins where the last blank stretch left it.
+    # The text begins behind the last white space or comment.
     return at, comments
 
 

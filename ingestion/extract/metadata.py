@@ -145,7 +145,7 @@ class _Days:
             return self._epoch(*said)
         for name in _DATED:
             if name in self._values:
-                # What is no date there is no mistake of ours.
+                # A value under another tool's key that is no date is not an error.
                 with suppress(InvalidInput):
                     return self._epoch(*self._values[name])
         return None

@@ -39,7 +39,7 @@ _BULLET = re.compile(r"[•◦▪‣–·*-]\s+(?=\S)|(?=\(?\d{1,3}[.)]\s)")
 _MARK = re.compile(r"[•◦▪‣–·*-]\s+")
 
 
-class Line(NamedTuple):
+class PdfLine(NamedTuple):
     """A line of text. `size` is in points; `y` grows upwards; `height` is the page's.
 
     `cells` are its pieces with where each begins, in points from the left.
@@ -89,7 +89,7 @@ def parse_pdf(raw: bytes) -> Parsed:
     return Parsed(title, list(_parts(lines)), {"reading_notes": notes} if notes else {})
 
 
-def _lines(page: Any, number: int) -> Iterator[Line]:
+def _lines(page: Any, number: int) -> Iterator[PdfLine]:
     """Yields the page's lines, put together from its pieces of text."""
     pieces: list[tuple[str, float, float, float]] = []
 
@@ -108,7 +108,7 @@ def _lines(page: Any, number: int) -> Iterator[Line]:
         for at, part in enumerate(parts):
             if at:
                 if line := in_one_line(text):
-                    yield Line(line, size, y, number, whole, tuple(cells))
+                    yield PdfLine(line, size, y, number, whole, tuple(cells))
                 text, size, cells = "", 0.0, []
             if part.strip():
                 if not text.strip():
@@ -117,7 +117,7 @@ def _lines(page: Any, number: int) -> Iterator[Line]:
             text += part
 
 
-def _in_columns(lines: list[Line]) -> tuple[list[Line], bool]:
+def _in_columns(lines: list[PdfLine]) -> tuple[list[PdfLine], bool]:
     """Returns the lines of two columns that were set row by row, one column after the other, and
     whether that is sure. Short cells are a table, whose rows belong together."""
     starts = Counter(round(x) for line in lines for x, _ in line.cells[1:])
@@ -134,7 +134,7 @@ def _in_columns(lines: list[Line]) -> tuple[list[Line], bool]:
         return lines, shorter < _CELL_CHARS
     first, last = both[0], both[-1]
     within = lines[first : last + 1]
-    columns: tuple[list[Line], list[Line]] = ([], [])
+    columns: tuple[list[PdfLine], list[PdfLine]] = ([], [])
     for line in within:
         parted = _halves(line, right)
         if parted is None:
@@ -145,7 +145,7 @@ def _in_columns(lines: list[Line]) -> tuple[list[Line], bool]:
     return [*lines[:first], *columns[0], *columns[1], *lines[last + 1 :]], True
 
 
-def _halves(line: Line, right: float) -> tuple[str, str] | None:
+def _halves(line: PdfLine, right: float) -> tuple[str, str] | None:
     """Returns what stands left and right of where the second column begins."""
     sides = ["", ""]
     for x, text in line.cells:
@@ -155,12 +155,12 @@ def _halves(line: Line, right: float) -> tuple[str, str] | None:
     return (before, behind) if before and behind and begins else None
 
 
-def _without_repeated(lines: list[Line], pages: int) -> list[Line]:
+def _without_repeated(lines: list[PdfLine], pages: int) -> list[PdfLine]:
     """Returns the lines without running headers and footers: lines in a page's margin that are
     the same on most pages, but for the page's number. Each is kept once."""
     if pages < 3:
         return lines
-    groups: dict[tuple[str, int], list[Line]] = {}
+    groups: dict[tuple[str, int], list[PdfLine]] = {}
     for line in lines:
         if not _MARGIN < line.y / line.height < 1 - _MARGIN:
             groups.setdefault((_shape(line), round(line.y / 4)), []).append(line)
@@ -173,7 +173,7 @@ def _without_repeated(lines: list[Line], pages: int) -> list[Line]:
     return [line for line in lines if id(line) not in dropped] or lines
 
 
-def _counts_pages(group: list[Line]) -> bool:
+def _counts_pages(group: list[PdfLine]) -> bool:
     """Returns whether each number of the line is the same on all pages, or goes up with them."""
     rows = [[int(each) for each in _NUMBER.findall(line.text)] for line in group]
     for column in zip(*rows, strict=True):
@@ -183,17 +183,17 @@ def _counts_pages(group: list[Line]) -> bool:
     return True
 
 
-def _shape(line: Line) -> str:
+def _shape(line: PdfLine) -> str:
     return _NUMBER.sub("0", line.text)
 
 
-def _parts(lines: list[Line]) -> Iterator[Heading | Located]:
+def _parts(lines: list[PdfLine]) -> Iterator[Heading | Located]:
     sizes: Counter[float] = Counter()
     for line in lines:
         sizes[line.size] += len(line.text)
     body = sizes.most_common(1)[0][0]
     larger = sorted({line.size for line in lines if line.size > body * _HEADING}, reverse=True)
-    held: list[Line] = []
+    held: list[PdfLine] = []
     for line in lines:
         if line.size in larger and len(line.text) <= _LONGEST_HEADING:
             yield from _block(held)
@@ -207,16 +207,16 @@ def _parts(lines: list[Line]) -> Iterator[Heading | Located]:
     yield from _block(held)
 
 
-def _continues(before: Line, line: Line) -> bool:
+def _continues(before: PdfLine, line: PdfLine) -> bool:
     if _BULLET.match(line.text) and _BULLET.match(before.text):
         return True
     if line.page != before.page:
-        # A sentence that goes on overleaf.
+        # The sentence goes on on the next page.
         return not before.text.endswith((".", "!", "?", ":", ";"))
     return abs(before.y - line.y) <= _GAP * max(line.size, 1.0)
 
 
-def _block(lines: list[Line]) -> Iterator[Located]:
+def _block(lines: list[PdfLine]) -> Iterator[Located]:
     if not lines:
         return
     texts: list[str] = []

@@ -210,7 +210,7 @@ def decode(raw: bytes, *, html: bool = False) -> str:
     try:
         text = raw.decode(coding)
     except UnicodeDecodeError as error:
-        # The decoder does not count the three bytes of a mark that it skips.
+        # The decoder does not count the three bytes of a byte order mark.
         offset = error.start + (3 if raw.startswith(codecs.BOM_UTF8) else 0)
         raise InvalidInput(
             f"It is not valid {name} at byte {offset}. Convert the file to UTF-8."

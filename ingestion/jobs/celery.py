@@ -48,7 +48,7 @@ def make_app(settings: Settings, opened: Callable[[Settings], Stack] = open_stac
         task_queues=[BrokerQueue(name) for name in (*QUEUES, "clock")],
         task_default_queue="clock",
         task_create_missing_queues=False,
-        # A broker that is away must not hold up who only wants to hint at work.
+        # A broker that is down must not hold up a process that only hints at work.
         task_publish_retry=False,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_SECONDS,
@@ -86,7 +86,7 @@ def make_app(settings: Settings, opened: Callable[[Settings], Stack] = open_stac
 
 
 class RemoteWorker:
-    """What a process that only takes work in needs of Celery: to say that there is some."""
+    """Wakes workers that run elsewhere, for a process that only takes work in."""
 
     def __init__(self, stack: Stack) -> None:
         self._app = make_app(stack.settings)
@@ -108,7 +108,7 @@ def hint(app: Celery, queue: str) -> None:
 
 
 class _Process:
-    """What one worker process opens at its first task: a fork must not share it."""
+    """The stack of one worker process, opened at its first task: a fork must not share it."""
 
     def __init__(
         self, app: Celery, settings: Settings, opened: Callable[[Settings], Stack]
@@ -132,7 +132,7 @@ class _Process:
     def ready(self, **_: Any) -> None:
         if self._settings.worker_metrics_port:
             metrics.serve(self._settings.host, self._settings.worker_metrics_port)
-        # What an earlier worker left is taken up now, not with the first tick of beat.
+        # Takes up what an earlier worker left now, not at beat's first tick.
         self._app.send_task("twofold.tick", queue="clock", expires=MESSAGE_SECONDS)
 
     def close(self, **_: Any) -> None:

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class LocalWorker:
-    """A thread for each queue, so that a push never waits for a sync. `queue` is theirs."""
+    """Runs a thread for each queue, so that a push never waits for a sync. `queue` is theirs."""
 
     def __init__(self, stack: Stack) -> None:
         self.queue = Queue(stack.ledger, self._wake)
@@ -54,7 +54,7 @@ class LocalWorker:
     def _run(self, queue: str) -> None:
         there = self._work[queue]
         while not self._stop.is_set():
-            # Before looking: what comes while we look wakes us again.
+            # Cleared before looking: work that comes meanwhile wakes this thread again.
             there.clear()
             if not self._one(queue) and not self._stop.is_set():
                 there.wait(POLL_SECONDS)
@@ -63,7 +63,7 @@ class LocalWorker:
         try:
             return work(self._stack, self.queue, (queue,), self._stop)
         except Exception:
-            # The ledger is away: the job, if there was one, is taken up again.
+            # The ledger cannot be reached: the job, if there was one, is taken up again.
             log.exception("worker.stumbled", queue=queue)
             return False
 

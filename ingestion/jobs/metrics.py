@@ -27,7 +27,8 @@ def serve(host: str, port: int) -> None:
 
 
 class _Counted(Collector):
-    """Ages and other states are told by the server, which reads them from the ledger."""
+    """Shows what workers count; ages and other states are told by the server, which reads them
+    from the ledger."""
 
     def __init__(self, inner: Collector) -> None:
         self._inner = inner

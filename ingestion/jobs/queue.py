@@ -23,7 +23,8 @@ from twofold.ledger.models import Job, Source, Sync
 
 
 class Queue:
-    """`notify` gets the queues that have work now; it must not fail, and need not arrive."""
+    """The job queue in the ledger. `notify` gets the queues that have work now; it must not
+    fail, and need not arrive."""
 
     def __init__(self, ledger: Ledger, notify: Callable[[str], None] | None = None) -> None:
         self.ledger = ledger
@@ -38,7 +39,7 @@ class Queue:
                 for id, job in zip(ids, new, strict=True):
                     _add(session, id, job)
         except IntegrityError:
-            # Delivered twice at once: the other one has accepted them.
+            # The same delivery came twice at once: the other one has accepted the jobs.
             return ids
         for queue in {job.queue for job in new} if not quiet else ():
             self.notify(queue)
@@ -54,7 +55,7 @@ class Queue:
         """Accepts a job, unless one about the same is in one of these states: then returns that
         one's id. `also` goes into the transaction of a new one."""
         with self.ledger.session() as session:
-            # A write first, so that two of these do not both find none.
+            # Writes first, so that two processes do not both find none.
             session.execute(
                 update(Source)
                 .where(Source.workspace == new.workspace, Source.name == new.source)
@@ -199,8 +200,8 @@ class Queue:
         now = time.time()
         of_source = (Job.workspace == turn.workspace, Job.source == turn.source)
         with self.ledger.session() as session:
-            # First of all: whoever else is after a job of this source waits here, and finds it
-            # served.
+            # Locks first: whoever else is after a job of this source waits here, and finds it
+            # claimed.
             served = session.execute(
                 update(Source)
                 .where(
@@ -266,7 +267,7 @@ def _add(session: Session, id: str, new: NewJob) -> None:
     job = Job(id=id, state="waiting", due_at=now, created_at=now, owner=None, finished_at=None)
     for name in ("workspace", "source", "queue", "task", "subject"):
         setattr(job, name, getattr(new, name))
-    # Whoever does it, and whenever: it belongs to the trace of the request that asked for it.
+    # The job belongs to the trace of the request that asked for it, whoever does it.
     job.payload, job.result = {**new.payload, **tracing.carried()}, {}
     session.add(job)
     session.flush()

@@ -39,7 +39,7 @@ def ours(config: Mapping[str, Any]) -> dict[str, Any]:
     if kept.get("every"):
         seconds_of(kept["every"])
     if kept.get("hook_secret") and not _SECRET.fullmatch(str(kept["hook_secret"])):
-        # Not repeated: it may be the secret itself.
+        # The value is not repeated: it may be the secret itself.
         raise InvalidInput(
             "hook_secret must name a variable of the environment, as TWOFOLD_SECRET_HELP_HOOK."
         )

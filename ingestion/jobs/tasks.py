@@ -135,7 +135,7 @@ def put(stack: Stack, job: Claimed, _stop: Event) -> TaskResult:
 
 
 def delete(stack: Stack, job: Claimed, _stop: Event) -> TaskResult:
-    # Gone already is what was asked for: an earlier attempt may have got that far.
+    # A document that is gone already is fine: an earlier attempt may have got that far.
     with suppress(NotFound):
         delete_document(stack, job.workspace, job.source, job.payload["external_id"])
     return TaskResult({})

@@ -26,7 +26,7 @@ _CHANGE = (
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # What is to become of the reply: customers are told how to write none.
+        # Orders about the reply: no page tells customers how to write one.
         rf"^\W*(?:please\s+|always\s+)?{_CHANGE}\b[^\n]{{0,200}}?\byour\s+"
         rf"(?:own\s+|next\s+|final\s+)?{_REPLY}\b",
         rf"^\W*{_CHANGE}\s+your\s+message\b",
@@ -47,7 +47,7 @@ _PATTERNS = tuple(
         r"\b(?:pretend|act)\s+(?:to\s+be|as\s+(?:if|though|an?))\b[^.]{0,200}\b(?:ai|assistant|model|dan"
         r"|unrestricted)\b",
         r"<\|[a-z_]+\|>|\[/?INST\]|<</?SYS>>|^\W*(?:system|assistant)\s*:\s",
-        # Letters that only a machine reads.
+        # Text that only a machine reads.
         "[\U000e0020-\U000e007f]{4,}",
     )
 )

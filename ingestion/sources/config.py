@@ -26,7 +26,7 @@ def _listed(value: Any) -> Any:
 
 def _secret_name(value: Any) -> Any:
     if value and not _SECRET_NAME.fullmatch(str(value)):
-        # Not repeated: it may be the secret itself, put where its name belongs.
+        # The value is not repeated: it may be the secret itself, put where its name belongs.
         raise ValueError(f"it must be the name of a variable that begins with {SECRET_PREFIX}")
     return value
 

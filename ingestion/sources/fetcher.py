@@ -30,7 +30,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 500, 502, 503, 504)
 _KEPT_HEADERS = ("content-type", "link", "last-modified", "content-language", "x-robots-tag")
 
-# They write whole URLs, and at the finest level headers too: tokens may stand in both.
+# These loggers write whole URLs, and at the finest level headers: tokens may stand in both.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -59,7 +59,7 @@ class FetchedPage(NamedTuple):
 
 
 class _Passing(UpstreamError):
-    """May go well the next time, after `wait` seconds where the server said so."""
+    """Raised where the next try may go well, after `wait` seconds where the server said so."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)

@@ -38,7 +38,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Told(NamedTuple):
-    """What holds for every file of a folder."""
+    """What holds for every file of a folder, by its config."""
 
     max_bytes: int
     meta: Mapping[str, Any]
@@ -177,7 +177,7 @@ def _listing(folder: str) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        # Left out silently, its documents would look deleted.
+        # Without an error its documents would look deleted.
         raise UpstreamError(
             f"{folder} cannot be listed ({error.strerror}). Nothing was changed; make it readable"
             " and sync again."

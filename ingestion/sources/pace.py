@@ -22,5 +22,5 @@ class Pace:
             self._next[host] = at + self.between.get(host, self._seconds)
         if at > now:
             time.sleep(at - now)
-            # Being polite is not the server's delay.
+            # Our own pause does not count as the server's delay.
             clock.deadline += at - now

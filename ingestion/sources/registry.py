@@ -21,7 +21,7 @@ def open_source(settings: Settings, kind: str, name: str, config: Mapping[str, A
     config = {key: value for key, value in config.items() if key not in OURS}
     if kind == "folder":
         return _folder(settings, name, config)
-    # Each brings a library or two, which a process that reads folders need not load.
+    # Imported late: each needs a library or two, which a process that reads folders need not load.
     from ingestion.sources.web import Web
 
     web = Web.of(settings)

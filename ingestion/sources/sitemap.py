@@ -26,7 +26,7 @@ class SitemapEntry(NamedTuple):
 
 
 class NoSitemap(UpstreamError):
-    """A page for people stands where a sitemap was looked for."""
+    """Raised where a page for people stands in place of a sitemap."""
 
 
 def read_sitemap(

@@ -16,7 +16,7 @@ from twofold.settings import Settings
 
 
 class Web(NamedTuple):
-    """What reading the web needs: rules, limits, memory; a test has a transport of its own."""
+    """Rules, limits and memory for reading the web; a test has a transport of its own."""
 
     rules: Rules = Rules()
     limits: FetchLimits = FetchLimits()

@@ -168,7 +168,7 @@ class _Visit:
                     self._add(entry)
                     found = True
             except (NotFound, NoSitemap) as error:
-                # Nobody said that there is one at the usual place.
+                # A missing sitemap at the usual place is no error: nobody named it.
                 if named:
                     self.problems.append(error.message)
         return found

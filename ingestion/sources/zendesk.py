@@ -160,7 +160,7 @@ class Zendesk:
 
 
 class _Center(NamedTuple):
-    """The endpoints."""
+    """The endpoints of one help center."""
 
     api: Api
 

@@ -7,7 +7,7 @@ from twofold.errors import TwofoldError
 
 
 class StepFailed(Exception):
-    """Carries the step's name to whoever records the failure; the cause is `__cause__`."""
+    """Raised with the step's name, for whoever records the failure; the cause is `__cause__`."""
 
     def __init__(self, step: str, cause: Exception) -> None:
         super().__init__(step)

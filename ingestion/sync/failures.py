@@ -37,7 +37,7 @@ def record_failure(session: Session, lease: Lease, note: FailureNote) -> None:
     row.step, row.reason, row.last_at = note.step, note.reason, now
     row.attempts += 1
     row.next_at = None
-    # The same bytes cannot be extracted a second time either.
+    # The same bytes would fail to be extracted again.
     if note.step not in ("extract", "split") and row.attempts < MAX_ATTEMPTS:
         row.next_at = now + backoff(row.attempts)
 

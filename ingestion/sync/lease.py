@@ -54,7 +54,7 @@ def register(
     try:
         _register(ledger, workspace, name, kind, dict(config))
     except IntegrityError:
-        # Another one made it in between.
+        # Another process created the row in between.
         _register(ledger, workspace, name, kind, dict(config))
 
 
@@ -114,7 +114,7 @@ def held(ledger: Ledger, workspace: str, name: str, wait: float) -> Iterator[Lea
     try:
         yield lease
     finally:
-        # Kept back, it would hold up the source as long as this process lives.
+        # A lease that is not given back would hold up the source as long as this process lives.
         for attempt in patiently(seconds=wait):
             with attempt, ledger.session() as session:
                 lease.release(session)

@@ -126,7 +126,7 @@ def fetch_changed(run: Run, items: Iterable[Item], known: KnownSource) -> Iterat
     for item in items:
         external_id = item.external_id
         wanted = settled.get(external_id)
-        # What a source can compare without handing it over is most of an unchanged sync.
+        # In an unchanged sync most documents are compared at the source, without being read.
         if wanted and (same := getattr(item, "same", None)) is not None and same(wanted):
             unchanged += 1
             if unchanged == UNCHANGED_AT_ONCE:

@@ -94,7 +94,7 @@ def check_live(stack: Stack, workspace: str, source: str, external_id: str) -> N
     ref = DocumentRef(workspace, source, external_id)
     with stack.ledger.session() as session:
         document = session.get(Document, ref.id)
-    # A removal that was cut off has left its hash: then there are points to delete still.
+    # A removal that was cut off has left its hash: points are still to be deleted.
     if document is None or (document.live is None and not document.raw_hash):
         raise NotFound(f"There is no live document {ref.key!r}.")
 
@@ -157,7 +157,7 @@ def _live(stack: Stack, ref: DocumentRef, raw_hash: str) -> int | None:
 
 def _record(stack: Stack, lease: Lease, external_id: str, failure: StepFailed) -> None:
     with stack.ledger.session() as session:
-        # What another writer has done since is not for this one to say.
+        # Raises where another writer has taken over: the failure is then not ours to record.
         lease.renew(session)
         note = FailureNote(external_id, failure.step, reason(failure.cause))
         record_failure(session, lease, note)

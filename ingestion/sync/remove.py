@@ -136,7 +136,7 @@ def discard_drafts(stack: Stack, lease: Lease) -> None:
             .where(
                 Document.workspace == lease.workspace,
                 Document.source == lease.source,
-                # By the index alone: what else a version row holds is far larger.
+                # Reads indexed columns alone: the rest of a version row is far larger.
                 or_(Document.live.is_(None), Version.number > Document.live),
             )
         ).all()
@@ -177,7 +177,7 @@ def _forget(stack: Stack, drafts: Sequence[int], documents: Iterable[str]) -> No
         return
     with stack.ledger.session() as session:
         session.execute(delete(Version).where(Version.id.in_(drafts)))
-        # A document of which nothing was ever live never was.
+        # A document without a version that was ever live is deleted as a whole.
         session.execute(
             delete(Document).where(
                 Document.id.in_(list(documents)),

@@ -227,10 +227,10 @@ class Run:
         metrics.INGESTION_INCOMPLETE.labels(kind).inc(bool(self.incomplete))
         state = self._state(cause)
         ended = None if state in ("running", "queued") else time.time()
-        # Somebody goes on with it, and would wait long for a lease that nobody gave back.
+        # The next slice goes on, and would wait long for a lease that is not given back.
         for attempt in patiently(self._resumable):
             with attempt, self.ledger.session() as session:
-                # Whoever took the lease away speaks for the sync, and for its documents, by now.
+                # Whoever took the lease records the sync and its documents from now on.
                 if self.lease.release(session):
                     self._record(session, state, ended, "" if state == "running" else text)
 
@@ -293,7 +293,7 @@ def open_run(
 
 
 class Superseded(Conflict):
-    """Another process ended this sync and has done its work."""
+    """Raised where another process ended this sync and has done its work."""
 
 
 def _last_state(ledger: Ledger, workspace: str, source: str) -> str | None:

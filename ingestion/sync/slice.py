@@ -24,7 +24,7 @@ class SyncSlice:
         self._stop = stop or Event()
 
     def of(self, items: Sequence[Item]) -> Iterator[Item]:
-        # From here: a slow discovery must not eat up the turn.
+        # Counts from here: a slow discovery must not use up the slice.
         ends = time.monotonic() + self._seconds
         for n, item in enumerate(self._rest(items)):
             if n and (time.monotonic() >= ends or self._stop.is_set()):
@@ -39,5 +39,5 @@ class SyncSlice:
         for at, item in enumerate(items):
             if item.external_id == self.last:
                 return items[at + 1 :]
-        # It is gone meanwhile; what was done before it costs only a comparison.
+        # That document is gone meanwhile; what was done before it costs only a comparison.
         return items

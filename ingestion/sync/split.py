@@ -34,7 +34,7 @@ class ChunkText(NamedTuple):
 
 
 class TokenCounter:
-    """Token counts of texts, special tokens not counted; each text is counted once."""
+    """Counts the tokens of texts, special tokens left out; each text once."""
 
     MAX_KEPT = 50_000
 

@@ -55,7 +55,7 @@ def write(
 
 
 def _observe(plans: Sequence[WritePlan]) -> None:
-    # The age of a document that is new here is no wait of ours.
+    # A document that is new here was not waiting for us, however old it is.
     for plan in (plan for plan in plans if plan.live is not None and not plan.same):
         metrics.INGESTION_FRESHNESS.observe(max(0.0, time.time() - plan.prepared.updated_at))
 
@@ -101,7 +101,7 @@ def put(
     if abandoned := sorted(set().union(*(plan.abandoned for plan in plans))):
         stack.index.delete(abandoned)
     if points:
-        # At once: what makes them durable costs the same for one point and for a thousand.
+        # Writes all at once: making points durable costs the same for one and for a thousand.
         stack.index.upsert(points)
         heartbeat()
 
@@ -157,7 +157,7 @@ def settle(stack: Stack, lease: Lease, plans: Sequence[WritePlan]) -> None:
     if not unsettled:
         return
     with stack.ledger.session() as session:
-        # A successor may hold by now what this version has let go.
+        # Raises where another writer has taken over: it may use points that this one has given up.
         lease.renew(session)
     changed = [
         chunk for plan in unsettled for chunk in plan.kept if chunk != plan.existing[chunk.id]

@@ -42,7 +42,8 @@ class ExpectedPoints(NamedTuple):
 
 
 class Replayer:
-    """Replays how a document's versions came, with the splitter of one stack."""
+    """Computes the points that a document's versions gave, one after the other, with the
+    splitter of one stack."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -115,7 +116,7 @@ def standings(
 def _section(record: dict[str, Any]) -> Section:
     if "blocks" in record:
         return Section.of_record(record)
-    # Written before blocks were kept.
+    # The version was written before blocks were kept.
     text = record["text"]
     blocks = (Block(each.kind, text[slice(*each.span)]) for each in prose.blocks(text))
     return Section(tuple(record["heading_path"]), tuple(blocks), record["line"])

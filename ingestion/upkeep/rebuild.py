@@ -43,7 +43,7 @@ class Rebuilt(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What of a document a rebuild has to follow while syncs go on."""
+    """The state of a document that a rebuild has to follow while syncs go on."""
 
     source: str
     live: int | None

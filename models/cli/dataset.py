@@ -82,7 +82,7 @@ def build_command(
         )
     if heldout and suite is None:
         raise InvalidInput("--heldout takes the report half of a suite: give --suite.")
-    # What is asked here is no customer's question: nobody is to be told of it.
+    # These are no customer's questions: nobody is called.
     settings = Settings().model_copy(update={"handoff_targets": []})
     plan = DatasetPlan(load_house(settings.house_file), _profile(profile), perturb, seed)
     started = time.monotonic()

@@ -99,7 +99,7 @@ def _spoken(row: Row) -> str:
 
 
 def _near(texts: Iterable[tuple[int, frozenset[str]]]) -> Iterator[tuple[int, int]]:
-    # Here, because it takes a second to import and every command would pay it.
+    # Imported here: it takes a second, which every command would pay.
     try:
         from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:

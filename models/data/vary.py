@@ -36,7 +36,7 @@ def varied(rows: Sequence[Row], plan: DatasetPlan) -> list[Row]:
     chosen = set()
     for kind, share in plan.wanted.items():
         room = round(share * whole)
-        # What people asked and approved comes first; the house's examples and what is made fill up.
+        # Rows of people come first; the house's examples and made rows fill up.
         own = [row for row in kept[kind] if row.origin != "house"]
         more = [row for row in kept[kind] if row.origin == "house"]
         spare = made.get(kind, [])

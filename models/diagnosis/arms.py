@@ -192,7 +192,7 @@ def _made(replayed: ReplayedCase, *, passed: bool) -> dict[str, float]:
 
 
 class _Gold:
-    """Full names of gold pages, each asked for once."""
+    """Looks up the full names of gold pages, each once."""
 
     def __init__(self, client: AnswerClient) -> None:
         self._client = client
@@ -212,7 +212,7 @@ class _Gold:
 
 @dataclass(frozen=True, slots=True)
 class _ArmAsker:
-    """One arm's way of asking."""
+    """Asks cases the way one arm does."""
 
     client: AnswerClient
     gold: _Gold

@@ -61,7 +61,7 @@ class Unharmed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InjectReport:
-    """Shares with intervals clustered by document."""
+    """How the diagnosis did: shares with intervals clustered by document."""
 
     injected: tuple[Injected, ...]
     unharmed: tuple[Unharmed, ...]
@@ -162,7 +162,7 @@ async def inject(
 
 
 class _Planter:
-    """Where faults are planted: the cases that are answered rightly."""
+    """Plants faults in cases that are answered rightly."""
 
     def __init__(
         self, bench: Bench, client: AnswerClient, house: HousePolicy, right: Sequence[ReplayedCase]
@@ -171,7 +171,7 @@ class _Planter:
         self._client = client
         self._house = house
         self._right = right
-        # What a check finds wrong of its own accord could not be told from what is planted.
+        # A problem that is there already could not be told from the planted one.
         self._sound = [replayed for replayed in right if not check(replayed, house)]
         self._answers = [r for r in self._sound if r.case.expect.action == "ANSWER"]
 
@@ -234,7 +234,7 @@ class _Planter:
         for at in range(len(order) * len(_HARMLESS)):
             if len(found) >= wanted:
                 break
-            # Each case once before any comes again, with another thing done.
+            # Takes each case once before any comes again with another change.
             replayed = order[at % len(order)]
             done = _HARMLESS[(at + at // len(order)) % len(_HARMLESS)]
             with self._site(replayed, done.__name__) as site:

@@ -46,7 +46,7 @@ class KeptReplays:
             for _, row in read_jsonl(path):
                 self._known[row["key"]] = row["told"]
         except InvalidInput:
-            # Only a last line can be broken: what comes after it is asked again.
+            # Only the last line can be broken: its question is asked again.
             whole = path.read_text(encoding="utf-8").rsplit("\n", 1)[0]
             path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
 

@@ -40,7 +40,7 @@ async def attribute_live(
     replayed = _as_recorded(case, record, await replay_case(client, case))
     problems = formed(replayed, house) if answer["action"] == "ANSWER" else []
     if problems:
-        # Of what was said alone: everything else about it may be right.
+        # Judges the words alone: everything else about the answer may be right.
         found = await attribute(client, replayed, house)
         if found is not None and found.layer == "behaviour":
             return found

@@ -236,7 +236,7 @@ async def _texts(client: AnswerClient, asked: Mapping[str, Any], standalone: str
 
 
 class _Versions:
-    """Texts of document versions, each asked for once."""
+    """Fetches the texts of document versions, each once."""
 
     def __init__(self, client: AnswerClient) -> None:
         self._client = client

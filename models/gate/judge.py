@@ -51,7 +51,7 @@ def judge(row: Row, said: ArmReply, house: HousePolicy) -> JudgedRow:
         "contract": float(kept),
         "style": float(kept and not any(unstylish(text, house))),
         "action": float(action == expected.action),
-        # Of replies that can be read: one that breaks the contract is no restraint.
+        # Counts replies that can be read: one that breaks the contract shows no restraint.
         "over_escalated": float(action == "ESCALATE") if kept and not needed else None,
         "under_escalated": float(action != "ESCALATE") if needed else None,
         "refused": float(action in ("ESCALATE", "DECLINE"))

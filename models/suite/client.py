@@ -59,7 +59,7 @@ class AnswerClient:
             "questions"
         ]:
             found += page
-            # The time as well: whoever was last may be deleted before the next page is asked for.
+            # Names the time as well: the last answer may be deleted before the next page is read.
             since, after = page[-1]["created_at"], page[-1]["answer"]["answer_id"]
         return found
 

@@ -170,7 +170,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # untyped where torch is not 
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells after every step how far the run is."""
+    """Reports after every step how far the run is."""
 
     def __init__(self, report: Report) -> None:
         self._report = report

@@ -41,7 +41,7 @@ class Affected:
 
 @dataclass(frozen=True, slots=True)
 class ReplyMeaning:
-    """What a customer takes along from a reply; its wording is not part of that."""
+    """What a reply tells a customer, apart from its wording."""
 
     action: str
     numbers: frozenset[str]

@@ -183,7 +183,7 @@ def _describe_problems(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-    # No endpoint of FastAPI's: its caches would keep this one, and with it the whole app.
+    # Not a FastAPI endpoint: its caches would keep it alive, and with it the whole app.
     app.add_route("/openapi.json", _told_once(openapi), include_in_schema=False)
 
 

@@ -213,7 +213,7 @@ def understand(ask: Ask, parts: Parts) -> Question:
     message = clean(ask.message, parts.stack.settings.max_question_chars)
     history = recall(parts.stack.ledger, ask)
     now = parts.clock()
-    # What is still to come is nobody's to read, whoever names the day.
+    # Nobody may read what takes effect later, whatever day they name.
     as_of = min(ask.as_of, now) if ask.as_of is not None else as_of_in(message, now)
     return Question(
         asked=message,
@@ -340,7 +340,7 @@ def _unsaid(result: ReplyResult, answered: Answered) -> Iterator[Acted | Delta]:
 
 
 class _NoSearch(Exception):
-    """Index or embedder failed, or hold nothing; the message says which problem it was."""
+    """Raised where index or embedder failed, or hold nothing; the message says which."""
 
 
 class _TooLate(Unavailable):

@@ -80,7 +80,7 @@ class World:
 
 
 class ReplayResult(NamedTuple):
-    """What was seen and said in that world."""
+    """What was found and said in that world."""
 
     searched: Searched
     result: ReplyResult

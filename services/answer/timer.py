@@ -68,7 +68,7 @@ class RequestTimer:
             for repair in told.draft.repairs:
                 metrics.BEHAVIOUR_REPAIRS.labels(metrics.closed(repair, metrics.REPAIRS)).inc()
         for tried in told.tried:
-            # Of a reply that another one took the place of, too: it was paid for.
+            # Also of a reply that another one replaced: it was paid for.
             metrics.BEHAVIOUR_TOKENS.labels("prompt").inc(tried.usage.prompt_tokens)
             metrics.BEHAVIOUR_TOKENS.labels("completion").inc(tried.usage.written)
             _release(tried)

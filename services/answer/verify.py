@@ -69,7 +69,7 @@ class Verifier:
 
     def take(self, statement: Statement) -> str:
         """Returns what the statement adds to the text; empty where it may not be said."""
-        # A source's own code is shown as it stands: its addresses are no links, and it must run.
+        # Code of a source is shown unchanged: addresses in it are no links, and it must run.
         own = statement.kind == "code" and self._sources.hold(statement.text)
         if not own:
             statement = statement._replace(text=settled(statement.text, self._hosts))
@@ -124,7 +124,7 @@ class Verifier:
         return Verified(self.text, citations, tuple(self._verdicts))
 
     def _quote(self, mark: int) -> str:
-        # Looked for at the end: no reader waits for it.
+        # Looked up at the end, when no reader waits for it.
         known = self._quotes.get(mark)
         return known or self._sources.best_span(mark, self._first_said[mark])
 
@@ -171,7 +171,7 @@ class Verifier:
         for mark in Statement(text, "", "paragraph").marks:
             self._order.setdefault(mark, len(self._order) + 1)
         text = renumbered(text, self._order)
-        # White space at an end is never said: what follows brings its own.
+        # White space at the end is not sent: the next statement brings its own.
         added = (lead + text if self.text else text.lstrip()).rstrip()
         self._lead = ""
         self.text += added
@@ -179,7 +179,7 @@ class Verifier:
 
 
 class Sources:
-    """The packed chunks, as what a reply can be checked against. Marks count from 1."""
+    """The packed chunks that a reply is checked against. Marks count from 1."""
 
     def __init__(self, packed: Sequence[Candidate], terms: Terms) -> None:
         self.packed = packed

@@ -28,7 +28,7 @@ Columns = tuple[int, ...]
 
 
 class Sizes(NamedTuple):
-    """Where models of one build differ."""
+    """The sizes in which models of one build differ."""
 
     layers: int
     max_tokens: int
@@ -113,7 +113,7 @@ class _Builder:
 
     def model(self, centre: Array | None) -> bytes:
         graph = self.graph
-        # The sum points where the mean does, and the length goes anyway.
+        # The sum points where the mean does, and vectors are made unit length anyway.
         pooled, _ = self.summed(self.states())
         if centre is not None:
             unit = graph.node("LpNormalization", pooled, axis=-1, p=2)

@@ -31,7 +31,8 @@ MALFORMED = (400, 413, 422)
 
 @dataclass(slots=True)
 class Usage:
-    """Filled in while a completion streams. Counts are the server's, else the pieces it sent."""
+    """Token counts, filled in while a completion streams: the server's, else the number of
+    pieces it sent."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -73,7 +74,8 @@ class Breaker:
 
 @dataclass(slots=True)
 class RetryBudget:
-    """Retries may be `share` of all requests: a server in trouble is not asked twice as often."""
+    """Limits retries to `share` of all requests: a server in trouble is not asked twice as
+    often."""
 
     share: float = 0.1
     most: float = 10.0
@@ -114,15 +116,16 @@ class ModelServer:
 
 
 class _Refused(UpstreamError):
-    """The server says that the request itself is wrong: trying again cannot help."""
+    """Raised where the server says that the request itself is wrong: trying again cannot help."""
 
 
 class _Unknown(UpstreamError):
-    """The server has no such model: it is well, and asking it again changes nothing."""
+    """Raised where the server has no such model: it is well, and asking it again changes
+    nothing."""
 
 
 class _TooSlow(UpstreamError):
-    """The time is up: asking the same server again cannot help."""
+    """Raised where the time is up: asking the same server again cannot help."""
 
 
 class _Limits(NamedTuple):
@@ -194,7 +197,7 @@ class ChatModel:
                     raise
                 unsure = True
             except _Unknown:
-                # Also where this was the one probe of an open breaker.
+                # Also closes the breaker where this was its one probe.
                 self.server.breaker.record(ok=True)
                 raise
             except UpstreamError as error:
@@ -217,7 +220,7 @@ class ChatModel:
             "model": self.model,
             "messages": [{"role": m.role, "content": m.content} for m in messages],
             "stream": True,
-            # With every piece: what a reply cost that we end at its first line is known then.
+            # Asks for counts with every piece: so the cost of a reply that we end early is known.
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
             "temperature": 0,
             "max_tokens": max_tokens,

@@ -31,7 +31,7 @@ FEW = 16
 
 
 class Embedder(Protocol):
-    """What the index and the planes know of an embedder. Safe to call from many threads."""
+    """The interface of an embedder, as index and planes use it. Safe to call from many threads."""
 
     @property
     def name(self) -> str:
@@ -137,7 +137,7 @@ class MiniLM(_OnThisMachine):
         The weights themselves are read, and checked, only to build; many processes may open at
         once.
         """
-        # First, so that nothing is built where it is damaged.
+        # Verified first, so that nothing is built from damaged weights.
         tokenizer = minilm.tokenizer()
 
         def build(unsigned: bool) -> bytes:

@@ -31,8 +31,8 @@ WORDS: Final = "embeddings.word_embeddings.weight"
 
 
 class Matcher:
-    """Texts to unit vectors, remembered: questions find the same pieces again. Safe to call from
-    many threads."""
+    """Turns texts into unit vectors and remembers them: questions find the same pieces again.
+    Safe to call from many threads."""
 
     def __init__(self, cache: Path, threads: int = 0) -> None:
         """Opens the model as an embedder is opened, but at the first text: who only indexes

@@ -32,7 +32,7 @@ KEPT: Final = 20_000
 
 
 class Reader:
-    """Questions and pieces to log odds. Safe to call from many threads."""
+    """Turns a question and pieces into log odds. Safe to call from many threads."""
 
     def __init__(self, cache: Path, threads: int = 0) -> None:
         """Opens the model as an embedder is opened, but at the first question. Raises SetupError

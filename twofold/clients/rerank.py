@@ -126,7 +126,7 @@ class OnnxReranker:
                 scores[at] = score
 
         try:
-            # What waits for a thread is taken back with the timeout, so that a late question
+            # A call that waits for a thread is cancelled by the timeout, so that a late question
             # does not make the next one late.
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 rows = await loop.run_in_executor(self._pool, self._pairs, query, texts)

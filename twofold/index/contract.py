@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
 if TYPE_CHECKING:
-    # The reader of documents needs no vectors, and starts often.
+    # Imported for types alone: the confined reader of documents needs no numpy, and starts often.
     import numpy as np
     import numpy.typing as npt
 
@@ -25,7 +25,7 @@ _NAMESPACE = UUID("6f1c8f3e-5a0b-5b62-9f57-3a0f2c1d7e11")
 
 
 class DocumentRef(NamedTuple):
-    """Identity of a document. What it says, and where it lies today, may change; this may not."""
+    """The identity of a document. Its text and address may change; this may not."""
 
     workspace: str
     source: str
@@ -129,7 +129,8 @@ _PAYLOAD_FIELDS = tuple(name for name in Chunk.__slots__ if name != "id")
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What made an index. A store belongs to exactly one; another one needs another store."""
+    """What an index was made with. A store belongs to exactly one; another one needs another
+    store."""
 
     extractor: str
     splitter: str

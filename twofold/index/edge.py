@@ -278,7 +278,7 @@ def owned(home: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # Said aloud, because a forked child would keep the lock as long as it lives.
+            # Unlocks explicitly: a forked child would keep the lock as long as it lives.
             fcntl.flock(lock, fcntl.LOCK_UN)
 
 

@@ -285,7 +285,7 @@ def _create(
             metadata=made_by,
         )
     except UnexpectedResponse as error:
-        # Another process was faster; what it made is checked next.
+        # Another process created it first; what it made is checked next.
         if error.status_code != 409:
             raise
 

@@ -94,7 +94,7 @@ def _connect(settings: Settings) -> "QdrantClient":
 
 
 class EdgeStores:
-    """`folder/<digest>/retired.json` beside what `twofold.index.edge` keeps."""
+    """Stores in folders: `folder/<digest>/retired.json` beside what `twofold.index.edge` keeps."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -141,7 +141,8 @@ class EdgeStores:
 
 
 class QdrantStores:
-    """Collections `twofold-<name>-<digest>`; when one retired stands in its metadata."""
+    """Stores in a Qdrant server: collections `twofold-<name>-<digest>`, with the time of
+    retirement in their metadata."""
 
     def __init__(
         self,

@@ -34,8 +34,8 @@ another's trouble holds."""
 
 
 class Ledger:
-    """A database of ours, by SQLAlchemy URL. Opening it brings the schema up to date, unless
-    `migrate` is false."""
+    """The database, by SQLAlchemy URL. Opening it brings the schema up to date, unless `migrate`
+    is false."""
 
     def __init__(self, url: str, *, migrate: bool = True) -> None:
         self.url = url
@@ -130,7 +130,7 @@ class Ledger:
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        # Others may be at it, and a large table takes its time.
+        # Another process may be migrating, and a large table takes long.
         patient = self.engine
         if self.engine.dialect.name == "postgresql":
             patient = _engine(self.url, patient=True)

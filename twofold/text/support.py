@@ -268,7 +268,7 @@ class Passages:
         found = self._known.get((marks, said))
         if found is None:
             signs = self._of(marks).signs(said)
-            # Of what no word stands in a passage nothing is supported, however short it is.
+            # A sentence without a word of the passages is not supported, however short it is.
             found = self._known[marks, said] = probability(signs) if signs[0] else 0.0
             if _too_little(signs):
                 self._slight.add((marks, said))
@@ -302,7 +302,7 @@ class Passages:
         problems = {n: self.problem(sentence, (n,)) for n in ranked}
         both = tuple(sorted(ranked[:2]))
         for each in [*((n,) for n in ranked if not problems[n]), both]:
-            # What one passage denies or counts otherwise, another one beside it does not mend.
+            # Where one passage denies it or has another number, a second passage mends nothing.
             alone = len(each) == 1 or {problems[n] for n in each} <= {"unsupported"}
             if each and alone and not self.problem(sentence, each):
                 return SentenceSupport(self.support(sentence, each), each, "")

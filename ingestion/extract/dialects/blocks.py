@@ -15,7 +15,7 @@ from ingestion.extract.dialects.names import CALLOUTS, FOLDED, GROUPS, VALUES, l
 
 
 class Line(NamedTuple):
-    """`origin` counts the file's lines from 1."""
+    """A line of the text; `origin` is its number in the file, from 1."""
 
     text: str
     origin: int
@@ -146,7 +146,7 @@ def _broken(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 class _Machine:
-    """Takes lines in order."""
+    """Rewrites blocks of other dialects, line by line, in order."""
 
     def __init__(self, *, mdx: bool) -> None:
         self._fences = Fences(indented=not mdx)

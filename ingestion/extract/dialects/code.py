@@ -13,7 +13,7 @@ _LISTED = re.compile(r"^[ \t]*+(?:>[ \t]*+)*+(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 
 
 class Fences:
-    """Told of each line in turn, says whether it belongs to code."""
+    """Tells for each line in turn whether it belongs to code."""
 
     def __init__(self, *, indented: bool = True) -> None:
         """Without `indented`, indented lines are no code, as in MDX."""

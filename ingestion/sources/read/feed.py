@@ -19,7 +19,7 @@ def answer(asked: Mapping[str, Any], raw: bytes) -> dict[str, Any]:
         raise InvalidInput("It declares entities. Take them out.")
     headers = {"content-type": asked["content_type"], "content-location": asked["url"]}
     parsed = feedparser.parse(raw, response_headers=headers)
-    # Broken XML is read as far as it goes; what comes behind would look deleted.
+    # Broken XML is read up to the fault: the documents behind it would look deleted.
     broken = parsed.bozo and not isinstance(
         parsed.bozo_exception, feedparser.NonXMLContentType | feedparser.CharacterEncodingOverride
     )
@@ -45,7 +45,7 @@ def _entry(entry: Any) -> dict[str, Any]:
 
 
 def _moment(entry: Any) -> float | None:
-    # Asked for what is not there, feedparser gives the other one, with a warning.
+    # Where one date is missing, feedparser returns the other one, with a warning.
     named = "updated_parsed" if "updated_parsed" in entry else "published_parsed"
     try:
         return float(calendar.timegm(entry[named]))

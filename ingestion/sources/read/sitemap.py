@@ -21,7 +21,7 @@ def answer(_asked: Mapping[str, Any], raw: bytes) -> dict[str, Any]:
         return {"rows": [("url", line, "") for line in lines if line.startswith("http")]}
     if _PAGE.match(raw[:1000]):
         return {"is_page": True}
-    # A sitemap needs no document type; one that declares entities wants to blow up.
+    # A sitemap needs no document type; one that declares entities is an attack.
     if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
         raise InvalidInput("It declares a document type. Take it out.")
     try:

@@ -16,24 +16,24 @@ MOST = 200_000
 """Characters of an output that are read."""
 
 
-class Problem(NamedTuple):
+class OutputProblem(NamedTuple):
     """`missing` and `wrong`: of its content. `form`: of how it is written."""
 
     kind: Kind
     text: str
 
 
-def judge(wanted: Wanted, output: str) -> list[Problem]:
+def judge(wanted: Wanted, output: str) -> list[OutputProblem]:
     """Returns what is wrong with it; nothing where it is right."""
     output = output[:MOST]
     if not output.strip():
-        return [Problem("missing", "no output")]
-    found = [Problem("forbidden", f"says {each!r}") for each in wanted.forbidden
+        return [OutputProblem("missing", "no output")]
+    found = [OutputProblem("forbidden", f"says {each!r}") for each in wanted.forbidden
              if says(output, (each,))]  # fmt: skip
     if wanted.text is not None and normal(output) != normal(wanted.text):
-        found.append(Problem("wrong", "not the expected text"))
+        found.append(OutputProblem("wrong", "not the expected text"))
     found += [
-        Problem("missing", f"fact missing: {fact[0]!r}")
+        OutputProblem("missing", f"fact missing: {fact[0]!r}")
         for fact in wanted.spellings
         if not says(output, fact)
     ]
@@ -56,8 +56,8 @@ def holds(wanted: Wanted, context: Sequence[str]) -> bool | None:
     return None
 
 
-def _fields(wanted: Mapping[str, Any], output: str) -> list[Problem]:
-    found: list[Problem] = []
+def _fields(wanted: Mapping[str, Any], output: str) -> list[OutputProblem]:
+    found: list[OutputProblem] = []
     value = _json(output)
     if value is None:
         inner = _FENCED.match(output)
@@ -65,26 +65,30 @@ def _fields(wanted: Mapping[str, Any], output: str) -> list[Problem]:
         if value is None:
             value = _json(output[output.find("{") : output.rfind("}") + 1])
         found.append(
-            Problem("form", "no JSON" if value is None else "words or a fence around the JSON")
+            OutputProblem(
+                "form", "no JSON" if value is None else "words or a fence around the JSON"
+            )
         )
     if value is None:
         return found
     if not isinstance(value, dict):
-        return [*found, Problem("form", "JSON, and not an object")]
+        return [*found, OutputProblem("form", "JSON, and not an object")]
     extra = sorted(value.keys() - wanted.keys())
     if extra:
-        found.append(Problem("form", f"keys that were not asked for: {', '.join(extra)}"))
+        found.append(OutputProblem("form", f"keys that were not asked for: {', '.join(extra)}"))
     for key, expected in wanted.items():
         if key not in value:
             near = [name for name in extra if _letters(name) == _letters(key)]
             said = f"key {key!r} is missing"
-            found.append(Problem("form", f"{said}; it is called {near[0]!r}" if near else said))
+            found.append(
+                OutputProblem("form", f"{said}; it is called {near[0]!r}" if near else said)
+            )
         elif _equal(expected, value[key]):
             continue
         elif not isinstance(expected, str) and _equal(_plain(expected), _loose(value[key])):
-            found.append(Problem("form", f"{key} is {value[key]!r}, and not {expected!r}"))
+            found.append(OutputProblem("form", f"{key} is {value[key]!r}, and not {expected!r}"))
         else:
-            found.append(Problem("wrong", f"{key} is {value[key]!r} instead of {expected!r}"))
+            found.append(OutputProblem("wrong", f"{key} is {value[key]!r} instead of {expected!r}"))
     return found
 
 

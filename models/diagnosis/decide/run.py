@@ -10,7 +10,7 @@ from models.asking import ask_each
 from models.diagnosis.assemble import assemble
 from models.diagnosis.compared import Prices
 from models.diagnosis.decide.endpoint import Completion, Endpoint, Messages
-from models.diagnosis.decide.judge import Kind, Problem, holds, judge
+from models.diagnosis.decide.judge import Kind, OutputProblem, holds, judge
 from models.diagnosis.decide.recorded import Output
 from models.diagnosis.decide.tasks import Task
 from models.diagnosis.verdicts import (
@@ -65,7 +65,7 @@ class JudgedOutput:
     """One arm's output on one task. `seconds` and tokens are None where they are not known."""
 
     text: str
-    problems: tuple[Problem, ...]
+    problems: tuple[OutputProblem, ...]
     seconds: float | None
     prompt_tokens: int | None
     completion_tokens: int | None

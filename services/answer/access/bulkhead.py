@@ -12,10 +12,8 @@ RETRY_AFTER_S = 1.0
 
 
 class Bulkhead:
-    """`places` for those who do it, `queue` for those who wait, in order of arrival.
-
-    `full` is what a caller is told. Not for several threads.
-    """
+    """Lets `places` callers work at once and `queue` more wait, in order of arrival; refuses the
+    rest with `full`. Not for several threads."""
 
     def __init__(self, places: int, queue: int, full: str) -> None:
         self.inside = 0

@@ -30,7 +30,7 @@ _log = structlog.get_logger("twofold.flights")
 
 
 class Flight:
-    """One answer: whatever is awaited by `going` is cancelled when it is to end."""
+    """One answer being made: what `going` awaits is cancelled when the answer is to end."""
 
     def __init__(self, asked_at: float = 0.0) -> None:
         self.asked_at = asked_at
@@ -77,7 +77,7 @@ class Flight:
 
 
 class Flights:
-    """Those of this process."""
+    """The answers being made in this process."""
 
     def __init__(self) -> None:
         self._all: dict[Flight, None] = {}

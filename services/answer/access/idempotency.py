@@ -21,7 +21,7 @@ ACTED: Final = -1
 
 
 class Slot(NamedTuple):
-    """One key of one caller."""
+    """One idempotency key of one caller."""
 
     workspace: str
     caller: str

@@ -21,7 +21,7 @@ from twofold.stack import Stack
 
 @dataclass(frozen=True, slots=True)
 class ApprovedAnswers:
-    """The workspace's approved answers, as its questions meet them."""
+    """Finds the workspace's approved answer for a question."""
 
     stack: Stack
     reader: QuestionReader

@@ -134,7 +134,7 @@ def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    # Only a person at a terminal is served by line breaks.
+    # Line breaks help only a person at a terminal.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else UNBROKEN)
     head = Text(answer["action"], style=f"bold {COLOURS.get(answer['action'], 'white')}")
     if escalation := answer["escalation"]:

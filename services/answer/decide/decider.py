@@ -258,7 +258,7 @@ class Decider:
             elif amount <= limits.money:
                 weighed[limits.money_reason] = 0.0
         for rule in matched:
-            # A reason that the classifier never learned has none to overrule its rules.
+            # The classifier cannot overrule the rules of a reason that it never learned.
             firm = rule.firm or rule.reason not in intent
             least = max(weighed.get(rule.reason, 0.0), RULE_FLOOR[firm])
             weighed[rule.reason] = least * (STRONG_RULE if firm else WEAK_RULE)

@@ -89,7 +89,7 @@ class IntentQuality:
 
 @dataclass(frozen=True, slots=True)
 class IntentModel:
-    """Probabilities over `classes`; made by `fit`."""
+    """Gives a message a probability for each of `classes`; made by `fit`."""
 
     classes: tuple[str, ...]
     judged: IntentQuality

@@ -65,8 +65,8 @@ def matching(house: HousePolicy, question: Question) -> tuple[MatchedRule, ...]:
         match = reason.matcher.search(text) if reason.matcher else None
         if match is None:
             continue
-        # What asks for money back is half of the money rule; the amount, often told in another
-        # message, makes it whole.
+        # The pattern for money back is half of the money rule; the amount, often given in another
+        # message, is the other half.
         if money and max(amounts(text), default=0.0) <= house.limits.money:
             continue
         rules.append(MatchedRule(name, match.group().strip(), reason.grave or reason.firm))

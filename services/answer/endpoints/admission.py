@@ -198,7 +198,7 @@ class Admission:
         plain = _key_of(headers)
         if plain is not None and is_ours(plain):
             return await self._known(plain, scope[WHO])
-        # OpenAI's clients always send some key; where none is needed, theirs is as good as none.
+        # OpenAI's clients always send some key; where none is needed, a foreign one counts as none.
         refused = KEY_NEEDED if plain is None else NOT_OURS
         if self._key_needed or not is_local(scope):
             raise Unauthorized(refused)

@@ -22,7 +22,7 @@ async def _runs(request: Request) -> ResumableAnswers:
 
 
 async def _caller(request: Request) -> Caller:
-    # Absent only where an app was not `protect`ed: then nobody is let in.
+    # The caller is absent only where an app was not `protect`ed: then nobody is let in.
     caller: Caller = request.scope[CALLER]
     return caller
 

@@ -59,6 +59,6 @@ def ratings(
             .order_by(Feedback.id)
             .execution_options(yield_per=limit)
         )
-        # Counted are those that the caller may see: a page short of them would look like the last.
+        # The limit counts what the caller may see: a shorter page would look like the last one.
         seen = (RatedOut.of(row) for row, audience in rated if caller.sees(audience))
         return RatingsOut(ratings=list(islice(seen, limit)))

@@ -76,5 +76,5 @@ async def readyz(request: Request) -> Ready:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics() -> Response:
-    # Not in a thread, of which endpoints that wait for the ledger may hold all.
+    # Not in a thread: endpoints that wait for the ledger may hold all of them.
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

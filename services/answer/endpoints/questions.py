@@ -96,7 +96,7 @@ def read_questions(
         if after and (last := session.get(Answer, after)) is not None:
             here, there = tuple_(Answer.created_at, Answer.id), (last.created_at, last.id)
             query = query.where(here < there if newest else here > there)
-        # Counted are those that the caller may see: a page short of them would look like the last.
+        # The limit counts what the caller may see: a shorter page would look like the last one.
         for answer, feedback, diagnosed in session.execute(query.execution_options(yield_per=200)):
             if caller.sees(answer.audience):
                 shown.append(_out(answer, feedback, diagnosed))

@@ -41,7 +41,7 @@ _log = structlog.get_logger("twofold.runs")
 
 @dataclass(eq=False)
 class ResumableAnswer(GrowingStream[bytes]):
-    """One answer on its way: its frames so far, and at the end the answer or the error."""
+    """One answer being made: its frames so far, and at the end the answer or the error."""
 
     workspace: str
     request: str = ""
@@ -73,7 +73,7 @@ class ResumableAnswer(GrowingStream[bytes]):
 
 
 class ResumableAnswers:
-    """The runs of this process."""
+    """The resumable answers of this process."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -222,7 +222,7 @@ class ResumableAnswers:
             await self._apart(idempotency.finish, self._ledger, at, pieces)
         run.say(frame(event, f"{run.answer_id}:{len(run.frames)}"))
         if isinstance(event, Meta):
-            # Before the record is written: a crash must not leave that without its key.
+            # Before the record is written: after a crash it must not stand without its key.
             await self._apart(idempotency.name, self._ledger, at, run.answer_id)
 
     async def _from_record(self, run: ResumableAnswer, answer_id: str) -> None:

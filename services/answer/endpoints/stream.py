@@ -16,7 +16,7 @@ async def frames(first: Event, rest: AsyncGenerator[Event, None]) -> AsyncGenera
     if not isinstance(first, Meta):
         raise TypeError("an answer begins with Meta")
     number = 0
-    # The model is asked before its customer hears that an answer begins: it takes longer.
+    # Asks the model before telling the customer that an answer begins: the model takes longer.
     next_one = asyncio.ensure_future(anext(rest, None))
     try:
         await asyncio.sleep(0)

@@ -17,7 +17,7 @@ TOKENS_PER_WORD = 3
 
 @dataclass(frozen=True, slots=True)
 class ModelMaker:
-    """One rung of the ladder that a model stands on."""
+    """Makes replies by one model: one step of the ladder."""
 
     step: Step
     model: ChatModel

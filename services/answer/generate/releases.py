@@ -30,7 +30,8 @@ _log = structlog.get_logger("twofold.releases")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The makers of one moment. `share` (0..1) of the conversations are the canary's."""
+    """The reply makers in service at one moment. `share` (0..1) of the conversations are the
+    canary's."""
 
     live: ModelMaker | None = None
     canary: ModelMaker | None = None

@@ -26,7 +26,7 @@ Vectors = dict[str, npt.NDArray[np.float32]]
 
 
 class Sentences:
-    """Vectors of texts. Safe to call from many threads."""
+    """Embeds texts and remembers their vectors. Safe to call from many threads."""
 
     def __init__(self, embedder: Embedder | None = None) -> None:
         self._embedder = embedder
@@ -43,7 +43,7 @@ class Sentences:
         if missing:
             known |= self._learnt(missing, until)
         if len(known) < len(wanted):
-            # Some vectors beside none would rank the sentences by who is remembered.
+            # With vectors for only some, sentences would rank by whether they are remembered.
             return None
         return {text: vector.astype(np.float32) for text, vector in known.items()}
 

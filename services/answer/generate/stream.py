@@ -20,7 +20,7 @@ from twofold.text.statements import Statement, StatementStream
 
 
 class Unheld(UpstreamError):
-    """Verification struck all that a model answered."""
+    """Raised where verification struck all that a model answered."""
 
     slug = "unheld"
 
@@ -63,7 +63,7 @@ class ReplyStream:
         stream = self._maker.stream(
             self._seen, self.usage, self._worth, deadline=deadline, first_by=first_by
         )
-        # Once the request has gone out: the model needs longer for its first sentence than this.
+        # After the request has gone out: the model takes longer for its first sentence than that.
         asyncio.get_running_loop().call_soon(self._seen.sources.read)
         async with aclosing(stream) as pieces:
             async for piece in pieces:

@@ -121,7 +121,7 @@ class Courier:
             for name, target in self._targets.items()
             if target.wants(handoff.workspace, handoff.team)
         ]
-        # Frozen here: a receiver that gets it twice gets the same.
+        # The packet is frozen here: a receiver that gets it twice gets the same one.
         handoff.packet = packet(session, handoff, self._house) | {
             "question": handoff.packet.get("question", "")
         }
@@ -166,7 +166,7 @@ class Courier:
         if content is None:
             return  # deleted since: there is nothing to tell any more
         if earlier is not None and earlier.state == "pending":
-            # Nothing was tried: it waits for what it follows.
+            # Nothing was sent: the delivery waits for the one that it follows.
             self._note(
                 due, attempts=due.attempts - 1, next_attempt_at=self._clock() + FIRST_PAUSE_S
             )

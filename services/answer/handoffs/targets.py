@@ -22,7 +22,8 @@ _NOBODY = httpx.Auth()
 
 
 class Refused(UpstreamError):
-    """A target refused, or did not answer. `retry_after` is what it asks for, in seconds."""
+    """Raised where a target refused, or did not answer. `retry_after` is what it asks for, in
+    seconds."""
 
     def __init__(self, message: str, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -86,7 +87,7 @@ class Zendesk(_Target):
         }
         headers = {
             "Content-Type": "application/json",
-            # Zendesk keeps it two hours; after that `external_id` tells.
+            # Zendesk remembers the key for two hours; after that `external_id` shows a duplicate.
             "Idempotency-Key": packet["handoff_id"],
         }
         body = orjson.dumps({"ticket": ticket})

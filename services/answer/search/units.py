@@ -36,7 +36,8 @@ _CELL = re.compile(r"(?<!\\)\|")
 
 
 class Piece(NamedTuple):
-    """`block` and `place` are its places in the chunk; `lines` how it is shown."""
+    """A piece of a chunk that can be said alone. `block` and `place` are its places in the
+    chunk, `lines` is how it is shown."""
 
     block: int
     place: int
@@ -66,7 +67,7 @@ class Piece(NamedTuple):
 
 
 class CutChunk(NamedTuple):
-    """A packed chunk, cut."""
+    """A packed chunk, cut into pieces."""
 
     candidate: Candidate
     pieces: tuple[Piece, ...]
