@@ -76,6 +76,28 @@ def test_a_fact_that_may_be_spelt_out_follows_its_number() -> None:
         assert after.facts[0][0] in after.text
 
 
+def test_a_number_with_its_unit_is_changed_and_a_name_is_not() -> None:
+    text = "River holds 9GB for 24h on H200 with sha256, ports 3-5 and API v18.2."
+    before = row(text=text, target="River holds 9GB for 24h. [1]", facts=(("9GB",),))
+    after = changed(before, 1, seed=7)
+    assert after is not None
+    (size,) = after.facts[0]
+    assert size != "9GB"
+    assert size.endswith("GB")
+    assert f"River holds {size} for " in after.documents[0].text
+    assert "24h" not in after.documents[0].text
+    assert "on H200 with sha256, ports 3-5 and API v18.2." in after.documents[0].text
+
+
+def test_a_number_that_is_written_in_two_ways_stays() -> None:
+    text = "A run holds 1,200 rows: 1200 rows are many, and 40 columns."
+    after = changed(row(text=text, target="It holds 1,200 rows and 40 columns. [1]"), 1, seed=7)
+    assert after is not None
+    assert "1,200 rows: 1200 rows" in after.documents[0].text
+    assert "40" not in after.text
+    assert changed(row(text=text, target="It holds 1200 rows. [1]"), 1, seed=7) is None
+
+
 @pytest.mark.parametrize("target", ["It is kept. [1]", "Since 2026. [1]", "Wait 1 day. [1]"])
 def test_a_reply_without_a_number_to_change_has_no_copy(target: str) -> None:
     assert changed(row(target=target), 1, seed=7) is None

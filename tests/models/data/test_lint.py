@@ -85,9 +85,12 @@ def test_planted_faults_are_found_and_clean_rows_left_alone(world: World) -> Non
     [
         "River costs $249 a month.",
         "River costs 249 USD each month.",
+        "River costs 249 dollars a month.",
+        "River costs USD 249.00 a month.",
         "The refund takes two weeks and up to ten business days.",
         "Logs are kept for 30 days on River plans.",
         "From June 1 a refund takes 10 business days.",
+        "From 1 June a refund takes 10 business days.",
         "Creek has 10 seats as a plan.",
         "Run `bw listen` in **Test mode** for it.",
         "Requests go to help@brackwater.example in writing.",

@@ -477,6 +477,8 @@ def test_without_examples_evidence_decides(embedder: Embedder) -> None:
         ("$1,234.56", [1234.56]),
         ("1.234,56 Euro", [1234.56]),
         ("2.5k dollars", [2500.0]),
+        ("US$ 2 k, eur 19,99 and 30 bucks", [2000.0, 19.99, 30.0]),
+        ("EUR 1.140 for v2.490", [1140.0]),
         ("12 endpoints, 250,000 deliveries", []),
     ],
 )
