@@ -96,6 +96,7 @@ _AUDIENCE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,62}")
 _YES = _words("true yes on y 1")
 _NO = _words("false no off n 0 never")
 _DAY = re.compile(r"\d{4}|\d{1,2}[./]|[A-Z][a-z]{2,8} \d")
+"""How the value of a key begins that holds a day where others hold true or false."""
 
 SAYS_WHO = (
     _HIDES | _FOR_STAFF | _FOR_CUSTOMERS | _NAMES | _SEGMENTS | _WORDED

@@ -71,6 +71,8 @@ _STEPS = re.compile(
 )
 _DOING = re.compile(r"\bhow (?:do|can|to)\b|\bwie kann\b", re.IGNORECASE)
 _FIGURES = re.compile(r"\d[\d.,]*")
+"""Numbers as they stand, for the clue that a piece repeats the question's: its weight was fitted to
+this pattern. Which values are equal, `twofold.text.numbers` says."""
 _VALUES: Final = frozenset({"number", "time", "money", "count", "version"})
 STEM: Final = 5
 """Letters by which two forms of a word are one."""

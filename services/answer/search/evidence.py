@@ -31,6 +31,7 @@ _CALENDAR = re.compile(
     r"|(mon|tues|wednes|thurs|fri|satur|sun)day|christmas|easter)",
     re.IGNORECASE,
 )
+"""Words with a capital that name no product. Which day a text means, `twofold.text.dates` says."""
 
 
 def weigh(
