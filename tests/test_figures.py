@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import RESULTS
-from tools.figures import PAGES, TABLE, written
+from tools.figures import PAGES, TABLE, TRUST, trusted, written
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -14,6 +14,11 @@ def test_the_tables_are_what_the_results_say(page: Path) -> None:
     text = page.read_text("utf-8")
     assert TABLE.search(text)
     assert text == written(text), "run: make figures"
+
+
+def test_the_diagnosis_says_of_itself_what_was_measured_last() -> None:
+    text = TRUST.read_text("utf-8")
+    assert text == trusted(text), "run: make figures"
 
 
 def test_every_table_stands_somewhere() -> None:

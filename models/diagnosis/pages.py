@@ -204,7 +204,7 @@ def where_lost(pages: Sequence[Page], facts: Sequence[Fact], asker: Asker) -> Lo
             return min(found, key=lambda lost: lost.cause == "not_in_sources")
         if not any(page.known for page in pages):
             names = ", ".join(page.name for page in pages)
-            why = f"no source ever had {names}"
+            why = f"no source ever had {names}, or not by that name"
             return Lost("not_in_sources", "sources_checked", pages[0].name, why, None)
     return None
 

@@ -12,6 +12,7 @@ from services.answer.events import Answered
 from twofold.characters import is_plain, tidy
 from twofold.index.contract import Kind
 from twofold.ledger import models
+from twofold.ledger.service import Diagnosed
 from twofold.reply import Action, Citation, Escalation
 
 MAX_HISTORY = 50
@@ -222,8 +223,44 @@ def citations_out(citations: Iterable[Citation | models.Citation]) -> list[Citat
     return [CitationOut.of(citation) for citation in citations]
 
 
-class AnswerRecord(BaseModel):
-    """Everything that took part in an answer: what diagnosis reads."""
+class DiagnosedOut(BaseModel):
+    """Why an answer was looked into, and what was found."""
+
+    signal: str
+    state: str = Field(description="`waiting`, `done`, or `failed` after three attempts.")
+    queued_at: float
+    done_at: float | None
+    verdict: dict[str, Any] | None = Field(
+        description="Layer, cause, evidence and the counterfactual that showed it; null where"
+        " nothing was found wrong, or not yet."
+    )
+    error: str
+
+    @classmethod
+    def of(cls, row: Diagnosed) -> Self:
+        values = {name: getattr(row, name) for name in cls.model_fields}
+        return cls.model_validate(values | {"verdict": row.verdict or None})
+
+
+class Aftermath(BaseModel):
+    """What came of an answer."""
+
+    rating: str | None = Field(description="The latest: `up` or `down`.")
+    comment: str
+    diagnosed: DiagnosedOut | None
+
+    @classmethod
+    def seen(cls, feedback: models.Feedback | None, diagnosed: Diagnosed | None) -> dict[str, Any]:
+        """Returns its fields."""
+        return {
+            "rating": feedback.rating if feedback else None,
+            "comment": feedback.comment if feedback else "",
+            "diagnosed": DiagnosedOut.of(diagnosed) if diagnosed else None,
+        }
+
+
+class AnswerRecord(Aftermath):
+    """Everything that took part in an answer: what diagnosis reads; and what came of it."""
 
     answer: ChatAnswer
     created_at: float = Field(description="Epoch seconds.")
@@ -243,10 +280,16 @@ class AnswerRecord(BaseModel):
     timings: dict[str, float] = Field(description="Milliseconds by step.")
 
     @classmethod
-    def of(cls, row: models.Answer) -> Self:
-        same = cls.model_fields.keys() - {"answer"}
+    def of(
+        cls,
+        row: models.Answer,
+        feedback: models.Feedback | None = None,
+        diagnosed: Diagnosed | None = None,
+    ) -> Self:
+        same = cls.model_fields.keys() - Aftermath.model_fields.keys() - {"answer"}
         values = {name: getattr(row, name) for name in same}
-        return cls(answer=ChatAnswer.of_row(row), **values)
+        came_of_it = Aftermath.seen(feedback, diagnosed)
+        return cls(answer=ChatAnswer.of_row(row), **values, **came_of_it)
 
 
 class PassageOut(BaseModel):

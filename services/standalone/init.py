@@ -1,7 +1,7 @@
 """`twofold init`: a folder becomes the home of a company's own assistant; `twofold house`."""
 
 import json as jsonlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import yaml
 from twofold.terminal import bar
 
 if TYPE_CHECKING:
+    from twofold.index.contract import Chunk
     from twofold.settings import Settings
     from twofold.stack import Stack
 
@@ -229,7 +230,15 @@ def _try(stack: "Stack") -> None:
     from services.answer.contract import Ask
     from services.answer.pipeline import ask_once
 
-    questions = _questions(stack)
+    chunks = stack.index.retrieve(list(stack.index.ids(stack.settings.workspace)))
+    public = [chunk for chunk in chunks if "public" in chunk.audience]
+    if chunks and not public:
+        who = min(audience for chunk in chunks for audience in chunk.audience)
+        typer.echo(
+            "\nNone of these pages is public: customers get nothing of them. Ask as who may see"
+            f' them: twofold ask --audience {who} "…"'
+        )
+    questions = _questions(public)
     if not questions:
         return
     typer.echo("\nAsked as a customer would:")
@@ -248,14 +257,11 @@ def _try(stack: "Stack") -> None:
     asyncio.run(ask_all())
 
 
-def _questions(stack: "Stack") -> list[str]:
-    """Returns questions about the sections with most to say that everybody may see, one a page;
-    those that the pages themselves ask come first."""
-    chunks = stack.index.retrieve(list(stack.index.ids(stack.settings.workspace)))
+def _questions(chunks: Iterable["Chunk"]) -> list[str]:
+    """Returns questions about the sections with most to say, one a page; those that the pages
+    themselves ask come first."""
     seen: dict[str, tuple[bool, int, str]] = {}
     for chunk in chunks:
-        if "public" not in chunk.audience:
-            continue
         heading = next(
             (h for h in reversed(chunk.heading_path) if 2 <= len(h.split()) <= HEADING_WORDS), ""
         )

@@ -127,6 +127,9 @@ class AnswerService:
     async def keep_reply(self, handoff_id: str, body: Mapping[str, Any]) -> None:
         await self._call("POST", f"/v1/handoffs/{_part(handoff_id)}/reply", json=dict(body))
 
+    async def close_handoff(self, id: str) -> dict[str, Any]:
+        return await self._call("POST", f"/v1/handoffs/{_part(id)}/close")
+
     async def version(self, document: str, number: int, audiences: list[str]) -> dict[str, Any]:
         """Returns what a version of a document said, if these audiences may read it."""
         source, _, external = document.partition("/")

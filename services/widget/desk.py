@@ -87,13 +87,13 @@ def card(found: QueuedThread, sites: Sites) -> dict[str, Any]:
 
 def external_card(handoff: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the card of a hand-off that came by the API: there is no thread to answer in. It
-    is done with once a reply was kept."""
-    packet, replied = handoff["packet"], handoff.get("replied", False)
+    is done with once a reply was kept, or it was closed."""
+    packet, closed = handoff["packet"], handoff.get("closed", handoff.get("replied", False))
     said = [turn["text"] for turn in packet.get("transcript", ()) if turn["role"] == "customer"]
     return {
         "id": handoff["id"],
         "thread_id": None,
-        "state": "closed" if replied else EXTERNAL,
+        "state": "closed" if closed else EXTERNAL,
         "site": "",
         "team": handoff["team"],
         "reason": handoff["reason"],
@@ -106,7 +106,7 @@ def external_card(handoff: Mapping[str, Any]) -> dict[str, Any]:
         "changed_at": handoff["created_at"],
         "question": said[-1] if said else "",
         "agent": None,
-        "seq": int(replied),
+        "seq": int(closed),
     }
 
 

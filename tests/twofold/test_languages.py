@@ -110,11 +110,3 @@ def test_length_counts_what_words_would_be() -> None:
     assert words_in("two words") == 2
     assert words_in("返品できます") == 3
     assert words_in("PDFで見る now") == 4
-
-
-def test_the_topic_of_an_unparted_question_is_its_beginning() -> None:
-    assert (
-        Bm25Encoder().topic("デスクランプの消費電力は何ワットですか？", "ja")
-        == "“デスクランプの消費電力は何ワットですか”"
-    )
-    assert Bm25Encoder().topic("How long are logs kept?") == "“long logs kept”"

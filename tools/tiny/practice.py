@@ -22,6 +22,8 @@ from twofold.text.blocks import plain
 ABSENT = "The documents do not say {topic}."
 """`topic` are words of the question: what a reply says back has to be read as well."""
 _ENCODER = Bm25Encoder()
+_PART = re.compile(r"[^\W_][\w'-]*")
+TOPIC_WORDS = 6
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)]|\d{1,2}(?:\.\d{1,2})+)\s+")
 """What opens a list item, or a clause of a policy: replies go without."""
 _FRAMES = (
@@ -116,12 +118,23 @@ def _row(corpus: Corpus, level: Level, rng: random.Random, turns: int) -> Row:
         if outside and (rng.random() < level.absent or not pieces):
             held = [p.text for p in pieces]
             question = _question(rng.choice(outside), held, corpus, rng)
-            asked.append((question, ABSENT.format(topic=_ENCODER.topic(question))))
+            asked.append((question, ABSENT.format(topic=_topic(question))))
         elif order:
             piece = order.pop()
             others = [p.text for p in pieces if p is not piece]
             asked.append((_question(piece, others, corpus, rng), piece.reply))
     return Row(f"{line}\n{documents_block(chunks)}", tuple(asked))
+
+
+def _topic(question: str) -> str:
+    """The first words that carry a question, quoted; "…" where none does. Bare numbers are left
+    out: a model that misreads one states another."""
+    words = [
+        word
+        for word in _PART.findall(question)
+        if not word.isdigit() and _ENCODER.query(word, "en").indices
+    ]
+    return f"“{' '.join(words[:TOPIC_WORDS])}”" if words else "…"
 
 
 _Made = tuple[list[Chunk], list[_Piece], list[_Piece]]

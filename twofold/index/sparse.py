@@ -10,7 +10,6 @@ import unicodedata
 
 from qdrant_edge import Bm25, Bm25Config, DisabledStemmer, StopwordsSet, TokenizerType
 
-from twofold.characters import UNSPACED
 from twofold.index.contract import SparseVector
 from twofold.remembered import remembered
 
@@ -36,13 +35,10 @@ _LANGUAGES = {
     "sv": "swedish",
     "tr": "turkish",
 }
-TOPIC_WORDS = 6
-TOPIC_CHARACTERS = 24
 REMEMBERED = 4096
 """Texts whose terms are kept: some 10 MB."""
 LONGEST = 2000
 """Characters of such a text: chunks have fewer, questions may have more."""
-_WORD = re.compile(r"[^\W_][\w'-]*")
 _PAIRS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 """Chinese characters, kana, and Hangul, whose words come with their endings: two at a time."""
 _TRIPLES = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
@@ -82,20 +78,6 @@ class Bm25Encoder:
 
     def _terms(self, text: str, locale: str = "en") -> frozenset[int]:
         return frozenset(self.document(text, locale).indices)
-
-    def topic(self, text: str, locale: str = "en") -> str:
-        """Returns the first words that carry a question, quoted; "…" where none does. Bare
-        numbers are left out: they say little of what was looked for, and a model that misreads
-        one states another. Where words are not parted, the message's beginning."""
-        if (unspaced := UNSPACED.search(text)) is not None and len(unspaced[0]) > 1:
-            start = " ".join(text.split()).rstrip("?？。")
-            return f"“{start[:TOPIC_CHARACTERS]}{'…' * (len(start) > TOPIC_CHARACTERS)}”"
-        words = [
-            word
-            for word in _WORD.findall(text)
-            if not word.isdigit() and self.query(word, locale).indices
-        ]
-        return f"“{' '.join(words[:TOPIC_WORDS])}”" if words else "…"
 
     def _model(self, locale: str) -> Bm25:
         """Returns the encoder of a locale such as `en`, `de-AT` or `pt_BR`; an unknown one stems

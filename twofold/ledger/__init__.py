@@ -18,7 +18,7 @@ from twofold.errors import SetupError
 from twofold.ledger.models import Document, Version
 from twofold.ledger.watch import LedgerWatch
 
-HEAD = "0012"
+HEAD = "0013"
 """The schema revision this code needs; a test holds it equal to Alembic's head."""
 _MIGRATION_LOCK = 7_204_516
 _SCRUBS = 20

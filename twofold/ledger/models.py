@@ -273,3 +273,5 @@ class Handoff(Base):
     next_attempt_at: Mapped[float] = mapped_column(default=0.0)
     delivered_at: Mapped[float | None]
     error: Mapped[str] = mapped_column(Text, default="")
+    closed_at: Mapped[float | None]
+    """Settled without a reply that is kept."""

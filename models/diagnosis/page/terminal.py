@@ -77,5 +77,5 @@ def render_terminal(console: Console, diagnosis: Diagnosis, gaps: Sequence[Gap] 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     return table

@@ -126,12 +126,13 @@ def list_handoffs(
     if json:
         print_json([HandoffOut.of(each).model_dump() for each in found])
         return
-    for row, searched, _, deliveries, _ in found:
-        reason = row.reason if searched else "not searched"
+    for each in found:
+        row, reason = each.handoff, each.handoff.reason if each.searched else "not searched"
         line = f"{row.id}  {when(row.created_at, utc=True)}  {row.state}  {row.team}  {reason}"
-        for each in deliveries:
-            why = f" ({each.error})" if each.error else ""
-            line += f"\n  {each.target}: {each.state}, {each.attempts} attempts{why}"
+        line += "  closed" * each.closed
+        for delivery in each.deliveries:
+            why = f" ({delivery.error})" if delivery.error else ""
+            line += f"\n  {delivery.target}: {delivery.state}, {delivery.attempts} attempts{why}"
         typer.echo(line)
     if not found:
         typer.echo("No handoffs.")

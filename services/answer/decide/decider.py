@@ -30,11 +30,9 @@ from services.answer.decide.intent import (
     house_examples,
     learned_languages,
 )
-from services.answer.decide.wording import silent_on
+from services.answer.decide.wording import silent_on, topic_of
 from services.answer.search import Searched
-from services.answer.search.asks import sentence_that_asks
 from twofold.clients.embedder import Embedder
-from twofold.index.sparse import Bm25Encoder
 from twofold.injection import gives_orders
 from twofold.policy import HousePolicy
 from twofold.reply import Escalation, Header
@@ -110,7 +108,6 @@ class Decider:
         self._learned = learned_languages([text for text, _ in examples])
         grave = {name for name, reason in house.reasons.items() if reason.grave}
         self._never_less = grave | {house.limits.failures_reason}
-        self._stopwords = Bm25Encoder()
         self._topics = _any_of(house.topics)
         self._vector_of = lru_cache(maxsize=64)(lambda text: embedder.embed([text])[0])
 
@@ -168,7 +165,7 @@ class Decider:
 
     def no_answer_to(self, asked: str, locale: str) -> str:
         """Returns what is said of one question of several that the sources do not answer."""
-        return silent_on(self._stopwords.topic(asked, locale), locale)
+        return silent_on(topic_of(asked), locale)
 
     def _by_cost(self, heard: Witnesses) -> Decision:
         question, kinds = heard.question, heard.kinds
@@ -307,7 +304,7 @@ class Decider:
         return self._escalate(reason, why, signals)
 
     def _gap(self, question: Question, why: str, signals: Mapping[str, Any]) -> Decision:
-        topic = self._stopwords.topic(sentence_that_asks(question.asked), question.locale)
+        topic = topic_of(question.asked)
         return replace(self._escalate(GAP, why, {**signals, "topic": topic}), topic=topic)
 
     def _escalate(self, reason: str, why: str, signals: Mapping[str, Any]) -> Decision:

@@ -1,10 +1,23 @@
 """The house's sentences for a decision."""
 
+import re
+from typing import Final
+
 from services.answer.contract import Decision, Question
 from services.answer.decide import rules
+from services.answer.search.asks import sentence_that_asks
+from twofold.characters import UNSPACED
 from twofold.policy import NOT_IN_SOURCES, HousePolicy, Templates
 from twofold.text.languages import base
 
+TOPIC_WORDS: Final = 12
+TOPIC_CHARACTERS: Final = 24
+"""Of a script that does not part its words."""
+_SIGNS = re.compile(r"[][(){}<>*_`|~#@/\\\"“”]|:(?!\d)|\.(?=[^\W\d])")
+"""What makes a link, an address or Markdown of words."""
+_LEADS_IN = re.compile(
+    r"\A(?:(?:and|or|but|so|also|then|und|oder|aber|auch|dann) )+", re.IGNORECASE
+)
 SILENT_ON = {
     "en": "Our help center has no answer on {topic}.",
     "de": "Zu {topic} hat unser Hilfezentrum keine Antwort.",
@@ -27,6 +40,20 @@ def wording(house: HousePolicy, decision: Decision, question: Question, now: flo
     template = _hand_over(say, decision, rules.has_team(question, team))
     text = template.format(team=say.teams[team], topic=decision.topic).strip()
     return text if house.hours.open_at(now, team) else f"{text} {say.off_hours.strip()}"
+
+
+def topic_of(message: str) -> str:
+    """Returns what a message asks, in its own words, quoted; cut where it is long.
+
+    A link, an address or a mark of Markdown that somebody wrote is said back as words.
+    """
+    asked = sentence_that_asks(message)
+    if (unspaced := UNSPACED.search(asked)) is not None and len(unspaced[0]) > 1:
+        start = " ".join(asked.split()).rstrip("?？。")
+        return f"“{start[:TOPIC_CHARACTERS]}{'…' * (len(start) > TOPIC_CHARACTERS)}”"
+    parts = _SIGNS.sub(" ", _LEADS_IN.sub("", asked)).split()
+    words = [word for each in parts if (word := each.strip("?!.,;…"))]
+    return f"“{' '.join(words[:TOPIC_WORDS])}{'…' * (len(words) > TOPIC_WORDS or not words)}”"
 
 
 def silent_on(topic: str, locale: str) -> str:

@@ -65,6 +65,7 @@ RULES: Final = tuple(AccessRule(*row) for row in (
     ("*", "/v1/search", ("search",), ASKED_FOR, NOT_SHOWN),
     ("GET", "/v1/feedback", ("read",), HIDDEN, OWN),
     ("*", "/v1/feedback", ("feedback",), HIDDEN, OWN),
+    ("POST", "/v1/handoffs/*/close", ("handoffs",), HIDDEN, WHOLE),
     ("POST", "/v1/handoffs/*/reply", ("handoffs",), HIDDEN, WHOLE),
     ("POST", "/v1/handoffs", ("answer", "handoffs"), HIDDEN, OWN),
     ("GET", "/v1/handoffs", ("handoffs",), HIDDEN, WHOLE),

@@ -1,6 +1,7 @@
 """GET /v1/answers/{id}: all that took part in an answer, its passages, and its events."""
 
 from fastapi import APIRouter
+from sqlalchemy import select
 from starlette.responses import Response
 
 from services.answer.access.keys import Caller
@@ -11,7 +12,8 @@ from services.answer.pipeline import Parts
 from services.answer.schemas import AnswerRecord, PackedOut, PassageOut
 from services.http.problems import declare
 from twofold.index.contract import Scope
-from twofold.ledger.models import Answer
+from twofold.ledger.models import Answer, Feedback
+from twofold.ledger.service import Diagnosed
 
 router = APIRouter(tags=["answers"])
 
@@ -22,7 +24,11 @@ router = APIRouter(tags=["answers"])
     responses=declare(404),
 )
 def read_answer(answer_id: str, parts: PartsDep, caller: CallerDep) -> AnswerRecord:
-    return AnswerRecord.of(_find(answer_id, parts, caller))
+    with parts.stack.ledger.session() as session:
+        row = find_answer(session, caller, answer_id)
+        rated = select(Feedback).where(Feedback.answer_id == row.id)
+        latest = session.scalar(rated.order_by(Feedback.id.desc()).limit(1))
+        return AnswerRecord.of(row, latest, session.get(Diagnosed, row.id))
 
 
 @router.get(

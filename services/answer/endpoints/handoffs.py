@@ -91,6 +91,17 @@ def read_handoff(handoff_id: str, parts: PartsDep, caller: CallerDep) -> Handoff
 
 
 @router.post(
+    "/v1/handoffs/{handoff_id}/close", summary="Settle a hand-over", responses=declare(404)
+)
+def close_handoff(handoff_id: str, parts: PartsDep, caller: CallerDep) -> HandoffOut:
+    """Without a reply that is kept. Asking for a person again opens it again."""
+    ledger = parts.stack.ledger
+    with ledger.session() as session:
+        outbox.close(find_handoff(session, caller, handoff_id))
+    return HandoffOut.of(outbox.find_one(ledger, parts.house, handoff_id, caller.sees))
+
+
+@router.post(
     "/v1/handoffs/{handoff_id}/reply",
     status_code=201,
     summary="Keep what a person replied",

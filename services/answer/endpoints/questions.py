@@ -1,6 +1,6 @@
 """GET /v1/questions: what was asked lately, what came of it, and what was found about it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -11,7 +11,7 @@ from services.answer.access.objects import owned
 from services.answer.diagnoses import EVALUATION
 from services.answer.endpoints.deps import CallerDep, PartsDep
 from services.answer.record import FAILED
-from services.answer.schemas import ChatAnswer
+from services.answer.schemas import Aftermath, ChatAnswer
 from services.http.problems import declare
 from twofold.ledger.models import Answer, Conversation, Feedback
 from twofold.ledger.service import Diagnosed
@@ -19,21 +19,7 @@ from twofold.ledger.service import Diagnosed
 router = APIRouter(tags=["answers"])
 
 
-class DiagnosedOut(BaseModel):
-    """Why an answer was looked into, and what was found."""
-
-    signal: str
-    state: str = Field(description="`waiting`, `done`, or `failed` after three attempts.")
-    queued_at: float
-    done_at: float | None
-    verdict: dict[str, Any] | None = Field(
-        description="Layer, cause, evidence and the counterfactual that showed it; null where"
-        " nothing was found wrong, or not yet."
-    )
-    error: str
-
-
-class AskedOut(BaseModel):
+class AskedOut(Aftermath):
     created_at: float = Field(description="Epoch seconds.")
     question: str
     standalone: str
@@ -44,9 +30,6 @@ class AskedOut(BaseModel):
     )
     searched: bool = Field(description="False where the sources could not be searched.")
     answer: ChatAnswer
-    rating: str | None = Field(description="The latest: `up` or `down`.")
-    comment: str
-    diagnosed: DiagnosedOut | None
 
 
 class QuestionsOut(BaseModel):
@@ -115,18 +98,5 @@ def _out(answer: Answer, feedback: Feedback | None, diagnosed: Diagnosed | None)
         answerable=answer.signals.get("evidence", {}).get("answerable"),
         searched=FAILED not in answer.signals,
         answer=ChatAnswer.of_row(answer),
-        rating=feedback.rating if feedback else None,
-        comment=feedback.comment if feedback else "",
-        diagnosed=_diagnosed(diagnosed) if diagnosed else None,
-    )
-
-
-def _diagnosed(row: Diagnosed) -> DiagnosedOut:
-    return DiagnosedOut(
-        signal=row.signal,
-        state=row.state,
-        queued_at=row.queued_at,
-        done_at=row.done_at,
-        verdict=row.verdict or None,
-        error=row.error,
+        **Aftermath.seen(feedback, diagnosed),
     )

@@ -76,13 +76,14 @@ def _request(session: Session, house: HousePolicy, wanted: PersonRequest) -> tup
             .limit(1)
         )
     before = session.scalar(
-        select(Handoff.id)
+        select(Handoff)
         .where(Handoff.conversation_id == conversation_id, Handoff.state.in_(OPEN))
         .where(Handoff.answer_id.is_(last) if last is None else Handoff.answer_id == last)
         .limit(1)
     )
     if before is not None:
-        return before, False
+        before.closed_at = None
+        return before.id, False
     if wanted.conversation_id is None:
         session.add(
             Conversation(
@@ -170,7 +171,7 @@ def packet(
         "sources": _sources(answers),
         "tried": [
             {
-                "question": row.standalone,
+                "question": row.question,
                 "action": row.action,
                 "why": row.signals.get("why", ""),
                 "rating": ratings.get(row.id),
@@ -206,7 +207,8 @@ def _summary(handoff: Handoff, answers: Sequence[Answer], because: str) -> str:
     if len(answers) > 1:
         lines.append(f"It began with: {' '.join(answers[0].question.split())}")
     answered = sum(row.action == "ANSWER" for row in answers)
-    lines.append(f"{len(answers)} questions so far, {answered} of them answered.")
+    asked_so_far = "1 question" if len(answers) == 1 else f"{len(answers)} questions"
+    lines.append(f"{asked_so_far} so far, {answered} of them answered.")
     return "\n".join(lines)
 
 
@@ -257,6 +259,7 @@ class Listed(NamedTuple):
     handoff: Handoff
     searched: bool
     replied: bool
+    closed: bool
     deliveries: list[Delivery]
     packet: dict[str, Any]
 
@@ -293,7 +296,14 @@ def _listed(session: Session, row: Handoff, house: HousePolicy, sees: Sees) -> L
     searched = _unsearched(session, row) is None
     kept = select(HandoffReply.id).where(HandoffReply.handoff_id == row.id).limit(1)
     replied = session.scalar(kept) is not None
-    return Listed(row, searched, replied, list(deliveries), packet(session, row, house, sees))
+    closed = replied or row.closed_at is not None
+    told = packet(session, row, house, sees)
+    return Listed(row, searched, replied, closed, list(deliveries), told)
+
+
+def close(row: Handoff) -> None:
+    """Notes that a handoff is settled; asking for a person again opens it again."""
+    row.closed_at = row.closed_at or time.time()
 
 
 def retry(ledger: Ledger, workspace: str, id: str | None = None) -> int:

@@ -73,6 +73,10 @@ class HandoffOut(BaseModel):
         " not answer it."
     )
     replied: bool = Field(description="Whether what a person replied was kept.")
+    closed: bool = Field(
+        description="Whether it is settled: replied to, or closed here. What a visitor of the"
+        " widget asked is settled at the desk, which this does not say."
+    )
     state: HandoffState
     created_at: float = Field(description="Epoch seconds.")
     deliveries: list[DeliveryOut]
@@ -80,12 +84,15 @@ class HandoffOut(BaseModel):
 
     @classmethod
     def of(cls, found: Listed) -> Self:
-        names = cls.model_fields.keys() - {"searched", "replied", "deliveries", "packet"}
+        names = cls.model_fields.keys() - {
+            "searched", "replied", "closed", "deliveries", "packet",
+        }  # fmt: skip
         return cls.model_validate(
             {name: getattr(found.handoff, name) for name in names}
             | {
                 "searched": found.searched,
                 "replied": found.replied,
+                "closed": found.closed,
                 "deliveries": [
                     {name: getattr(each, name) for name in DeliveryOut.model_fields}
                     for each in found.deliveries

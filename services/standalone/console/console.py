@@ -40,6 +40,7 @@ from twofold.errors import (
 HERE: Final = Path(__file__).parent
 AFTER: Final = r"^[0-9a-f-]{0,36}$"
 SINCE: Final = {"1d": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
+LAST: Final = {"1d": "day", "7d": "7 days", "30d": "30 days"}
 RECORDS: Final = "/console/answers/"
 LINTED_S: Final = 300.0
 """How long what was found in the sources is shown before it is looked for again."""
@@ -120,7 +121,7 @@ def console_router(app: FastAPI, parts: Parts, *, key_needed: bool) -> APIRouter
                     packed = await client.packed(answer_id)
                 except UpstreamError:
                     raise NotFound("There is no such answer, or not for this key.") from None
-            return _page("answer.html.j2", r=record, texts=_texts(packed), **_bare())
+            return _page("answer.html.j2", r=record, passages=_passages(packed), **_bare())
 
         return await _seen(door, request, show)
 
@@ -228,7 +229,7 @@ def _table(
         last = shown[-1]
         at = {"since": since, "until": last["created_at"], "after": last["answer"]["answer_id"]}
         older = f"/console/answers?{urlencode(at | ({'rating': rating} if rating else {}))}"
-    told = {"since": since, "spans": SINCE, "rating": rating, "found": _found}
+    told = {"since": since, "spans": LAST, "rating": rating, "found": _found}
     return {"answers": shown, "older": older, **told}
 
 
@@ -240,8 +241,12 @@ def _found(asked: Mapping[str, Any]) -> str:
     return str(verdict["cause"]).replace("_", " ") if verdict else "sound"
 
 
-def _texts(packed: Mapping[str, Any]) -> dict[str, str]:
-    return {each["chunk"]: each["text"] for each in packed["passages"]}
+def _passages(packed: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Returns what an answer was made from, by chunk, as far as it is still there."""
+    return {
+        each["chunk"]: {**each, "heading": " > ".join([each["title"], *each["heading_path"]])}
+        for each in packed["passages"]
+    }
 
 
 def _templates() -> Environment:

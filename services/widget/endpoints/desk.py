@@ -128,10 +128,15 @@ async def typing(id: str, body: TypingRequest, widget: WidgetDep) -> None:
     widget.feed.touch(id)
 
 
-@router.post("/handoffs/{id}/close", summary="Settled", responses=declare(404, 409))
+@router.post("/handoffs/{id}/close", summary="Settled", responses=declare(404, 409, 502))
 async def close(id: str, body: AgentRequest, widget: WidgetDep) -> dict[str, Any]:
     del body
-    await _ours(widget, id)
+    try:
+        await _ours(widget, id)
+    except NotFound:
+        handoff = await widget.service.close_handoff(id)
+        widget.feed.touch(id)
+        return desk.external_card(handoff)
     await widget.people.close(id, "agent")
     return await _card(widget, id)
 

@@ -1,6 +1,7 @@
 """The console in a browser: what a support lead clicks on Monday, in both colour schemes."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,12 @@ def test_from_the_page_to_an_answers_record(
     case.get_by_role("link", name="The record of this answer").click()
     expect(page.get_by_role("heading", name="What was retrieved, packed and cut")).to_be_visible()
     expect(page.get_by_role("cell", name="packed").first).to_be_visible()
+    expect(page.get_by_text("Rated down.")).to_be_visible()
+    verdict = page.get_by_text("Looked into (negative feedback): ")
+    expect(verdict).to_contain_text(
+        re.compile(r"(knowledge|behaviour|both|unknown), [a-z ]+\. .+; shown by")
+    )
+    expect(page.locator("summary", has_text="[1]")).to_contain_text("Roll a signing secret > ")
     _check(page, f"record-{scheme}")
     page.get_by_role("link", name="Sources").click()
     expect(page.get_by_role("heading", name="What is known, and how fresh it is")).to_be_visible()

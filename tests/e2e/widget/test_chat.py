@@ -13,6 +13,9 @@ def test_a_visitor_asks_reads_and_opens_the_source(chat: Visit) -> None:
     answer = chat.ask(ROLL)
     expect(answer).to_contain_text("12 hours")
     expect(chat.app.locator("[role=status]").last).to_contain_text("12 hours")
+    chip = answer.locator(".chip").first
+    expect(chip).to_contain_text("Roll a signing secret › What rolling does")
+    expect(chip).to_have_accessible_name("Source 1: Roll a signing secret > What rolling does")
     mark = answer.get_by_role("button", name="Source 1").first
     mark.click()
     sheet = chat.app.locator(".sheet")
@@ -53,7 +56,6 @@ def test_the_conversation_is_there_after_a_reload(chat: Visit) -> None:
     expect(answer.get_by_label("This helped")).to_have_attribute("aria-pressed", "true")
     said = answer.locator(".prose").inner_text()
     chat.page.reload()
-    chat.open()
     again = chat.app.locator(".answer").last
     expect(again.locator(".prose")).to_have_text(said, use_inner_text=True)
     expect(again.locator(".chip").first).to_be_visible()

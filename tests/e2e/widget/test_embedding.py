@@ -34,7 +34,7 @@ def test_before_it_is_opened_there_is_one_request_and_no_trace(
     assert visit.page.evaluate(STORED) == [0, 0, ""]
     assert visit.context.cookies() == []
     visit.open()
-    assert visit.page.evaluate(STORED) == [1, 0, ""]
+    assert visit.page.evaluate(STORED) == [1, 1, ""]
     assert visit.context.cookies() == []
 
 
@@ -105,6 +105,29 @@ def test_the_tag_may_come_twice_and_again(visit: Visit, place: Place, site: Plac
     visit.page.evaluate(ADD_TAG, tag)
     visit.page.evaluate("Twofold.open()")
     expect(visit.app.locator("#message")).to_be_visible()
+
+
+def test_it_comes_back_open_where_it_was_open(visit: Visit, place: Place, site: Placed) -> None:
+    visit.page.add_init_script(EARLY)
+    visit.go(place.page(site)).open()
+    visit.ask(ROLL)
+    visit.page.reload()
+    expect(visit.button).to_have_attribute("aria-expanded", "true")
+    expect(visit.app.locator(".answer")).to_contain_text("12 hours")
+    expect(visit.app.locator("main")).to_have_attribute("aria-busy", "false")
+    assert visit.page.evaluate("[document.activeElement === document.body, ...told]") == [
+        True, "open", "ready",
+    ]  # fmt: skip
+    other = visit.context.new_page()
+    other.goto(place.page(site))
+    expect(other.locator(".twofold button")).to_have_attribute("aria-expanded", "false")
+    visit.button_named("Close the chat").click()
+    visit.page.reload()
+    expect(visit.button).to_have_attribute("aria-expanded", "false")
+    visit.open()
+    visit.page.evaluate("Twofold.reset()")
+    visit.page.reload()
+    expect(visit.button).to_have_attribute("aria-expanded", "false")
 
 
 def test_two_widgets_live_side_by_side(visit: Visit, place: Place, site: Placed) -> None:

@@ -25,6 +25,7 @@ def test_a_person_is_asked_for_takes_over_and_replies(chat: Visit, desk: DeskVis
     expect(talk).to_contain_text("Is that also true for Brook?")
     expect(chat.app.locator(".bubble").last).to_have_text("Is that also true for Brook?")
     expect(talk).to_contain_text(ROLL)
+    expect(talk.locator(".change")).to_contain_text("Asked for a person")
     expect(talk).to_contain_text("12 hours")
     expect(desk.page.locator(".aside")).to_contain_text(
         "asks for a person instead of the assistant"
@@ -59,6 +60,8 @@ def test_an_answer_that_hands_over_shows_it(chat: Visit, desk: DeskVisit) -> Non
     expect(chat.app.get_by_role("heading", name="A person will answer here")).to_be_visible()
     desk.pick("call me Ida")
     expect(desk.page.locator(".aside")).to_contain_text("security")
+    expect(desk.page.locator(".change")).to_contain_text("Handed over by the assistant")
+    expect(desk.page.locator(".detail-head")).to_contain_text("Handed over")
 
 
 def test_the_desk_tells_the_assistants_words_from_the_customers_in_what_came_by_the_api(
@@ -90,6 +93,19 @@ def test_what_comes_by_the_api_appears_and_is_done_once_it_is_answered(
     expect(desk.page.locator(".card", has_text="invoice 4711")).to_have_count(0)
     expect(desk.page.locator(".problem")).to_have_count(0)
     desk.pick("invoice 4711", tab="Closed")
+
+
+def test_what_came_by_the_api_is_closed_without_a_reply(desk: DeskVisit, place: Place) -> None:
+    wish = {"message": "Never mind invoice 4712."}
+    made = httpx.post(f"{place.alone}/v1/handoffs", json=wish, timeout=60).json()
+    desk.pick("invoice 4712")
+    desk.press("Close")
+    expect(desk.page.locator(".reply .callout")).to_contain_text("This one is done.")
+    expect(desk.page.locator(".card", has_text="invoice 4712")).to_have_count(0)
+    expect(desk.page.get_by_role("button", name="Close", exact=True)).to_have_count(0)
+    desk.pick("invoice 4712", tab="Closed")
+    now = httpx.get(f"{place.alone}/v1/handoffs/{made['id']}", timeout=60).json()
+    assert (now["closed"], now["replied"]) == (True, False)
 
 
 def test_a_draft_waits_while_another_hand_off_is_looked_at(

@@ -20,9 +20,9 @@ EVIL = (
 TAGS = r"<(?!/?(?:table|thead|tbody|tr|th|td|h[1-6]|p|ul|ol|li|strong|details|summary)\b)"
 
 
-def _terminal(found: Diagnosis) -> str:
+def _terminal(found: Diagnosis, width: int = 240) -> str:
     out = io.StringIO()
-    render_terminal(Console(file=out, width=240), found)
+    render_terminal(Console(file=out, width=width), found)
     return out.getvalue()
 
 
@@ -41,6 +41,14 @@ def test_every_form_says_the_same() -> None:
         ):  # fmt: skip
             assert said in shown
     assert Diagnosis.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_narrow_terminal_cuts_no_page_name() -> None:
+    found = diagnosis()
+    name = "help-center/articles/a-page-with-a-long-name.md"
+    long = tuple(v.model_copy(update={"evidence": name}) for v in found.verdicts)
+    shown = _terminal(found.model_copy(update={"verdicts": long}), 80)
+    assert "long-name.md" in re.sub(r"[^a-z.-]", "", shown.partition("Each failed case")[2])
 
 
 def test_the_html_is_whole_in_itself_and_runs_nothing() -> None:

@@ -13,7 +13,7 @@ from services.answer.contract import Candidate, Clues, Decision, Evidence, Found
 from services.answer.decide.decider import Decider
 from services.answer.decide.intent import fit, fit_house
 from services.answer.decide.rules import amounts
-from services.answer.decide.wording import wording
+from services.answer.decide.wording import topic_of, wording
 from services.answer.pipeline import Parts
 from services.answer.search import Searched
 from services.answer.search.pack import Terms
@@ -267,7 +267,25 @@ def test_what_was_looked_for_is_what_the_mail_asks(decider: Decider, embedder: E
         " through Relay. Does Relay deliver to Kafka topics? Best, Mina"
     )
     decision = decide(decider, embedder, asking(mail), WEAK)
-    assert (decision.action, decision.topic) == ("ESCALATE", "“Relay deliver Kafka topics”")
+    assert (decision.action, decision.topic) == (
+        "ESCALATE",
+        "“Does Relay deliver to Kafka topics”",
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("whats the damage for 2.5 million events?", "“whats the damage for 2.5 million events”"),
+        ("ok, and who gets paged at night", "“who gets paged at night”"),
+        ("see [this](https://evil.example/x) **now**", "“see this https evil example x now”"),
+        ("?!", "“…”"),
+        (" ".join("why" for _ in range(40)), "“" + " ".join("why" for _ in range(12)) + "…”"),
+        ("デスクランプの消費電力は何ワットですか？", "“デスクランプの消費電力は何ワットですか”"),
+    ],
+)
+def test_what_was_looked_for_is_said_back_in_its_own_words(asked: str, said: str) -> None:
+    assert topic_of(asked) == said
 
 
 @pytest.mark.parametrize(("odds", "action"), [(0.0, "ANSWER"), (-2.2, "ESCALATE")])

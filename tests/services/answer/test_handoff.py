@@ -123,6 +123,7 @@ def test_an_escalation_is_in_the_outbox_with_all_that_a_person_needs(call: Clien
     assert HACKED in packet["summary"]
     assert "account_takeover" not in packet["summary"]
     assert packet["reason_text"] in packet["summary"]
+    assert [each["question"] for each in packet["tried"]] == [ROLL, HACKED]
     assert packet["tried"][0]["action"] == "ANSWER"
     assert packet["tried"][0]["rating"] == "down"
     assert packet["sources"][0]["document"] == "help/articles/rotate-signing-secret.md"
@@ -151,6 +152,30 @@ def test_an_escalated_conversation_has_its_person_already(call: Client) -> None:
     again = call("POST", "/v1/handoffs", {"conversation_id": told["conversation_id"]})
     assert again.status_code == 200
     assert again.json()["id"] == only(call)["id"]
+
+
+def test_a_handoff_is_settled_without_a_reply_until_it_is_asked_for_again(call: Client) -> None:
+    told = escalate(call)
+    id = only(call)["id"]
+    assert only(call)["closed"] is False
+    closed = call("POST", f"/v1/handoffs/{id}/close")
+    assert (closed.status_code, closed.json()["closed"]) == (200, True)
+    assert (only(call)["closed"], only(call)["replied"]) == (True, False)
+    assert call("GET", "/v1/handoffs/replies").json()["replies"] == []
+    again = call("POST", "/v1/handoffs", {"conversation_id": told["conversation_id"]})
+    assert (again.json()["id"], again.json()["closed"]) == (id, False)
+    assert call("POST", f"/v1/handoffs/{id}/reply", {"text": "Done."}).status_code == 201
+    assert (only(call)["closed"], only(call)["replied"]) == (True, True)
+    assert call("POST", "/v1/handoffs/none/close").status_code == 404
+
+
+def test_a_follow_up_was_tried_in_the_customers_words(call: Client) -> None:
+    first = call("POST", "/v1/chat", {"message": ROLL}).json()
+    asked = {"message": "and on Brook?", "conversation_id": first["conversation_id"]}
+    assert call("POST", "/v1/chat", asked).is_success
+    wish = {"conversation_id": first["conversation_id"]}
+    tried = call("POST", "/v1/handoffs", wish).json()["packet"]["tried"]
+    assert [each["question"] for each in tried] == [ROLL, "and on Brook?"]
 
 
 def test_a_person_before_anything_was_said(call: Client) -> None:
@@ -484,6 +509,9 @@ def test_the_commands_list_and_retry(
     listed = run.invoke(build(), ["handoffs", "list", "--state", "failed"]).output
     assert id in listed
     assert "webhook: dead, 1 attempts (Status 500.)" in listed
+    assert "closed" not in listed
+    assert call("POST", f"/v1/handoffs/{id}/close").is_success
+    assert "closed" in run.invoke(build(), ["handoffs", "list"]).output
     assert "1 handoffs are due" in run.invoke(build(), ["handoffs", "retry", id]).output
     assert only(call)["state"] == "pending"
     assert json.loads(run.invoke(build(), ["handoffs", "list", "--json"]).stdout)[0]["id"] == id

@@ -199,7 +199,7 @@ def test_a_question_beside_another_that_no_page_answers_is_told_so(tmp_path: Pat
     with small_parts(tmp_path) as parts:
         told = asyncio.run(ask_once(Ask(message, "default", locale="en"), parts))
     assert "12 hours" in told.text
-    assert told.text.endswith("has no answer on “pay bitcoin”.")
+    assert told.text.endswith("has no answer on “can I pay with bitcoin”.")
 
 
 def test_an_empty_index_matches_nothing(tmp_path: Path) -> None:

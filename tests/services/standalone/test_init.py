@@ -49,6 +49,17 @@ def test_an_empty_folder_answers_questions_about_its_own_pages(folder: Path) -> 
     assert (folder / ".twofold" / "house.schema.json").is_file()
 
 
+def test_pages_that_no_customer_may_see_are_named_as_such(folder: Path) -> None:
+    for page in (folder / "pages").iterdir():
+        page.write_text(f"---\naudience: [internal]\n---\n{page.read_text()}")
+    code, said = run("init", "pages", "--company", "Acme")
+
+    assert code == 0, said
+    assert "None of these pages is public" in said
+    assert "--audience internal" in said
+    assert "Q:" not in said
+
+
 def test_a_folder_that_is_not_there_leaves_nothing_behind(folder: Path) -> None:
     code, said = run("init", "pagse", "--company", "Acme")
 

@@ -26,6 +26,7 @@ export class Bridge {
       this.identified = !!given;
       this.inHash = given;
       take({ type: "hello", locale: navigator.language, identified: !!given, open: true });
+      take({ type: "open" });
       return;
     }
     addEventListener("message", (event: MessageEvent<ToFrame & { twofold?: string }>) => {

@@ -36,6 +36,8 @@ export interface ChatState {
   failures: Record<string, Problem>;
   problem: Problem | undefined;
   open: boolean;
+  /** So many times the visitor opened it. */
+  opened: number;
   /** What a screen reader is told next. */
   told: string;
 }
@@ -70,6 +72,7 @@ export class Chat extends Store<ChatState> {
       failures: {},
       problem: undefined,
       open: false,
+      opened: 0,
       told: "",
     });
     this.client = new Client(shell, () => bridge.identity(), (session, refused) => this.onSession(session, refused));
@@ -409,6 +412,12 @@ export class Chat extends Store<ChatState> {
     this.set({ phase: "starting", items: [], stage: "assistant", handoff: null, visitor: undefined, failures: {}, problem: undefined, newest: undefined });
     this.setUnread(0);
     this.bridge.tell("reset");
+  }
+
+  /** The visitor opened it, and did not find it open with the page: the focus is theirs to give. */
+  opened(): void {
+    this.set({ opened: this.state.opened + 1 });
+    this.setOpen(true);
   }
 
   setOpen(open: boolean): void {

@@ -67,7 +67,7 @@ async function reset(): Promise<void> {
 function take(message: ToFrame): void {
   if (message.type === "hello") void hello(message);
   else if (message.type === "open") {
-    chat.setOpen(true);
+    chat.opened();
     void start();
   } else if (message.type === "close") chat.setOpen(false);
   else if (message.type === "identify") void chat.identify(message.identity);

@@ -195,14 +195,16 @@ const GRACE_MS = 15_000;
   addEventListener("popstate", place, heard);
   place();
 
-  // Whether this visitor ever opened the chat; storage that throws means no. Not the frame's own
-  // entry: a page of the widget's origin has its storage in common with it.
+  // Whether this visitor ever opened the chat, and whether it is open in this tab; storage that
+  // throws means no. Not the frame's own entry: a page of the widget's origin has its storage in
+  // common with it.
   const entry = `twofold-opened:${key}`;
-  function known(value?: string | null): string | null | undefined {
+  function kept(where: "localStorage" | "sessionStorage", value?: string | null): string | null | undefined {
     try {
-      if (value === null) localStorage.removeItem(entry);
-      else if (value) localStorage.setItem(entry, value);
-      else return localStorage.getItem(entry);
+      const storage = window[where];
+      if (value === null) storage.removeItem(entry);
+      else if (value) storage.setItem(entry, value);
+      else return storage.getItem(entry);
     } catch {}
     return;
   }
@@ -214,17 +216,14 @@ const GRACE_MS = 15_000;
     isOpen: false,
     open() {
       if (widget.isOpen) return;
-      widget.isOpen = true;
-      load();
-      known("1");
-      draw();
+      show();
       frame!.focus();
       send({ type: "open" });
-      tell("open");
     },
     close() {
       if (!widget.isOpen) return;
       widget.isOpen = false;
+      kept("sessionStorage", null);
       const inside = root.activeElement === frame;
       draw();
       if (inside) button.focus();
@@ -238,7 +237,8 @@ const GRACE_MS = 15_000;
     },
     reset() {
       identity = undefined;
-      known(null);
+      kept("localStorage", null);
+      kept("sessionStorage", null);
       if (frame) send({ type: "reset" });
     },
     prefill: (text) => send({ type: "prefill", text }),
@@ -259,9 +259,17 @@ const GRACE_MS = 15_000;
       all.delete(key);
     },
   };
+  function show(): void {
+    widget.isOpen = true;
+    load();
+    kept("localStorage", "1");
+    kept("sessionStorage", "1");
+    draw();
+    tell("open");
+  }
   button.onclick = widget.toggle;
   // Who opened it before may have got an answer meanwhile: the badge says so.
-  if (known()) load();
+  if (kept("localStorage")) load();
   draw();
 
   if (!all.size) {
@@ -269,4 +277,6 @@ const GRACE_MS = 15_000;
     if (Array.isArray(before)) before.forEach((use) => use(widget));
   }
   all.set(key, widget);
+  // It was open before the page was loaded anew: it is again, and leaves the focus to the page.
+  if (kept("sessionStorage")) show();
 })();

@@ -77,12 +77,14 @@ function Sources({ answer, text, onSource }: { answer: Answer; text: string } & 
 }
 
 function Chip({ citation, onOpen }: { citation: Citation; onOpen(): void }) {
-  const title = clean(citation.title).split(" > ").at(-1)!;
+  const title = clean(citation.title);
+  const [page, ...headings] = title.split(" > ");
   return (
-    <button type="button" class="chip" onClick={onOpen} aria-label={t("source", { n: citation.n, title })}>
+    <button type="button" class="chip" onClick={onOpen} aria-label={t("source", { n: citation.n, title })} title={title}>
       <span class="chip-n">{citation.n}</span>
       <span class="chip-title" dir="auto">
-        {title}
+        {page}
+        {headings.length > 0 && <span class="chip-heading"> › {headings.at(-1)}</span>}
       </span>
     </button>
   );

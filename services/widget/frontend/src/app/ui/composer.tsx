@@ -25,8 +25,8 @@ export function Composer({ draft, onSend }: { draft: Draft; onSend(text: string)
     node.style.height = `${Math.min(node.scrollHeight, MAX_HEIGHT)}px`;
   }, [draft.text]);
   useEffect(() => {
-    if (state.open) focusField(field.current!);
-  }, [state.open]);
+    if (state.opened) focusField(field.current!);
+  }, [state.opened]);
   const send = (event?: Event) => {
     event?.preventDefault();
     if (ready) onSend(draft.text.trim());

@@ -54,13 +54,13 @@ function Head({ detail, heading }: { detail: Detail; heading: { current: HTMLHea
 
 function Actions({ detail }: { detail: Detail }) {
   const { desk, state } = useDesk();
-  if (detail.thread_id === null) return null;
+  const external = detail.state === "external";
   const mine = detail.state === "taken" && detail.agent === state.name;
   const others = detail.state === "taken" && !mine;
   const waits = ["queued", "offhours", "reopened"].includes(detail.state);
   return (
     <div class="row">
-      {(waits || detail.state === "closed") && (
+      {(waits || (detail.state === "closed" && detail.thread_id !== null)) && (
         <button type="button" class="button primary" onClick={() => void desk.act("take")}>
           {t("take")}
         </button>
@@ -71,14 +71,14 @@ function Actions({ detail }: { detail: Detail }) {
         </button>
       )}
       {(waits || detail.state === "taken") && (
-        <>
-          <button type="button" class="button" onClick={() => void desk.act("return")}>
-            {t("return")}
-          </button>
-          <button type="button" class="button" onClick={() => void desk.act("close")}>
-            {t("close")}
-          </button>
-        </>
+        <button type="button" class="button" onClick={() => void desk.act("return")}>
+          {t("return")}
+        </button>
+      )}
+      {(waits || external || detail.state === "taken") && (
+        <button type="button" class="button" onClick={() => void desk.act("close")}>
+          {t("close")}
+        </button>
       )}
     </div>
   );
@@ -123,8 +123,8 @@ function Aside({ detail, onUse, onCite }: AsideProps) {
         <section>
           <h3>{t("tried")}</h3>
           <ul class="plain">
-            {detail.tried.map((each) => (
-              <li key={each.question} dir="auto">
+            {detail.tried.map((each, at) => (
+              <li key={at} dir="auto">
                 {clean(each.question)} <span class="tag">{t(`action${each.action}`)}</span>
               </li>
             ))}

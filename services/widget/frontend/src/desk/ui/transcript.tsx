@@ -79,9 +79,10 @@ function Said({ who, at, side, children }: SaidProps) {
 }
 
 function Line({ change }: { change: Change }) {
+  const itself = change.by === "assistant";
   const lines = {
-    queued: "lineQueued",
-    offhours: "lineOffhours",
+    queued: itself ? "lineHandedOver" : "lineQueued",
+    offhours: itself ? "lineHandedOverOffhours" : "lineOffhours",
     taken: "lineTaken",
     reopened: "lineReopened",
     assistant: "lineAssistant",
