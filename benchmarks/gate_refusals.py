@@ -3,10 +3,11 @@
     .venv-train/bin/python -m benchmarks.gate_refusals --dataset DATASET --base BASE
 
 Goes on from the shipped adapter with the rows of DATASET: once as they are, and once for each fault
-of `tools.smollm2.bad`. The first is judged beside the shipped one, and is what is live for the
-others, so that they differ from it in their fault alone. All are asked greedily and unconstrained.
-One that was made for another prompt or policy is refused unasked; what the gate would have seen is
-told beside that. Prints a table, and last one line of JSON. What lies in --work is not done again.
+of `tools.smollm2.bad`, with as many tokens each. The first is judged beside the shipped one as what
+is live, and is what is live for the others, from which they differ in their fault alone. All are
+asked greedily and unconstrained. One that was made for another prompt or policy is refused unasked;
+with --unfit-too it is told what the gate would have seen of it. What lies in --work is not done
+again. Prints a table, and last one line of JSON.
 """
 
 import argparse
@@ -43,15 +44,17 @@ from twofold.policy import HousePolicy
 
 HOUSE = EXAMPLE / "house.yaml"
 SHIPPED = "shipped"
-RATE = 1e-3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--base", type=Path, required=True)
-    parser.add_argument("--tokens", type=int, default=30_000, help="read by each adapter")
-    parser.add_argument("--sample", type=int, default=80, help="of the held-out rows")
+    parser.add_argument("--tokens", type=int, default=12_000, help="read by each adapter")
+    parser.add_argument("--sample", type=int, default=32, help="of the held-out rows")
+    parser.add_argument("--probes", type=int, default=60, help="closed-book, of rows trained on")
+    parser.add_argument("--unfit-too", action="store_true", help="ask those as well")
+    parser.add_argument("--only", nargs="*", default=[f.name for f in (SOUND, *FAULTS)])
     parser.add_argument("--work", type=Path, help="kept; default: a folder that is not")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -66,45 +69,52 @@ def run(args: argparse.Namespace, work: Path) -> tuple[dict[str, Any], Table]:
     registry = Registry(Ledger(f"sqlite:///{work}/ledger.db"), house)
     judge = Judge(args, dataset, house, work)
     found: dict[str, dict[str, Any]] = {}
-    for fault in (SOUND, *FAULTS):
+    for fault in (each for each in (SOUND, *FAULTS) if each.name in args.only):
         adapter = trained(fault, dataset, args, work)
         unfit = misfit(registry.register(adapter), house)
-        report = judge(adapter, beside=SHIPPED if fault is SOUND else SOUND.name)
+        gate = None
+        if not unfit or args.unfit_too:
+            gate = judge(adapter, None if fault is SOUND else work / SOUND.name)
+        why = [unfit] if unfit else gate["reasons"] if gate else []
         found[fault.name] = {
             "told": fault.told,
-            "unasked": unfit,
-            "reasons": report["reasons"],
-            "named": any(fault.reason in why for why in [unfit] * bool(unfit) or report["reasons"]),
-            "gate": report,
+            "why": why,
+            "named": any(fault.reason in each for each in why),
+            "gate": gate,
         }
-        print(fault.name, unfit, report["reasons"], file=sys.stderr, flush=True)
-    sound = found.pop(SOUND.name)
-    table = Table("adapter", "refused unasked", "what the gate says of its replies")
+        print(fault.name, why, file=sys.stderr, flush=True)
+    table = Table("adapter", "why it is refused")
     for name, each in found.items():
-        table.add_row(name, each["unasked"], "; ".join(each["reasons"]))
-    refused = sum(each["named"] for each in found.values())
-    told = {"refused": refused, "of": len(found), "tokens": args.tokens, "rows": args.sample}
-    return {**told, "sound": sound, "bad": found}, table
+        table.add_row(name, "; ".join(each["why"]))
+    bad = [each for name, each in found.items() if name != SOUND.name]
+    told = {"refused": sum(each["named"] for each in bad), "of": len(bad)}
+    return {**told, "tokens": args.tokens, "rows": args.sample, "adapters": found}, table
 
 
 class Judge:
-    """The gate, with an adapter that was judged before as what is live."""
+    """The gate, with another adapter as what is live; None: the shipped one."""
 
     def __init__(
         self, args: argparse.Namespace, dataset: Dataset, house: HousePolicy, work: Path
     ) -> None:
-        held = [row for row in dataset.rows["heldout"] if not row.made]
-        held.sort(key=lambda row: crc32(row.id.encode()))
-        rows = {**dataset.rows, "heldout": held[: args.sample]}
+        held, known = (
+            sorted(
+                (row for row in dataset.rows[split] if not row.made),
+                key=lambda row: crc32(row.id.encode()),
+            )
+            for split in ("heldout", "train")
+        )
+        known = [row for row in known if row.expected.action == "ANSWER" and row.facts]
+        rows = {"train": known[: args.probes], "eval": [], "heldout": held[: args.sample]}
         self._base, self._house, self._work = args.base, house, work
         self._dataset = replace(dataset, rows=rows)
 
-    def __call__(self, adapter: Path, beside: str) -> dict[str, Any]:
+    def __call__(self, adapter: Path, beside: Path | None) -> dict[str, Any]:
         kept = self._work / f"{adapter.name}.json"
         if not kept.exists():
             mine: Any = Kept(adapter, self._base, self._house, self._work)
-            other = ADAPTER if beside == SHIPPED else self._work / beside
-            live: Any = Kept(other, self._base, self._house, self._work, beside)
+            other = (ADAPTER, SHIPPED) if beside is None else (beside, beside.name)
+            live: Any = Kept(other[0], self._base, self._house, self._work, other[1])
             begun = time.monotonic()
             report = asyncio.run(run_gate(mine, [live], self._dataset, _progress))
             told = {**report.data(), "seconds": round(time.monotonic() - begun)}
@@ -162,7 +172,7 @@ def trained(fault: Fault, dataset: Dataset, args: argparse.Namespace, work: Path
     _python("tools.smollm2.house", folder, "--out", practice)
     _python(
         "tools.smollm2.read", practice, "--base", args.base, "--start", ADAPTER,
-        "--tokens", str(args.tokens), "--rate", str(RATE), "--out", run,
+        "--tokens", str(args.tokens), "--out", run,
     )  # fmt: skip
     _python(
         "tools.smollm2.adapter", run / "last", "--base", args.base, "--dataset", folder,

@@ -1,10 +1,12 @@
-"""Tables that say what arms did, and a served model beside the composer: rendered by
-`tools.figures` into docs/diagnosis.md and docs/behaviour.md."""
+"""Tables that say what models did side by side: arms, a served model beside the composer, adapters
+that the gate refused, prompts with what they cost. Rendered by `tools.figures` into docs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.diagnosis.verdicts import METRICS
+from models.gate.judge import METRICS as REPLIES
+from models.gate.rules import KEPT
 from models.suite.customer import OUTCOMES
 
 
@@ -59,6 +61,118 @@ def served_table(result: Mapping[str, Any]) -> str:
     named = [outcome.replace("_", " ") for outcome in OUTCOMES]
     head = ["", *named, "p50", "p95", "told by the model", "its reply replaced"]
     return _table(head, rows)
+
+
+def refusals_table(result: Mapping[str, Any]) -> str:
+    """Of what `python -m benchmarks.gate_refusals` kept: the gate's own words, and the figures that
+    they rest on."""
+    rows = []
+    for name, each in result["adapters"].items():
+        gate = each["gate"]
+        asked = [""] * 4
+        if gate is not None:
+            arm, book = gate["arms"][name], gate["closed_book"]
+            asked = [_figure(arm[metric]) for metric in ("action", "over_escalated", "cites")]
+            asked.append(f"{book['leaks']} of {book['probes']}")
+        said = "<br>".join(map(_short, each["why"])) or "passed"
+        rows.append([f"`{name}`", each["told"], said, *asked])
+    head = [
+        "adapter", "what is wrong with its rows", "what the gate says",
+        "action", "escalated without need", "cites", "leaks",
+    ]  # fmt: skip
+    return _table(head, rows)
+
+
+def noticed_table(result: Mapping[str, Any]) -> str:
+    """The loss that the gate of the same run notices in four runs of five."""
+    gates = (each["gate"] for each in result["adapters"].values() if each["gate"])
+    found = next(gates)["compared"]
+    rows = [
+        [REPLIES[each["metric"]], str(each["n"]), _share(each["noticed"])]
+        for each in found
+        if each["metric"] in KEPT
+    ]
+    return _table(["metric", "rows that tell", "loss noticed"], rows)
+
+
+def prompts_table(result: Mapping[str, Any]) -> str:
+    """Of what `python -m benchmarks.economics` kept: the servers, measured; where only tokens were
+    counted, that it was not run."""
+    if not result["measured"]:
+        return "Not measured: `python -m benchmarks.economics`."
+    prices = {arm["arm"]: arm["dollars_per_1000"] for arm in result["arms"]}
+    memory = {"tuned": result["memory_gib"]["tuned"]}
+    rows = [
+        [
+            name, str(each["calls"]), f"{each['read']:,.0f}", f"{each['hit_share']:.0%}",
+            f"{each['written']:,.0f}", f"{each['first_token_s']:.1f} s",
+            f"{each['answers_per_hour']:,.0f}",
+            f"{memory.get(name, result['memory_gib']['base']):.1f} GiB",
+            f"${prices[name]:.3f}",
+        ]
+        for name, each in result["measured"].items()
+    ]  # fmt: skip
+    head = [
+        "", "rows", "tokens read", "… from the cache", "written", "first token, mean",
+        "answers an hour", "memory", "$ for 1,000",
+    ]  # fmt: skip
+    quality = [
+        [name, *(_figure(each["quality"][metric]) for metric in each["quality"])]
+        for name, each in result["measured"].items()
+    ]
+    metrics = next(iter(result["measured"].values()))["quality"]
+    return f"{_table(head, rows)}\n\n{_table(['', *(REPLIES[m] for m in metrics)], quality)}"
+
+
+def served_costs_table(result: Mapping[str, Any]) -> str:
+    """Of what `python -m benchmarks.arms` kept: the base with the `full` prompt and the tuned model
+    with its own, both with retrieval, as the cost page has them."""
+    rows = []
+    named = {"base, `full`": "rag", "tuned": "both", "no model": "composer, shipped"}
+    for name, arm in named.items():
+        found = result["arms"][arm]
+        cached = found["prefix_cached"] if found["prompt_tokens"] else None
+        rows.append(
+            [
+                name, str(found["cases"]), f"{found['prompt_tokens']:,.0f}", _share(cached),
+                f"{found['completion_tokens']:.0f}",
+                f"{60 * found['cases'] / found['minutes']:,.0f}",
+                f"${found['dollars_a_thousand']:.3f}", _figure(found["passed"]),
+                _figure(found["metrics"].get("own")), _figure(found["metrics"]["facts"]),
+            ]
+        )  # fmt: skip
+    head = [
+        "", "cases", "tokens read", "… of these cached", "written", "answers an hour",
+        "$ for 1,000", "passes", "… by the model's own reply", "key facts",
+    ]  # fmt: skip
+    return _table(head, rows)
+
+
+def tokens_table(result: Mapping[str, Any]) -> str:
+    """Of the same: what is read and written, and what it costs where tokens are bought."""
+    rows = [
+        [
+            arm["arm"], f"{arm['prompt_tokens']:,.0f}", f"{arm['shared_tokens']:,.0f}",
+            f"{arm['prompt_tokens'] - arm['shared_tokens']:,.0f}",
+            f"{arm['completion_tokens']:,.0f}", _dollars(arm["dollars_per_1000"]),
+            _dollars(arm["dollars_per_1000_uncached"]),
+        ]
+        for arm in result["arms"]
+    ]  # fmt: skip
+    head = [
+        "", "tokens of a call", "of them the same in every call", "another in each call", "written",
+        "$ for 1,000 answers", "… without the cache",
+    ]  # fmt: skip
+    return _table(head, rows)
+
+
+def _dollars(value: float | None) -> str:
+    return "" if value is None else f"${value:.3f}"
+
+
+def _short(reason: str) -> str:
+    """A reason without what a model said as an example: it may hold anything."""
+    return reason.partition(", such as ")[0].replace("|", "/")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

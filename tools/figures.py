@@ -20,12 +20,27 @@ from typing import Any
 import yaml
 
 from benchmarks.harness import RESULTS, keep
-from tools.arms_table import arms_table, flips_table, served_table
+from tools.arms_table import (
+    arms_table,
+    flips_table,
+    noticed_table,
+    prompts_table,
+    refusals_table,
+    served_costs_table,
+    served_table,
+    tokens_table,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = tuple(
     ROOT / page
-    for page in ("README.md", "docs/figures.md", "docs/diagnosis.md", "docs/behaviour.md")
+    for page in (
+        "README.md",
+        "docs/figures.md",
+        "docs/diagnosis.md",
+        "docs/behaviour.md",
+        "docs/economics.md",
+    )
 )
 FIGURES = ROOT / "benchmarks/figures.yaml"
 TABLE = re.compile(r"(<!-- figures: (\w+) -->).*?(<!-- /figures -->)", re.DOTALL)
@@ -35,6 +50,11 @@ OF_ONE: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "arms": ("arms", arms_table),
     "flips": ("arms", flips_table),
     "served": ("served", served_table),
+    "refusals": ("gate_refusals", refusals_table),
+    "noticed": ("gate_refusals", noticed_table),
+    "prompts": ("economics", prompts_table),
+    "tokens": ("economics", tokens_table),
+    "costs": ("arms", served_costs_table),
 }
 
 TRUST = ROOT / "models/diagnosis/trust.json"
