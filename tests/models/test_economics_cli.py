@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from models.data.rows import read_dataset, write_manifest, write_rows
 from tests.models.training import make_dataset
-from twofold.__main__ import build
+from twofold.commands import build
 from twofold.house_file import load_house
 
 HOUSE = Path(__file__).parents[2] / "examples/brackwater/house.yaml"
