@@ -166,6 +166,13 @@ def tokens_table(result: Mapping[str, Any]) -> str:
     return _table(head, rows)
 
 
+def break_even_line(result: Mapping[str, Any]) -> str:
+    """Of the same: the volume from which on tuning pays."""
+    once, even = result["first_cost"], result["break_even_answers_per_month"]
+    pays = "no volume pays" if even is None else f"it takes {even:,} answers a month for a year"
+    return f"Tuning costs ${once:,.0f} at first, and {pays}."
+
+
 def _dollars(value: float | None) -> str:
     return "" if value is None else f"${value:.3f}"
 

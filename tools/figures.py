@@ -22,6 +22,7 @@ import yaml
 from benchmarks.harness import RESULTS, keep
 from tools.arms_table import (
     arms_table,
+    break_even_line,
     flips_table,
     noticed_table,
     prompts_table,
@@ -54,6 +55,7 @@ OF_ONE: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "noticed": ("gate_refusals", noticed_table),
     "prompts": ("economics", prompts_table),
     "tokens": ("economics", tokens_table),
+    "even": ("economics", break_even_line),
     "costs": ("arms", served_costs_table),
 }
 
