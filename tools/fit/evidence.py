@@ -1,13 +1,14 @@
 """Fits what the evidence says of a question: `services/answer/search/evidence.json`.
 
-    python -m tools.fit.evidence --data ../shared/data [--home .twofold] [--write]
+    python -m tools.fit.evidence --data ../shared/data [--home .twofold] [--matched] [--write]
 
 Two log odds of a search against a gap: that the corpus answers, and that the question is foreign to
 it. In each corpus, whatever its size, both kinds of questions weigh the same. Each corpus is also
 judged by weights that never saw it; those figures are printed, with how well stated probabilities
 agree with what is true. A third is for passages that nobody searched for, fitted on people's
 labels. The first two are fitted again with what the matcher says, on the corpora that it was not
-trained on. `--home` keeps the indexes.
+trained on; `--matched` does that alone, where only matcher or reader changed. `--home` keeps the
+indexes.
 """
 
 import argparse
@@ -78,12 +79,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder of third-party data")
     parser.add_argument("--home", type=Path, default=Settings().home)
+    parser.add_argument(
+        "--matched", action="store_true", help="fit only what matcher and reader say"
+    )
     parser.add_argument("--write", action="store_true", help="replace the weights that are shipped")
     options = parser.parse_args()
     settings = Settings(home=options.home)
     seen, passages, read = {}, {}, {}
     every = list(corpora(options.data))
     for corpus in every:
+        if options.matched and not corpus.unread:
+            continue
         digest = digest_of(corpus.texts)
         others = [case for other in every if other is not corpus for case in few(other, STRANGERS)]
         with open_corpus(corpus.texts, digest, "en", settings, lambda *_: None) as stack:
@@ -93,16 +99,17 @@ def main() -> None:
                 seen[corpus.name] = whole.only(UNMATCHED)
                 if corpus.unread:
                     read[corpus.name] = whole
-            if any(case.not_by for case in corpus.cases):
+            if not options.matched and any(case.not_by for case in corpus.cases):
                 given = see(given_rows(stack, few(corpus, GIVEN)), stack, 1.0)
                 passages[corpus.name] = given.only(ALONE)
         print(f"{corpus.name}: {len(corpus.cases):,} questions", flush=True)
-    report(seen)
+    if not options.matched:
+        report(seen)
+        report_given(passages)
     print("\nwith the matcher")
     report(read)
-    report_given(passages)
     if options.write:
-        write(seen, read, passages)
+        write({} if options.matched else seen, read, passages)
 
 
 def few(corpus: Corpus, count: int) -> list[Case]:
@@ -207,19 +214,20 @@ def report(seen: Mapping[str, Seen]) -> None:
 
 
 def write(seen: Mapping[str, Seen], read: Mapping[str, Seen], passages: Mapping[str, Seen]) -> None:
+    """Replaces the weights that were fitted; those of nothing seen stay."""
     names = (*Clues._fields, "bias")
-    fitted = dict(zip(("answerable", "foreign"), fit_both(list(seen.values())), strict=True))
+    made = json.loads(WEIGHTS.read_text(encoding="utf-8"))
     both = fit_both(list(read.values()))
-    fitted |= zip(("answerable_matched", "foreign_matched"), both, strict=True)
-    fitted["given"] = fit(list(passages.values()))
-    made = {
-        "made_by": "python -m tools.fit.evidence",
-        "rows": {name: len(each.kinds) for name, each in (*seen.items(), *passages.items())},
-        "rows_matched": {name: len(each.kinds) for name, each in read.items()},
-        "weights": {
-            kind: {n: round(float(w), 4) for n, w in zip(names, weights, strict=True) if w}
-            for kind, weights in fitted.items()
-        },
+    fitted = dict(zip(("answerable_matched", "foreign_matched"), both, strict=True))
+    made["rows_matched"] = {name: len(each.kinds) for name, each in read.items()}
+    if seen:
+        fitted |= zip(("answerable", "foreign"), fit_both(list(seen.values())), strict=True)
+        fitted["given"] = fit(list(passages.values()))
+        rows_of = (*seen.items(), *passages.items())
+        made["rows"] = {name: len(each.kinds) for name, each in rows_of}
+    made["weights"] |= {
+        kind: {n: round(float(w), 4) for n, w in zip(names, weights, strict=True) if w}
+        for kind, weights in fitted.items()
     }
     WEIGHTS.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
 

@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from tools.matcher.examples import load_groups
 from tools.matcher.train import Encoder, Texts
+from tools.matcher.trunk import packaged
 from twofold.clients import bert, matcher, minilm
 from twofold.clients.graph import Array
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(2)
     checkpoint = torch.load(options.run / "checkpoint.pt", weights_only=True)
-    encoder = Encoder()
+    encoder = Encoder(packaged())
     encoder.load_state_dict(checkpoint["average"])
     whole = {
         name: value.numpy()
@@ -57,20 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     file = matcher.packed(whole)
     _, dev = load_groups(options.pairs, options.doc2dial)
     texts = [text for held in dev.values() for text in held.pool.texts[: TEXTS // len(dev)]]
+    manifest = json.loads((options.run / "manifest.json").read_text())
+    curve = [json.loads(line) for line in (options.run / "curve.jsonl").read_text().splitlines()]
     about = {
-        "made_by": [
-            "python -m tools.matcher.train --pairs PAIRS_QA --doc2dial DOC2DIAL --out RUN"
-            f" --stop {checkpoint['step']}",
-            "python -m tools.matcher.export RUN --pairs PAIRS_QA --doc2dial DOC2DIAL",
-        ],
+        "made_by": manifest.pop("made_by"),
         "purpose": "how near a piece of text comes to answering a question: a cosine",
         "licence": "Apache-2.0",
         "licences_of_data": LICENCES,
         "steps": checkpoint["step"],
         "seconds": checkpoint["seconds"],
-        "training": json.loads((options.run / "manifest.json").read_text()),
-        "dev": json.loads((options.run / "curve.jsonl").read_text().splitlines()[-1])["dev"],
-        "dev_untuned": json.loads((options.run / "curve.jsonl").read_text().splitlines()[0])["dev"],
+        "training": manifest,
+        "dev": curve[-1]["dev"],
+        "dev_before": curve[0]["dev"],
         "parity": parity(encoder, whole | matcher.unpacked(file), texts),
     }
     OUT.parent.mkdir(exist_ok=True)

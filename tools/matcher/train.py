@@ -4,8 +4,8 @@
 
 A question is drawn to the piece that answers it, and away from that one's neighbours and from what
 answers other questions; one that has no answer, away from what looks like one. `--out`, outside the
-repository, gets the weights (a running average), the curve and the manifest. 700 steps take half
-an hour of two cores; made-up help centers that it never saw gain nothing from more.
+repository, gets the weights (a running average), the curve and the manifest. With `--go-on` it
+begins with the packaged matcher, and what stands beside an answer is what that one takes for one.
 """
 
 import argparse
@@ -24,14 +24,28 @@ from torch import nn
 from torch.nn import functional
 
 from models.stats import auroc
-from tools.matcher.examples import Asked, Grouped, Labelled, digests, load_groups, load_pairs, vary
+from tools.matcher.centers import DEV_CENTERS, names
+from tools.matcher.examples import (
+    Asked,
+    Builder,
+    Grouped,
+    Labelled,
+    add_center,
+    digests,
+    load_groups,
+    load_pairs,
+    vary,
+)
 from tools.matcher.trunk import packaged, trunk
-from twofold.clients import minilm
-from twofold.clients.matcher import LONGEST
+from twofold.clients import matcher, minilm, weights
+from twofold.clients.graph import Array
+from twofold.clients.matcher import LONGEST, Matcher
 
 SEED = 23
-QUESTIONS, HARD = 28, 2
+QUESTIONS, HARD = 28, 3
 """Of a step; and pieces that do not answer, beside each."""
+TAKEN = 12
+"""Pieces nearest to a question, of which those that do not answer are drawn."""
 TOGETHER = 14
 """Questions of one source that stand in a batch together: what answers one of them is more like
 what answers another."""
@@ -42,10 +56,10 @@ SCALE = 20.0
 ALONE = 0.5
 """Weight of the loss that says of each pair by itself whether it answers."""
 SHARES: Mapping[str, float] = {
-    "centers": 0.46,
-    "squad2_train": 0.14,
-    "doc2dial": 0.14,
-    "docs": 0.1,
+    "centers": 0.58,
+    "squad2_train": 0.12,
+    "doc2dial": 0.1,
+    "docs": 0.04,
     "dstc9_faq": 0.04,
     "medquad": 0.04,
     "qed_dev": 0.04,
@@ -66,18 +80,21 @@ class Row(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Questions of one source: with the pieces around them, or with passages labelled whole."""
+    """Questions of one source: with the pieces around them, or with passages labelled whole.
+    `taken`: for each question places of pieces that another matcher takes for answers, best
+    first."""
 
     pool: Grouped | None
     asked: Sequence[Any]
+    taken: Sequence[Sequence[int]] = ()
 
 
 class Encoder(nn.Module):  # type: ignore[misc]
     """Tokens to unit vectors; and a line from a cosine to the log odds that it is an answer's."""
 
-    def __init__(self) -> None:
+    def __init__(self, tensors: Mapping[str, Array]) -> None:
         super().__init__()
-        self.trunk = trunk(packaged())
+        self.trunk = trunk(tensors)
         self.slope = nn.Parameter(torch.tensor(10.0))
         self.middle = nn.Parameter(torch.tensor(0.6))
 
@@ -139,7 +156,8 @@ def drawn(source: Source, at: int, dice: random.Random) -> Row:
         return Row(vary(question, dice), gold, hard, gold)
     each: Asked = source.asked[at]
     pool = source.pool.pool
-    near = [place for place in pool.near(each.question) if place not in each.gold]
+    near = source.taken[at] if source.taken else pool.near(each.question)
+    near = [place for place in near if place not in each.gold]
     beside = [place for place in near if place in each.near]
     if not each.gold:
         places = list(dict.fromkeys([*beside[:1], *near[:HARD]]))[:HARD]
@@ -151,6 +169,25 @@ def drawn(source: Source, at: int, dice: random.Random) -> Row:
     chosen += dice.sample(rest, min(HARD - len(chosen), len(rest)))
     gold = pool.texts[dice.choice(each.gold)]
     return Row(vary(each.question, dice), gold, [pool.texts[place] for place in chosen], gold)
+
+
+def taken_by(other: Matcher) -> list[list[int]]:
+    """Of the made-up help centers, as `load_groups` joins them: for each question the TAKEN pieces
+    of its own help center that are nearest to it."""
+    taken: list[list[int]] = []
+    before = 0
+    for name in names():
+        if name in DEV_CENTERS:
+            continue
+        builder = Builder()
+        add_center(builder, name)
+        vectors = other.vectors([*builder.texts, *(each.question for each in builder.asked)])
+        matrix = np.array([vectors[text] for text in builder.texts])
+        for each in builder.asked:
+            order = np.argsort(-(matrix @ vectors[each.question]), kind="stable")
+            taken.append([before + int(at) for at in order[:TAKEN]])
+        before += len(builder.texts)
+    return taken
 
 
 def schedule(found: Mapping[str, Source], seed: int) -> Iterator[list[Row]]:
@@ -242,10 +279,17 @@ def rate_at(step: int, steps: int) -> float:
 
 def manifest(options: argparse.Namespace) -> dict[str, Any]:
     """What went in: seed, recipe, data by hash, versions."""
+    begun = " --go-on" * options.go_on + " --start FIRST/checkpoint.pt" * bool(options.start)
     return {
-        "seed": SEED,
+        "made_by": [
+            "python -m tools.matcher.train --pairs PAIRS_QA --doc2dial DOC2DIAL --out RUN"
+            f" --steps {options.steps} --seed {options.seed}{begun}",
+            "python -m tools.matcher.export RUN --pairs PAIRS_QA --doc2dial DOC2DIAL",
+        ],
+        "seed": options.seed,
         "steps": options.steps,
         "weights_sha256": minilm.WEIGHTS_SHA256,
+        **({"begins_with": {"matcher_sha256": matcher.SHA256}} if options.go_on else {}),
         "shares": dict(SHARES),
         "step": {"questions": QUESTIONS, "hard": HARD, "longest": LONGEST, "scale": SCALE},
         "rates": {"trunk": RATE, "line": LINE_RATE, "warm_up": WARM_UP, "average": DECAY},
@@ -262,21 +306,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--stop", type=int, help="end at this step of them")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--go-on", action="store_true", help="begin with the packaged matcher")
+    parser.add_argument("--start", type=Path, help="weights of another run to begin with")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
-    torch.manual_seed(SEED)
+    torch.manual_seed(options.seed)
     (options.out / "manifest.json").write_text(json.dumps(manifest(options), indent=2) + "\n")
     train, dev = load_groups(options.pairs, options.doc2dial)
     found = sources(train, load_pairs(options.pairs))
+    tensors = packaged()
+    if options.go_on:
+        other = Matcher(options.out / "cache", options.threads)
+        found["centers"] = found["centers"]._replace(taken=taken_by(other))
+        file = weights.verified(matcher.PACKAGE, matcher.FILE, matcher.SHA256, matcher.REMEDY)
+        tensors |= matcher.unpacked(minilm.read_safetensors(file))
     print({name: len(source.asked) for name, source in found.items()}, flush=True)
-    run(options, schedule(found, SEED), dev)
+    encoders = Encoder(tensors), Encoder(tensors)
+    if options.start:
+        for each in encoders:
+            each.load_state_dict(torch.load(options.start, weights_only=True)["average"])
+    run(options, encoders, schedule(found, options.seed), dev)
 
 
 def run(
-    options: argparse.Namespace, batches: Iterator[list[Row]], dev: Mapping[str, Grouped]
+    options: argparse.Namespace,
+    encoders: tuple[Encoder, Encoder],
+    batches: Iterator[list[Row]],
+    dev: Mapping[str, Grouped],
 ) -> None:
-    encoder, kept, texts = Encoder(), Encoder(), Texts()
+    """Trains the first encoder; the second one becomes its running average."""
+    encoder, kept = encoders
+    texts = Texts()
     trunk = [p for p in encoder.trunk.parameters() if p.requires_grad]
     line = [encoder.slope, encoder.middle]
     optimizer = torch.optim.AdamW(

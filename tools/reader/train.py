@@ -26,6 +26,7 @@ from tools.matcher.examples import digests, vary
 from tools.matcher.trunk import packaged, trunk
 from tools.reader.questions import Case, load
 from twofold.clients import bert, matcher, minilm, weights
+from twofold.clients import reader as clients
 from twofold.clients.matcher import Matcher
 from twofold.clients.reader import LONGEST, QUESTION, Pairs
 
@@ -44,7 +45,7 @@ SHARES: Mapping[str, float] = {
     "covid_qa": 0.01,
     "qed_dev": 0.03,
 }
-EVERY_S: Final = 900.0
+EVERY_S: Final = 600.0
 DEV: Mapping[str, int] = {"center": 320, "squad2_dev": 150, "doc2dial": 80, "selqa": 80}
 """Questions that the curve is measured on."""
 
@@ -57,6 +58,8 @@ class Row(NamedTuple):
 
 
 class Reader(nn.Module):  # type: ignore[misc]
+    """Begins with the matcher's weights."""
+
     def __init__(self) -> None:
         super().__init__()
         tuned = weights.verified(matcher.PACKAGE, matcher.FILE, matcher.SHA256, matcher.REMEDY)
@@ -65,6 +68,15 @@ class Reader(nn.Module):  # type: ignore[misc]
         self.odds = nn.Linear(bert.DIMENSION, 1)
         nn.init.zeros_(self.odds.weight)
         nn.init.constant_(self.odds.bias, -1.0)
+
+    def go_on(self) -> None:
+        """Takes the packaged reader's weights instead; they are in 8 bits."""
+        found = weights.verified(clients.PACKAGE, clients.FILE, clients.SHA256, matcher.REMEDY)
+        own = matcher.unpacked(minilm.read_safetensors(found))
+        self.trunk = trunk(packaged() | own)
+        for name in ("wide", "odds"):
+            held = {part: torch.tensor(own[f"{name}.{part}"]) for part in ("weight", "bias")}
+            getattr(self, name).load_state_dict(held)
 
     def forward(self, ids: Any, kinds: Any, mask: Any) -> Any:
         hidden = self.trunk(
@@ -139,6 +151,19 @@ def schedule(cases: Sequence[Case], texts: Texts, seed: int) -> Iterator[list[Ro
             batch, tokens = [], 0
 
 
+def fresh(train: Sequence[Case], again: float) -> list[Case]:
+    """Without some questions to the help centers that the packaged reader knows."""
+    file = (Path(__file__).parents[2] / clients.PACKAGE / clients.FILE).with_suffix(".json")
+    known = json.loads(file.read_text("utf-8"))["training"]["data_sha256"]
+    dice = random.Random(SEED)
+    kept = []
+    for case in train:
+        name = case.source.removeprefix("center ")
+        if f"help_centers/{name}.json" not in known or dice.random() < again:
+            kept.append(case)
+    return kept
+
+
 def step_loss(reader: Reader, texts: Texts, batch: Sequence[Row]) -> dict[str, float]:
     """One step's backward pass. The choice that none answers has log odds 0."""
     odds = texts.odds(reader, [(row.question, piece) for row in batch for piece in row.pieces])
@@ -198,12 +223,16 @@ def manifest(options: argparse.Namespace) -> dict[str, Any]:
         "made_by": [
             "python -m tools.reader.train --pairs PAIRS_QA --doc2dial DOC2DIAL --out RUN"
             f" --minutes {options.minutes:g} --threads {options.threads}"
-            + (" --start FIRST/checkpoint.pt" if options.start else ""),
+            + (f" --seed {options.seed}" if options.seed != SEED else "")
+            + (" --start FIRST/checkpoint.pt" if options.start else "")
+            + (" --go-on" if options.go_on else "")
+            + (f" --again {options.again:g}" if options.again < 1 else ""),
             "python -m tools.reader.export RUN",
         ],
-        "seed": SEED,
+        "seed": options.seed,
         "minutes": options.minutes,
-        "begins_with": {"matcher_sha256": matcher.SHA256, "weights_sha256": minilm.WEIGHTS_SHA256},
+        "begins_with": {"matcher_sha256": matcher.SHA256, "weights_sha256": minilm.WEIGHTS_SHA256}
+        | ({"reader_sha256": clients.SHA256} if options.go_on else {}),
         "shares": dict(SHARES),
         "step": {"tokens": TOKENS, "beside": BESIDE, "longest": LONGEST, "question": QUESTION},
         "rates": {"trunk": RATE, "head": HEAD_RATE, "warm_up": WARM_UP, "average": AVERAGE},
@@ -219,19 +248,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--start", type=Path, help="weights of another run to begin with")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument(
+        "--again",
+        type=float,
+        default=1.0,
+        help="share of the questions kept of help centers that the packaged reader was trained on",
+    )
+    began = parser.add_mutually_exclusive_group()
+    began.add_argument("--start", type=Path, help="weights of another run to begin with")
+    began.add_argument("--go-on", action="store_true", help="begin with the packaged reader")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "manifest.json").write_text(json.dumps(manifest(options), indent=2) + "\n")
     torch.set_num_threads(options.threads)
-    torch.manual_seed(SEED)
+    torch.manual_seed(options.seed)
     by = Matcher(options.out / "cache", options.threads)
     train, dev = load(options.pairs, options.doc2dial, by)
+    train = fresh(train, options.again)
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for case in train:
         counts[case.source.split(" ")[0]][not case.answers] += 1
     print(dict(counts), len(dev), flush=True)
     reader, kept, texts = Reader(), Reader(), Texts()
+    if options.go_on:
+        reader.go_on()
     if options.start:
         state = torch.load(options.start, weights_only=True)["average"]
         reader.load_state_dict(state)
@@ -257,7 +298,7 @@ def main() -> None:
         with (options.out / "curve.jsonl").open("a") as file:
             file.write(json.dumps(told) + "\n")
 
-    for step, batch in enumerate(schedule(train, texts, SEED)):
+    for step, batch in enumerate(schedule(train, texts, options.seed)):
         gone = (time.monotonic() - start) / whole
         if gone >= 1:
             break

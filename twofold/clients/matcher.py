@@ -21,7 +21,7 @@ from twofold.clients.graph import Array
 from twofold.clients.kept import KeptVectors
 
 PACKAGE, FILE = "twofold", "assets/matcher.safetensors"
-SHA256: Final = "649863cbb36f065d46e544848c696d11faacb165be967cdd0704e9b53d5b3072"
+SHA256: Final = "a08e1116263f633b157f0575d26945878316230141f5800fe46919b3c4fa8fbb"
 REMEDY: Final = "install Twofold again"
 LONGEST: Final = 128
 """Tokens of a text that are read, in training as well."""
