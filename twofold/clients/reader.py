@@ -22,7 +22,7 @@ from twofold.clients.matcher import REMEDY, unpacked
 from twofold.clients.runtime import BatchThreads, batches, cores, kept_session, padded
 
 PACKAGE, FILE = "twofold", "assets/reader.safetensors"
-SHA256: Final = "3a2e03ac74114106274efc64a2ce47c3054cd1357d3a542986bd3c00812e9c2a"
+SHA256: Final = "e935017ed347721b9e9c8029b151281531d65e8f324b7ad1978c9c6cdaa3ed96"
 LONGEST: Final = 160
 """Tokens of question and piece together, in training as well."""
 QUESTION: Final = 72
