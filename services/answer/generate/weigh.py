@@ -182,8 +182,8 @@ def weigh(
                 *place[1:],
                 float(wants.counted_in(piece.read)),
                 float(not _PAST.search(text) and _PAST.search(piece.read) is not None),
-                own_match.odds,
-                own_match.odds,
+                own_match.sure,
+                own_match.sure,
             )
             if piece.kind != "step" or wants.value_in(piece.read):
                 found.append(Unit(mark, piece, held, clues, soft))

@@ -24,12 +24,16 @@ LATER_WEIGHT: Final = 0.5
 """The same for a message that leans on earlier turns, and for one that seems not to: it may all the
 same, and was searched for with a share of them. With WEIGHT it lost .026 of nDCG on doc2dial."""
 
-READ: Final = 10
-"""Pieces nearest to a question that are read."""
+READ: Final = 6
+"""Pieces nearest to a question that are read. Of help centers that nothing was trained on .93 of the
+answers are among eight, and yet the best piece is right as often with six, eight or twenty read."""
 UNREAD: Final = -6.0
 """Log odds where nothing of what is packed was read."""
-READ_WEIGHT: Final = 0.15
-"""Of a piece's log odds, against its cosine."""
+READ_WEIGHT: Final = 0.04
+"""Of a piece's log odds, against its cosine: beside the best weight for the same help centers the
+best piece is right for .75 of questions; for .72 without, and .72 with .15."""
+MOST_ODDS: Final = 3.0
+"""Log odds either way from which on a piece is as sure as any: .76 of those questions."""
 
 
 class Match(NamedTuple):
@@ -40,8 +44,13 @@ class Match(NamedTuple):
     odds: float = 0.0
 
     @property
+    def sure(self) -> float:
+        """The odds, as far as they tell one piece from another."""
+        return min(max(self.odds, -MOST_ODDS), MOST_ODDS)
+
+    @property
     def likely(self) -> float:
-        return self.near + READ_WEIGHT * self.odds
+        return self.near + READ_WEIGHT * self.sure
 
 
 Matched = Mapping[str, Mapping[str, Match]]
