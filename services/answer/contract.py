@@ -28,6 +28,10 @@ class Turn(NamedTuple):
     choices: tuple[str, ...] = ()
     """Titles that it asked to choose among."""
     answer_id: str | None = None
+    standalone: str = ""
+    """Of a user's: the message with what it leaned on; empty where nobody knows."""
+    documents: frozenset[str] = frozenset()
+    """What it cites; of a question of the same message, what was found for it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Question:
     """A question in a known locale, at a known time.
 
     What it leans on is decided once, by the search: `standalone` is the message with the turns that
-    it needs, `leans` whether there are any.
+    it needs, `leans` whether there are any. Of a message that asks several things, `parts` are
+    these, each a question of its own, which may lean on the one before.
     """
 
     asked: str
@@ -70,6 +75,7 @@ class Question:
     as_of: float | None
     history: tuple[Turn, ...] = ()
     leans: bool = False
+    parts: tuple["Question", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

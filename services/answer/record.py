@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.orm import load_only
+from sqlalchemy.orm import load_only, selectinload
 
 from services.answer.access.objects import find_conversation, owned
 from services.answer.contract import (
@@ -38,8 +38,9 @@ SAID_LATELY_S = 86_400.0
 
 _TURN = load_only(
     Answer.question, Answer.text, Answer.action, Answer.team, Answer.reason, Answer.audience,
-    Answer.consent, Answer.failed, Answer.choices,
+    Answer.consent, Answer.failed, Answer.choices, Answer.standalone,
 )  # fmt: skip
+_CITED = selectinload(Answer.citations).load_only(Citation.document_id)
 
 
 def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
@@ -54,7 +55,7 @@ def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
             .where(Answer.conversation_id == conversation.id)
             .order_by(Answer.created_at.desc())
             .limit(REMEMBERED)
-            .options(_TURN)
+            .options(_TURN, _CITED)
         ).all()
     visible = ask.audiences | {PUBLIC}
     seen = [row for row in reversed(rows) if visible.issuperset(row.audience)]
@@ -63,7 +64,7 @@ def recall(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
 
 def turns_of(answer: Answer) -> tuple[Turn, Turn]:
     """Returns a recorded question and its answer as two turns."""
-    return Turn("user", answer.question), _ours(answer)
+    return Turn("user", answer.question, standalone=answer.standalone), _ours(answer)
 
 
 def _known(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
@@ -86,7 +87,7 @@ def _known(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
             .where(owned(ask), said)
             .order_by(Answer.created_at.desc())
             .limit(1)
-            .options(_TURN)
+            .options(_TURN, _CITED)
         ).first()
     if row is not None and (ask.audiences | {PUBLIC}).issuperset(row.audience):
         turns[last] = _ours(row)._replace(text=turn.text)
@@ -99,6 +100,7 @@ def _ours(answer: Answer) -> Turn:
     return Turn(
         "assistant", answer.text, known, to,
         consent=answer.consent, failed=answer.failed, choices=tuple(answer.choices),
+        documents=frozenset(citation.document_id for citation in answer.citations),
     )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from services.answer.approved.same import QuestionReader
 from services.answer.approved.store import citations_of, still_true
 from services.answer.contract import Question
 from services.answer.generate import Pinned
-from services.answer.search.asks import asks
 from twofold import metrics
 from twofold.ledger.service import ApprovedAnswer
 from twofold.stack import Stack
@@ -29,7 +28,7 @@ class ApprovedAnswers:
     def meeting(self, question: Question) -> Pinned | None:
         """Returns the approved answer that the question gets: the newest for one that asks the
         same, while its sources say what they said. Raises what ledger and index raise."""
-        if question.as_of is not None or question.leans or len(asks(question.asked)) > 1:
+        if question.as_of is not None or question.leans or question.parts:
             return None
         read, locale = self.reader.read, question.locale
         own = read(question.asked, locale)

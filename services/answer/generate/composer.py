@@ -14,13 +14,14 @@ from typing import Final
 
 import numpy as np
 
-from services.answer.contract import Draft
+from services.answer.contract import Draft, Question
 from services.answer.generate import asked
 from services.answer.generate.sentences import Sentences
 from services.answer.generate.weigh import Meaning, Unit, leads, weigh, words_of
 from services.answer.search import Searched
 from services.answer.search.asks import questions_in
 from services.answer.search.match import best
+from services.answer.search.pack import Terms
 from services.answer.search.units import CutChunk, cut
 from twofold.reply import strip_marks
 from twofold.text.blocks import squeeze
@@ -73,23 +74,24 @@ def compose(
     must be packed. `BY_WORDS` among its repairs: the meaning of sentences could not be had in
     time."""
     question, pages = searched.question, cut(searched.packed)
-    texts = questions_in(question)
+    questions = questions_in(question)
+    texts = list(questions)
     meaning = Meaning.read(texts, pages, sentences, until, pieces=not searched.matched)
     told: list[Unit] = []
     answers: list[str] = []
     unanswered = _unanswered(texts, searched)
-    for text in texts:
+    for text, each in questions.items():
         if text in unanswered:
             continue
+        last = each.asked if each.leans else text
         vector = searched.found.vector
-        if meaning is not None and not question.leans:
-            vector = meaning.of[text] + (text is not texts[0]) * FIRST_ASKED * meaning.of[texts[0]]
+        if meaning is not None and (question.parts or not question.leans):
+            vector = meaning.of[text] + (text != texts[0]) * FIRST_ASKED * meaning.of[texts[0]]
             vector = vector / np.linalg.norm(vector)
-        last = question.asked if question.leans else text
         matched = searched.matched.get(text, {})
         units = weigh(text, last, vector, pages, searched.terms, meaning, matched)
-        units = [unit for unit in units if unit.piece not in [each.piece for each in told]]
-        units = _new(units, searched) or units
+        units = [unit for unit in units if unit.piece not in [other.piece for other in told]]
+        units = _new(units, each, searched.terms) or units
         if not units:
             continue
         chosen = _choose(units, text, last, max_words)
@@ -102,7 +104,7 @@ def compose(
         served_by=SERVED_BY,
         quotes=_quotes(told, pages),
         repairs=() if meaning is not None else (BY_WORDS,),
-        unanswered=unanswered,
+        unanswered=tuple(questions[text].asked for text in unanswered),
     )
 
 
@@ -122,13 +124,12 @@ def _unanswered(texts: Sequence[str], searched: Searched) -> tuple[str, ...]:
     return tuple(text for text, best_odds in odds.items() if best_odds < HOPELESS)
 
 
-def _new(units: Sequence[Unit], searched: Searched) -> list[Unit]:
+def _new(units: Sequence[Unit], question: Question, terms: Terms) -> list[Unit]:
     """Returns the units that a follow-up has not read yet, or asks for again."""
-    question = searched.question
     if not question.leans:
         return list(units)
     said = " ".join(turn.text for turn in question.history if turn.role == "assistant")
-    said, own = squeeze(strip_marks(said)), searched.terms.of(question.asked)
+    said, own = squeeze(strip_marks(said)), terms.of(question.asked)
     return [unit for unit in units if squeeze(unit.piece.lines[-1]) not in said or unit.terms & own]
 
 

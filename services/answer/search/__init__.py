@@ -6,15 +6,16 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from services.answer.contract import Candidate, Evidence, Found, Question, Turn
-from services.answer.search.asks import asks
-from services.answer.search.condense import ALONE, chosen, condense, leans
+from services.answer.search.asks import asks, bare
+from services.answer.search.condense import ALONE, chosen, condense, leans, meant_before
+from services.answer.search.ellipsis import in_full
 from services.answer.search.evidence import weigh, weigh_given
 from services.answer.search.expand import Synonyms, respelt, synonyms
-from services.answer.search.match import Matched, match, nearest_first
+from services.answer.search.match import Matched, best, match, nearest_first
 from services.answer.search.pack import Terms, pack
 from services.answer.search.precedence import drop_overruled
 from services.answer.search.rerank import Rerank
-from services.answer.search.retrieve import KEPT, score
+from services.answer.search.retrieve import KEPT, encode, score
 from services.answer.search.retrieve import retrieve as retrieved
 from twofold.index.contract import Chunk
 from twofold.stack import Stack
@@ -25,6 +26,8 @@ Amend = Callable[[Question, Found], Found]
 """Changes what was found, for a replay in another world."""
 
 
+LOOKED_AT = 6
+"""Candidates by which is decided whether a message leans on earlier turns."""
 BETTER_WORDS = 0.01
 """Other words are taken where the best passage is so much more like (cosine) the question then."""
 
@@ -73,49 +76,80 @@ def search(
 
 
 def _retrieved(question: Question, stack: Stack, also: Synonyms) -> tuple[Question, Found]:
-    alone = replace(question, history=())
-    if not question.history:
-        return question, _each(alone, stack, also)
-    asked_before = next((t.text for t in reversed(question.history) if t.role == "user"), "")
-    if (title := chosen(question.asked, question.history)) is not None:
-        meant = f"{asked_before}\n{title}"
-        found = retrieved(replace(alone, asked=meant, standalone=meant), stack)
-        return replace(question, standalone=meant, leans=True), found
-    by_itself, joined = retrieved(alone, stack), retrieved(question, stack)
-    seen = (packed(question, found, stack).evidence.clues for found in (by_itself, joined))
-    if leans(question.asked, *seen):
-        standalone = condense(question.asked, question.history)
-        return replace(question, standalone=standalone, leans=True), joined
-    near = retrieved(question, stack, ALONE)
-    mixed = replace(near, vector=by_itself.vector, keywords=by_itself.keywords)
-    return question, _each(alone, stack, also, mixed)
-
-
-def _each(question: Question, stack: Stack, also: Synonyms, whole: Found | None = None) -> Found:
-    """Returns what is found for a message; where it asks several things, the best for each in
-    turn, and in other words where these find better."""
-    whole = whole or retrieved(question, stack)
-    apart = asks(question.asked)
+    """Returns the question as it is understood, and what is found. Where a message asks several
+    things, each is searched for as if it came after the one before; the best for each in turn."""
+    apart = asks(bare(question.asked))
     if len(apart) < 2:
-        return _expanded(question, whole, stack, also)
+        return _one(question, stack, also)
+    parts: list[Question] = []
     lists = []
+    history = question.history
     for text in apart:
-        before = (Turn("user", apart[0]),) if text is not apart[0] else ()
-        one = replace(question, asked=text, standalone=text, history=before)
-        lists.append(retrieved(one, stack).candidates)
+        one = replace(question, asked=text, standalone=text, history=history)
+        part, found = _one(one, stack, also, ALONE if text is apart[0] else 1.0)
+        parts += part.parts or (part if part.leans else replace(part, history=question.history),)
+        lists.append(found.candidates)
+        first = frozenset(each.chunk.document for each in found.candidates[:1])
+        history = (*history, Turn("user", text, standalone=part.standalone, documents=first))
     turns = (each for row in zip_longest(*lists) for each in row if each is not None)
     mixed = {each.chunk.id: each for each in turns}
-    return replace(whole, candidates=tuple(mixed.values())[:KEPT])
+    whole = replace(question, leans=parts[0].leans, parts=tuple(parts))
+    if whole.leans:
+        whole = replace(whole, standalone=condense(question.asked, question.history))
+    said = whole if whole.leans else replace(whole, history=())
+    return whole, Found(tuple(mixed.values())[:KEPT], *encode(said, stack))
 
 
-def _expanded(question: Question, found: Found, stack: Stack, also: Synonyms) -> Found:
+def _one(
+    question: Question, stack: Stack, also: Synonyms, scale: float = ALONE
+) -> tuple[Question, Found]:
+    """Returns the same of one question: whether it leans on the turns before it is decided here.
+    Where it does not, they count `scale` times their weight."""
+    alone = replace(question, history=())
+    by_itself = retrieved(alone, stack)
+    earlier = meant_before(question.history)
+    if not earlier:
+        return question, _expanded(alone, by_itself, stack, also) or by_itself
+    if (title := chosen(question.asked, question.history)) is not None:
+        meant = f"{earlier[-1]}\n{title}"
+        found = retrieved(replace(alone, asked=meant, standalone=meant), stack)
+        return replace(question, standalone=meant, leans=True), found
+    joined = replace(question, standalone=condense(question.asked, question.history), leans=True)
+    in_turn = retrieved(joined, stack)
+    gain = _likeness(joined, in_turn, stack) - _likeness(alone, by_itself, stack)
+    if not leans(question.asked, gain):
+        if (other := _expanded(alone, by_itself, stack, also)) is not None:
+            return question, other
+        near = retrieved(question, stack, scale)
+        return question, replace(near, vector=by_itself.vector, keywords=by_itself.keywords)
+    asked_in_full = in_full(question.asked, earlier[-1], stack.embedder)
+    if asked_in_full is not None:
+        one = replace(alone, asked=asked_in_full, standalone=asked_in_full)
+        full, found = _retrieved(one, stack, also)
+        if _likeness(full, found, stack) >= _likeness(joined, in_turn, stack):
+            return replace(joined, standalone=asked_in_full, parts=full.parts or (full,)), found
+    return joined, in_turn
+
+
+def _likeness(question: Question, found: Found, stack: Stack) -> float:
+    """Returns how like the question what is found is: the best passage as the embedder sees it,
+    and the nearest piece as the matcher does."""
+    first = found.candidates[:LOOKED_AT]
+    if stack.matcher is None:
+        return _cosine(found)
+    matched = match(question, replace(found, candidates=first), stack.matcher, None)
+    return _cosine(found) + best(matched, first).near
+
+
+def _expanded(question: Question, found: Found, stack: Stack, also: Synonyms) -> Found | None:
+    """Returns what is found in other words, where that is better."""
     spelt = respelt(question.asked, question.locale)
     words = also.beside(spelt)
     if not words and spelt == question.asked:
-        return found
+        return None
     meant = f"{spelt} ({words})" if words else spelt
     other = retrieved(replace(question, asked=meant), stack)
-    return other if _cosine(other) > _cosine(found) + BETTER_WORDS else found
+    return other if _cosine(other) > _cosine(found) + BETTER_WORDS else None
 
 
 def _cosine(found: Found) -> float:

@@ -1,6 +1,7 @@
 """Splits a message into the questions that it asks: each gets its own answer."""
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from services.answer.contract import Question
@@ -9,10 +10,13 @@ MOST: Final = 3
 """Questions of one message that are answered."""
 LEAST_WORDS: Final = 3
 """A shorter piece is no question of its own."""
+FRAGMENT_WORDS: Final = 6
 
 _END = re.compile(
-    r"(?<=[?!])\s+|(?<!i\.e\.)(?<!e\.g\.)(?<!z\.B\.)(?<=[.;])\s+(?=\S+ )|\n+"
-    r"|,\s+(?=(?:do|does|can|could|will|is|are|kann|darf)\s+(?:you|i|we|it|they|ich|wir|es)\b)",
+    r"(?:\A|\n+)\s*(?:[1-9a-c][.)]|[-*•])\s+|(?<=\s)\(?[1-9a-c]\)\s+|\n+"
+    r"|(?<=[?!])\s+|(?<!i\.e\.)(?<!e\.g\.)(?<!z\.B\.)(?<=[.;])\s+(?=\S+ )"
+    r"|,\s+(?=(?:do|does|can|could|will|is|are|kann|darf)\s+(?:you|i|we|it|they|ich|wir|es)\b)"
+    r"|,\s+(?=how\s+(?:long|many|much|often|do|can)\b|wie\s+(?:lange|viele?|oft)\b)",
     re.IGNORECASE,
 )
 _ASKING = (
@@ -24,6 +28,17 @@ _AND = re.compile(
     rf"(?=(?:{_ASKING}|for|at|in|from|by|until|ab|bis)\b\s++\S)",
     re.IGNORECASE,
 )
+_JOINED = re.compile(
+    r"\A\W*+(?:(?:and|also|und|auch)\b[\s,:]*+)++"
+    rf"(?=(?:{_ASKING})\b(?! (?:if|about)\b))",
+    re.IGNORECASE,
+)
+"""What only joins a question to the one before."""
+_JOINS = re.compile(r"\A\W*+(?:and|but|or|und|aber|oder)\b", re.IGNORECASE)
+_ELLIPSIS = re.compile(
+    r"\A\W*+(?:and|und|(?:what|how) about|was ist mit)\b.*\?\W*\Z", re.IGNORECASE
+)
+"""So short a piece asks again, of something else, what was asked before it."""
 _STARTS = re.compile(
     r"\A\W*+(?:(?:and|or|but|so|also|then|und|oder|aber|auch|dann|for|at|in|from|by|until|ab|bis)"
     r"\s++)*+"
@@ -61,10 +76,20 @@ def sentence_that_asks(message: str) -> str:
     return next(filter(_is_question, sentences), message)
 
 
-def questions_in(question: Question) -> tuple[str, ...]:
-    """Returns the questions to answer one by one: a message that leans on earlier turns is one
-    question with them; any other is each that it asks."""
-    return (question.standalone,) if question.leans else asks(bare(question.asked))
+def is_fragment(message: str) -> bool:
+    """Returns whether a message goes on with what was said and asks nothing by itself."""
+    few = len(message.split()) <= FRAGMENT_WORDS
+    return few and _JOINS.match(message) is not None and _STARTS.match(message) is None
+
+
+def questions_in(question: Question) -> dict[str, Question]:
+    """Returns what is answered one by one, by its words: with what it leans on, or without what
+    only leads into it."""
+    if question.parts or question.leans:
+        parts = question.parts or (question,)
+        return {each.standalone if each.leans else each.asked: each for each in parts}
+    apart = asks(bare(question.asked))
+    return {text: replace(question, asked=text, standalone=text) for text in apart}
 
 
 def asks(message: str) -> tuple[str, ...]:
@@ -83,7 +108,8 @@ def asks(message: str) -> tuple[str, ...]:
             else:
                 whole[-1] = f"{whole[-1]} and {piece}"
         for piece in whole:
-            if _is_question(piece):
+            piece = _JOINED.sub("", piece) if found else piece
+            if _is_question(piece) or (found and _ELLIPSIS.match(piece)):
                 found.append(f"{lead} {piece}".strip())
                 lead = ""
             else:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from services.answer.contract import Clues, Turn
+from services.answer.contract import Turn
+from services.answer.search.asks import is_fragment
 from twofold.text import dates
 
 TURNS_KEPT = 2
@@ -22,18 +23,16 @@ ALONE = 0.6
 what fits as well, what belongs to the conversation comes first. Section found among the first ten
 for 400 turns of doc2dial (tune half): .82 without them, .87 by .4, .895 so; with all weight .8975.
 """
-BETTER = 0.06
-"""A message that says nothing of earlier turns leans on them where the best passage for both is so
-much more like (cosine) than the best one for the message alone."""
-NO_WORSE = -0.03
+BETTER = 0.1
+"""A message that says nothing of earlier turns leans on them where what is found for both is so
+much more like (cosines of passage and piece) than what is found for the message alone."""
+NO_WORSE = -0.06
 """One that refers to them does so even where that is no gain."""
-NEAR = 6
+NEAR = 7
 """Words from the start within which a pronoun refers to what was said before; later ones mostly
 refer to the message's own nouns."""
 MIDDLE = 15
 """The day of a month that is named alone."""
-HELD = 0.5
-"""A message of whose words one passage holds so much (by rarity) is no follow-up."""
 
 _LEADS = re.compile(
     r"\A\W*+(?:and|but|so|or|also|then|what about|how about|what if|same|und|aber|oder|auch|dann"
@@ -68,20 +67,39 @@ class WeightedTurn(NamedTuple):
 
 
 def condense(message: str, history: Sequence[Turn]) -> str:
-    """Returns `message`, led by the user turns before it."""
-    earlier = [turn.text for turn in history if turn.role == "user"][-TURNS_KEPT:]
-    return "\n".join([*earlier, message])
+    """Returns `message`, led by what was asked before it: of more than is kept the last, and the
+    subject, where that is known to come first."""
+    earlier = meant_before(history)
+    subject = earlier[:1] if _is_known(history) else []
+    kept = earlier[-TURNS_KEPT:]
+    return "\n".join([*(subject if len(earlier) > TURNS_KEPT else []), *kept, message])
 
 
-def leans(message: str, alone: Clues, joined: Clues) -> bool:
-    """Returns whether the message depends on earlier turns. `alone`: the clues of a search for
-    the message; `joined`: of one for it and its turns."""
-    gain, words = joined.cosine - alone.cosine, message.split()
-    if _LEADS.match(message) or _REFERS.search(" ".join(words[:NEAR])):
-        return gain > NO_WORSE
-    if _REFERS.search(message) and gain > BETTER + 0.02:
+def meant_before(history: Sequence[Turn]) -> list[str]:
+    """Returns what the customer asked last, below what that leaned on; of turns of which nobody
+    knows that, all."""
+    said = [turn for turn in history if turn.role == "user"]
+    if _is_known(said):
+        return said[-1].standalone.splitlines()
+    return [turn.text for turn in said]
+
+
+def _is_known(history: Sequence[Turn]) -> bool:
+    last = next((turn for turn in reversed(history) if turn.role == "user"), None)
+    return last is not None and bool(last.standalone)
+
+
+def leans(message: str, gain: float) -> bool:
+    """Returns whether the message depends on earlier turns. `gain`: how much more like it is what
+    is found with them than what is found without."""
+    if is_fragment(message):
         return True
-    return gain > BETTER and alone.passage < HELD
+    return gain > (NO_WORSE if _LEADS.match(message) or refers(message) else BETTER)
+
+
+def refers(message: str) -> bool:
+    """Returns whether a word of it stands for something that was named before."""
+    return _REFERS.search(" ".join(message.split()[:NEAR])) is not None
 
 
 def chosen(message: str, history: Sequence[Turn]) -> str | None:

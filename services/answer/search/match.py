@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from services.answer.contract import Candidate, Found, Question
 from services.answer.search.asks import questions_in
+from services.answer.search.condense import meant_before
 from services.answer.search.units import CutChunk, cut
 from twofold.clients.matcher import Matcher, asked_in_turn
 from twofold.clients.reader import Reader
@@ -66,7 +67,7 @@ def match(question: Question, found: Found, by: Matcher, reader: Reader | None) 
         page for page in cut(found.candidates[:RANKED]) if is_read(page.candidate.chunk.locale)
     ]
     pieces = list(dict.fromkeys(text for page in pages for text in page.headed))
-    asked = {text: _in_turn(question, text) for text in questions_in(question)}
+    asked = {text: _in_turn(each, text) for text, each in questions_in(question).items()}
     vectors = by.vectors([*asked.values(), *pieces])
     matched = {}
     for text, put in asked.items():
@@ -84,19 +85,18 @@ def nearest_first(question: Question, found: Found, matched: Matched) -> Found:
         return found
     first, rest = found.candidates[:RANKED], found.candidates[RANKED:]
     most = max(abs(each.score) for each in first) or 1.0
-    later = LEANING_WEIGHT if question.leans else LATER_WEIGHT
-    weight = later if question.history else WEIGHT
     pages = cut(first)
     lists = [
         sorted(
             (
                 replace(page.candidate, score=page.candidate.score / most + weight * near)
                 for page in pages
-                for near in [_nearest(page, pieces)]
+                for near in [_nearest(page, matched[text])]
             ),
             key=lambda candidate: -candidate.score,
         )
-        for pieces in matched.values()
+        for text, each in questions_in(question).items()
+        for weight in [_weight(each)]
     ]
     turns: dict[str, Candidate] = {}
     for row in zip_longest(*lists):
@@ -133,8 +133,13 @@ def _nearest(page: CutChunk, pieces: Mapping[str, Match]) -> float:
     return max((pieces[text].likely for text in page.headed if text in pieces), default=0.0)
 
 
+def _weight(question: Question) -> float:
+    if question.leans:
+        return LEANING_WEIGHT
+    return LATER_WEIGHT if question.history else WEIGHT
+
+
 def _in_turn(question: Question, text: str) -> str:
     if not question.leans:
         return text
-    earlier = [turn.text for turn in question.history if turn.role == "user"]
-    return asked_in_turn(question.asked, earlier)
+    return asked_in_turn(question.asked, meant_before(question.history))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from services.answer.contract import Candidate, Found, Question
 from services.answer.search.asks import bare
-from services.answer.search.condense import asks_what_changed, weigh
+from services.answer.search.condense import asks_what_changed, refers, weigh
 from twofold.index.contract import Chunk, Hit, SparseVector
 from twofold.index.sparse import Bm25Encoder
 from twofold.ledger import hidden_from, versions_at
@@ -30,6 +30,8 @@ OTHER_LOCALE = 0.35
 """Taken off a chunk in another language than the question's (fused scores lie in 0..1.7)."""
 RULE_OF_THE_DAY = 0.4
 """Added to policies when the question is about another day: articles describe today."""
+SAME_PAGE = 0.3
+"""Added to what the last answer cites, for a message that refers to it."""
 AGEING = 0.05
 """Taken off a release note for every year of its age, up to OLD_YEARS, unless the question asks
 what changed: of two that fit as well, the newer comes first. On the tune half of the example suite
@@ -150,6 +152,7 @@ def rank(
     best_cosine = max(cosine.values(), default=0.0)
     best_bm25 = max(bm25.values(), default=0.0)
     news = asks_what_changed(question.standalone)
+    cited = _cited(question)
     scored = []
     for id, chunk in chunks.items():
         fused = 0.0
@@ -160,6 +163,8 @@ def rank(
         prior = 0.0 if base(chunk.locale) == base(question.locale) else -OTHER_LOCALE
         if question.as_of is not None and chunk.kind == "policy":
             prior += RULE_OF_THE_DAY
+        if chunk.document in cited:
+            prior += SAME_PAGE
         if chunk.kind == "release_note" and not news:
             years = max(0.0, question.scope.as_of - chunk.updated_at) / YEAR_S
             prior -= AGEING * min(years, OLD_YEARS)
@@ -176,3 +181,8 @@ def rank(
         )
         for score, id, fused in scored[:KEPT]
     )
+
+
+def _cited(question: Question) -> frozenset[str]:
+    about_it = question.history and question.leans and refers(question.asked)
+    return question.history[-1].documents if about_it else frozenset()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.answer.contract import Clues, Turn
+from services.answer.contract import Turn
 from services.answer.search.asks import asks, bare
 from services.answer.search.condense import as_of_in, chosen, condense, leans
 from services.answer.search.expand import respelt, synonyms
@@ -22,22 +22,35 @@ def test_a_follow_up_carries_what_it_leans_on() -> None:
     assert condense("and on River?", ()) == "and on River?"
 
 
+def test_it_carries_what_the_turn_before_leaned_on_and_no_more() -> None:
+    knows = (
+        Turn("user", "How do I cancel?", standalone="How do I cancel?"),
+        Turn("user", "Price of Creek?", standalone="Price of Creek?"),
+        Turn("user", "and River?", standalone="Price of River?"),
+    )
+    assert condense("per year?", knows) == "Price of River?\nper year?"
+    assert condense("and River?", knows[:2]) == "Price of Creek?\nand River?"
+    long = Turn("user", "d", standalone="a\nb\nc\nd")
+    assert condense("e", (*knows, long)) == "a\nc\nd\ne"
+
+
 @pytest.mark.parametrize(
-    ("message", "alone", "joined", "leaning"),
+    ("message", "gain", "leaning"),
     [
-        ("and on River?", 0.4, 0.5, True),
-        ("Does it cost extra?", 0.5, 0.5, True),
-        ("und bei River?", 0.4, 0.5, True),
-        ("and who can transfer the workspace", 0.71, 0.61, False),
-        ("Is there a nonprofit discount?", 0.71, 0.64, False),
-        ("paid out in cash?", 0.4, 0.55, True),
-        ("Please explain to me how workspace owners rotate API keys", 0.6, 0.62, False),
+        ("and on River?", 0.1, True),
+        ("Does it cost extra?", 0.0, True),
+        ("which plan do I need for that?", 0.0, True),
+        ("und bei River?", 0.1, True),
+        ("and who can transfer the workspace", -0.1, False),
+        ("Is there a nonprofit discount?", -0.07, False),
+        ("paid out in cash?", 0.15, True),
+        ("who is eligible?", 0.3, True),
+        ("and rotate API keys?", -0.3, True),
+        ("Please explain to me how workspace owners rotate API keys", 0.02, False),
     ],
 )
-def test_evidence_says_whether_a_message_leans(
-    message: str, alone: float, joined: float, leaning: bool
-) -> None:
-    assert leans(message, Clues(alone), Clues(joined)) == leaning
+def test_evidence_says_whether_a_message_leans(message: str, gain: float, leaning: bool) -> None:
+    assert leans(message, gain) == leaning
 
 
 @pytest.mark.parametrize(
@@ -65,10 +78,22 @@ def test_an_offered_choice_is_understood(message: str, title: str | None) -> Non
         ("Our server was down. How do I replay?", 1),
         ("can I reset it myself or not", 1),
         ("Wie lange gilt er und wie viele gehen?", 2),
+        ("How long is it valid, how many can I send?", 2),
+        ("What is the limit on Creek? And River?", 2),
+        ("Two things: 1) which regions are there 2) do you support IPv6?", 2),
+        ("- what is a lane\n- how many do I get", 2),
+        ("Brook has 2. How many can I add?", 1),
+        ("How do I send a) events b) batches", 1),
     ],
 )
 def test_questions_of_one_message_are_told_apart(message: str, apart: int) -> None:
     assert len(asks(message)) == apart
+
+
+def test_a_word_that_only_joins_two_questions_is_in_neither() -> None:
+    said = "Is there an app? And what is the oldest Safari? also which Edge works"
+    assert asks(said) == ("Is there an app?", "what is the oldest Safari?", "which Edge works")
+    assert asks("Is there an app? And if I pay?")[1] == "And if I pay?"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ingestion.sync.pipeline import sync
 from services.answer.contract import Ask, Found, Question, Turn
 from services.answer.pipeline import ask_once
 from services.answer.search import Searched, search
+from services.answer.search.ellipsis import in_full
 from tests.services.standalone.serving import needs_weights, small_parts
 from tools.matcher.centers import load_center
 from twofold.clients.matcher import asked_in_turn
@@ -37,6 +38,8 @@ PAGES = {
     "cards.md": "# Cards\n\n## Which cards\n\nA card may be of any of the usual kinds; a declined"
     " card is shown in red.\n",
     "invoices.md": "# Invoices\n\n## Where they are\n\nInvoices lie under **Billing**.\n",
+    "gold.md": "# Gold plan\n\n## Price\n\nThe gold plan costs $40 a month.\n",
+    "silver.md": "# Silver plan\n\n## Price\n\nThe silver plan costs $20 a month.\n",
     "karte.de.md": "---\nlocale: de\n---\n# Karten\n\nEine Karte, die abgelehnt wird, ist rot.\n",
 }
 CUT_OFF = "card declined, when do you cut me off"
@@ -121,6 +124,52 @@ def test_each_of_two_questions_has_its_passage_among_the_first(stack: Stack) -> 
     texts = " ".join(each.chunk.text for each in found.packed[:2])
     assert "Billing" in texts
     assert "invitation" in texts
+
+
+def test_the_second_question_is_read_with_the_first_it_leans_on(stack: Stack) -> None:
+    both = "what happens if my card fails, and when does it get me suspended?"
+    found = search(asked(both), stack)
+    first_part, second = found.question.parts
+    assert not found.question.leans
+    assert not first_part.leans
+    assert second.leans
+    assert second.standalone == "what happens if my card fails\nwhen does it get me suspended?"
+    pieces = found.matched[second.standalone]
+    assert "day 21" in max(pieces, key=lambda piece: pieces[piece].odds)
+
+
+def test_one_that_has_nothing_to_do_with_the_first_is_read_alone(stack: Stack) -> None:
+    found = search(asked("how do i get my coworker in? And where are my invoices?"), stack)
+    assert [part.leans for part in found.question.parts] == [False, False]
+
+
+@pytest.mark.parametrize("message", ["and silver?", "what about the silver plan?"])
+def test_an_ellipsis_is_searched_for_in_full(stack: Stack, message: str) -> None:
+    before = (Turn("user", "How much is the gold plan?"), Turn("assistant", "It costs $40."))
+    found = search(asked(message, history=before), stack)
+    assert found.question.leans
+    assert found.question.standalone == "How much is the silver plan?"
+    assert "$20" in first(found)
+
+
+@pytest.mark.parametrize(
+    ("before", "message", "meant"),
+    [
+        ("How do I set up SSO with Okta?", "and with Entra?", "How do I set up SSO with Entra?"),
+        ("Which Node version do I need?", "and Go?", "Which Go version do I need?"),
+        ("What does D-21 mean?", "what about D-12?", "What does D-12 mean?"),
+        ("What is the price for members?", "for guests?", "What is the price for guests?"),
+        ("Was kostet River im Monat?", "und im Jahr?", "Was kostet River im Jahr?"),
+        ("How much is Creek?", "and if I pay yearly?", None),
+        ("Is the log part of Creek?", "who can read it?", None),
+        ("How much is Creek?", "and Creek?", None),
+        ("How much is it?", "and with Entra?", None),
+    ],
+)
+def test_an_ellipsis_is_asked_in_full(
+    before: str, message: str, meant: str | None, stack: Stack
+) -> None:
+    assert in_full(message, before, stack.embedder) == meant
 
 
 def test_a_follow_up_is_read_with_what_it_leans_on(stack: Stack) -> None:

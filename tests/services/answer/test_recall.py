@@ -52,9 +52,10 @@ def test_what_was_answered_for_staff_is_no_memory_for_a_customer(parts: Parts) -
 def test_memory_holds_both_sides_and_what_each_answer_did(parts: Parts) -> None:
     conversation = said(parts, QUESTION, None)
     asked, answered = memory(parts, conversation)
-    assert asked == Turn("user", QUESTION)
+    assert asked == Turn("user", QUESTION, standalone=QUESTION)
     assert (answered.role, answered.action) == ("assistant", "ANSWER")
     assert "12 hours" in answered.text
+    assert len(answered.documents) == 1
 
 
 def test_a_conversation_of_another_workspace_is_none(parts: Parts) -> None:

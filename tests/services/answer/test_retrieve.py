@@ -1,5 +1,6 @@
 """Retrieval answers from the versions that apply, to those who may see them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -107,6 +108,20 @@ def test_a_conversation_is_searched_with_its_last_message_first(stack: Stack) ->
     (term,) = alone.keywords.indices
     assert weights[term] == max(weights.values()) == 1.0
     assert len(weights) > 1
+
+
+def test_who_refers_to_an_answer_gets_the_page_that_it_cited_first_of_what_fits_as_well(
+    stack: Stack,
+) -> None:
+    before = retrieve(asked("refund of it"), stack).candidates
+    cited = before[-1].chunk
+    history = (Turn("user", "refund"), Turn("assistant", "", documents=frozenset({cited.document})))
+    question = asked("refund of it", history=history)
+    leaning, alone = (
+        [each.chunk for each in retrieve(replace(question, leans=leans), stack).candidates]
+        for leans in (True, False)
+    )
+    assert leaning.index(cited) < alone.index(cited)
 
 
 def test_keywords_are_trusted_as_far_as_they_cover_the_question() -> None:
