@@ -25,6 +25,7 @@ _PLACE = (
     r"|mit|bei|beim|im|am|für|auf|pro|von|zum|zur"
 )
 _PLACED = re.compile(rf"\A({_PLACE})\s+", re.IGNORECASE)
+_ARTICLE = re.compile(r"\A(?:the|an?|der|die|das|den|dem)\s+", re.IGNORECASE)
 _WORD = re.compile(r"[\w$€%][\w.'’/-]*(?<![.'’/-])|[^\w\s]")
 _NO_NAME = re.compile(
     rf"(?:{_PLACE}|how|what|whats|which|who|whom|when|where|why|if|can|could|do|does|did|is|are|was"
@@ -45,7 +46,7 @@ def in_full(message: str, before: str, embedder: Embedder) -> str | None:
     named = _TAIL.sub("", _LEAD.sub("", message))
     words = named.split()
     place = _PLACED.match(named)
-    name = named[place.end() :] if place else named
+    name = _ARTICLE.sub("", named[place.end() :] if place else named)
     if not 0 < len(words) <= WORDS or any(map(_NO_NAME.fullmatch, name.split())):
         return None
     placed = _placed(before, place[1]) if place else []
