@@ -26,15 +26,15 @@ LATER_WEIGHT: Final = 0.5
 same, and was searched for with a share of them. With WEIGHT it lost .026 of nDCG on doc2dial."""
 
 READ: Final = 6
-"""Pieces nearest to a question that are read. Of help centers that nothing was trained on .93 of the
-answers are among eight, and yet the best piece is right as often with six, eight or twenty read."""
+"""Pieces nearest to a question that are read. On help centers that nothing was trained on the best
+piece is right as often with six, eight or twenty read."""
 UNREAD: Final = -6.0
 """Log odds where nothing of what is packed was read."""
 READ_WEIGHT: Final = 0.04
-"""Of a piece's log odds, against its cosine: beside the best weight for the same help centers the
-best piece is right for .75 of questions; for .72 without, and .72 with .15."""
+"""Of a piece's log odds, against its cosine: on the same help centers the best piece is right for
+.75 of the questions that one answers; without the odds, or with .15, for .72."""
 MOST_ODDS: Final = 3.0
-"""Log odds either way from which on a piece is as sure as any: .76 of those questions."""
+"""Log odds either way from which on a piece is as sure as any other: .76 of those questions."""
 
 
 class Match(NamedTuple):
