@@ -106,7 +106,7 @@ def test_the_answer_is_quoted_and_cited() -> None:
     assert "12 hours" in first.quote
 
 
-@pytest.mark.parametrize(("better", "worse"), [((0.6, 4.0), (0.6, -6.0)), ((0.8, 0.0), (0.2, 0.0))])
+@pytest.mark.parametrize(("better", "worse"), [((0.7, 4.0), (0.5, -6.0)), ((0.8, 0.0), (0.2, 0.0))])
 def test_what_the_models_take_for_the_answer_is_said(
     better: tuple[float, float], worse: tuple[float, float]
 ) -> None:

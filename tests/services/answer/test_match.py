@@ -180,9 +180,11 @@ def test_a_follow_up_is_read_with_what_it_leans_on(stack: Stack) -> None:
 
 
 def test_what_a_message_leans_on_is_put_to_the_models_with_it(stack: Stack) -> None:
-    message = "and how do i do that?"
-    for before, word in (("i need to get my coworker in", "invitation"),
-                         ("i want to see my invoices", "Billing")):  # fmt: skip
+    for before, message, word in (
+        ("i need to get my coworker in", "and how do i do that?", "invitation"),
+        ("tell me about the gold plan", "and what does it cost?", "gold plan costs"),
+        ("tell me about the silver plan", "and what does it cost?", "silver plan costs"),
+    ):
         history = (Turn("user", before), Turn("assistant", "I see."))
         found = search(asked(message, history=history), stack)
         assert found.question.leans
@@ -209,26 +211,27 @@ class Sure(Reader):
         return np.array([40.0 if self.word in piece else -40.0 for piece in pieces], np.float32)
 
 
-LEANS = (Turn("user", "my card failed, what happens?"), Turn("assistant", "We try again."))
+PLANS = (Turn("user", "which plans are there?"), Turn("assistant", "Gold and silver."))
 
 
 @pytest.mark.parametrize(
     ("message", "history", "leans"),
     [
-        (CUT_OFF, (), False),
-        ("and when is it suspended?", LEANS, True),
-        ("which kinds of cards may i use", LEANS, False),
+        ("what does the plan cost a month", (), False),
+        ("and what do they cost a month?", PLANS, True),
+        ("what does the plan cost a month", PLANS, False),
     ],
 )
-def test_what_the_reader_is_sure_of_comes_first(
+def test_of_what_is_as_near_comes_first_what_the_reader_is_sure_of(
     stack: Stack, message: str, history: tuple[Turn, ...], leans: bool
 ) -> None:
-    reader = Sure("charged again")
-    found = search(asked(message, history=history), replace(stack, reader=reader))
-    assert found.question.leans is leans
-    assert "day 3" in first(found)
     before = [turn.text for turn in history if turn.role == "user"]
-    assert reader.asked == [asked_in_turn(message, before) if leans else message]
+    for plan in ("gold", "silver"):
+        reader = Sure(f"{plan} plan costs")
+        found = search(asked(message, history=history), replace(stack, reader=reader))
+        assert found.question.leans is leans
+        assert plan in first(found)
+        assert reader.asked == [asked_in_turn(message, before) if leans else message]
 
 
 def test_a_reranker_has_the_last_word(stack: Stack) -> None:

@@ -32,7 +32,7 @@ CASES = [
         "Closing an account\nOnly an owner can close an account.",
     ),
     (
-        "whats the most i can send at once",
+        "is there a maximum for what i send you",
         "Limits\nA single upload is limited to 2 GB.",
         "Limits\nUploads are listed with their date and their sender.",
     ),

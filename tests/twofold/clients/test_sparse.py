@@ -99,16 +99,3 @@ def test_threads_share_an_encoder() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda job: encoder.document(*job), jobs))
     assert found == [Bm25Encoder().document(*job) for job in jobs]
-
-
-@pytest.mark.parametrize(
-    ("question", "topic"),
-    [
-        ("What did Creek cost a month on 1 February 2026?", "“Creek cost month February”"),
-        ("We went 1,200 deliveries over", "“went deliveries”"),
-        ("what does D-22 mean", "“D-22 mean”"),
-        ("2026?", "…"),
-    ],
-)
-def test_a_topic_has_codes_and_no_bare_numbers(question: str, topic: str) -> None:
-    assert Bm25Encoder().topic(question) == topic
