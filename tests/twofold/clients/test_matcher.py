@@ -32,7 +32,7 @@ CASES = [
         "Closing an account\nOnly an owner can close an account.",
     ),
     (
-        "is there a maximum for what i send you",
+        "is there a maximum for one upload",
         "Limits\nA single upload is limited to 2 GB.",
         "Limits\nUploads are listed with their date and their sender.",
     ),
