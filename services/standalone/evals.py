@@ -22,6 +22,7 @@ from ingestion.sources import Fetched, Item
 from ingestion.sources.by_path import open_folder
 from ingestion.sources.folder import Folder
 from ingestion.sync.pipeline import sync
+from ingestion.sync.status import list_sources
 from models.evaluate.labelled import Labelled, Query, Text, digest_of
 from models.evaluate.local import Labels, Rankings, Rewrite, Scoped
 from models.evaluate.sufficiency import Given
@@ -57,8 +58,7 @@ class Local:
     @asynccontextmanager
     async def service(self) -> AsyncIterator[httpx.AsyncClient]:
         with open_stack(self._settings) as stack:
-            if not stack.index.count() and (pages := _help_center(self._settings)):
-                sync(stack, self._settings.workspace, Folder(pages.name, pages))
+            _sync_help_center(stack, self._settings)
             if not stack.index.count():
                 raise SetupError(
                     f"Nothing is indexed in {self._settings.home}. Index the documents first:"
@@ -277,12 +277,15 @@ def _documents(chunks: Iterable[Chunk]) -> list[str]:
     return list(dict.fromkeys(chunk.key.partition("/")[2] for chunk in chunks))
 
 
-def _help_center(settings: Settings) -> Path | None:
-    """Returns the pages that lie beside a company's house policy: a suite of it needs them
-    indexed."""
+def _sync_help_center(stack: Stack, settings: Settings) -> None:
+    """Indexes the pages that lie beside a company's house policy, where they or nothing are the
+    sources: what a suite is asked of is whole, also after an earlier sync was interrupted."""
     house = settings.house_file
     pages = house.parent / HELP_CENTER if house else None
-    return pages if pages and pages.is_dir() else None
+    if pages and pages.is_dir():
+        names = {source.name for source in list_sources(stack.ledger, settings.workspace)}
+        if not names or pages.name in names:
+            sync(stack, settings.workspace, Folder(pages.name, pages))
 
 
 def _open_cached(home: Path, settings: Settings) -> Stack:

@@ -19,6 +19,7 @@ from services.standalone.evals import Local
 from tests.cross_encoder import write_cross_encoder
 from tests.services.standalone.serving import needs_weights
 from twofold.errors import InvalidInput, SetupError
+from twofold.house_file import NEUTRAL
 from twofold.ledger.models import Answer, Conversation, Handoff
 from twofold.settings import Settings
 from twofold.stack import open_stack
@@ -116,6 +117,28 @@ def test_a_suite_is_asked_of_the_whole_service_in_this_process(tmp_path: Path) -
     found = asyncio.run(run())
     assert found == dict.fromkeys(found, 1) | {"over_escalated": 0}
     assert {"facts", "gold_cited", "quotes_true"} <= found.keys()
+
+
+@pytest.mark.parametrize(("source", "documents"), [("help-center", 2), ("other", 1)])
+def test_a_suite_is_asked_of_a_whole_help_center_though_its_sync_was_interrupted(
+    tmp_path: Path, source: str, documents: int
+) -> None:
+    pages = tmp_path / "help-center"
+    pages.mkdir()
+    (pages / "keys.md").write_text("# API keys\n\nA rotated key keeps working for 24 hours.\n")
+    house = tmp_path / "house.yaml"
+    house.write_text(NEUTRAL.read_text("utf-8"), "utf-8")
+    settings = Settings(home=tmp_path / "home", house=house)
+    with open_stack(settings) as stack:
+        sync(stack, settings.workspace, Folder(source, pages))
+    (pages / "seats.md").write_text("# Seats\n\nThe Creek plan has ten seats for your team.\n")
+
+    async def found() -> int:
+        async with Local(settings).service() as http:
+            answer = await http.get("/v1/sources")
+            return sum(each["documents"] for each in answer.json())
+
+    assert asyncio.run(found()) == documents
 
 
 def test_an_eval_calls_nobody_and_leaves_nothing_behind(tmp_path: Path) -> None:
