@@ -62,6 +62,18 @@ VERDICTS: Final = {
     ("de", "no"): "Nein.",
 }
 
+_DESTROYS = re.compile(
+    r"(?:\*\*|\A|\n)\W*(?:\d{1,3}[.)]\s*)?(?:Delete|Erase|Wipe|Purge|Destroy|Löschen?)\b"
+)
+"""A step that is an order, or presses a button, to that end."""
+_ENDS_IT = re.compile(
+    r"\b(?:delet|eras|wip(?:e|ing)|purg|destroy|remov|clos|cancel|clear|reset|leav|stop|quit|shut"
+    r"|kill|drop|forget|get(?:ting)? rid|gone|gdpr|privacy|end(?:s|ed|ing)?\b|lösch|entfern|kündig"
+    r"|schließ|weg\b|los\b|dsgvo|datenschutz)\w*",
+    re.IGNORECASE,
+)
+"""Words of those who want something gone; others are not told the steps that destroy it."""
+
 _ANSWERS = re.compile(r"\W{0,9}(?:yes|no|ja|nein)\b", re.IGNORECASE)
 _WHOLE = re.compile(r"(?<![\w.,])\d+(?![\w.,]?\d)")
 """A whole number alone, by which a table's row may be named: an error's code, not a price."""
@@ -137,7 +149,8 @@ def _new(units: Sequence[Unit], question: Question, terms: Terms) -> list[Unit]:
 def _choose(units: Sequence[Unit], text: str, last: str, most: int) -> list[Unit]:
     """Returns what answers the question, in the order in which it is said: best first, but what
     belongs to one block together."""
-    open_to = [unit for unit in units if not leads(unit.piece)] or list(units)
+    harmless = [unit for unit in units if not _destroys(unit, text)]
+    open_to = [unit for unit in harmless if not leads(unit.piece)] or list(units)
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
     first = ranked[0]
     chosen = _with_more(_with_context(first, units, text, last), units, most)
@@ -160,6 +173,13 @@ def _choose(units: Sequence[Unit], text: str, last: str, most: int) -> list[Unit
     order = {unit: place for place, unit in enumerate(units)}
     places = {(unit.mark, unit.piece.block): i for i, unit in reversed([*enumerate(chosen)])}
     return sorted(chosen, key=lambda u: (places[u.mark, u.piece.block], order[u]))
+
+
+def _destroys(unit: Unit, text: str) -> bool:
+    """Returns whether the unit is steps that destroy what nobody asked to destroy: a question that
+    no page answers is near them by its words ("rename the workspace")."""
+    steps = unit.piece.kind in ("steps", "step")
+    return steps and bool(_DESTROYS.search(unit.piece.read)) and not _ENDS_IT.search(text)
 
 
 def _with_context(unit: Unit, units: Sequence[Unit], text: str, last: str) -> list[Unit]:

@@ -124,6 +124,30 @@ def test_what_the_models_take_for_the_answer_is_said(
     assert "12 hours" in compose_searched(whole, Sentences(), 120).text.split("[")[0]
 
 
+DELETE = """\
+# Delete a workspace
+
+1. Open **Settings → General**.
+2. Click **Delete workspace**.
+3. Type the name of the workspace.
+"""
+NAME = "# The name\n\nThe name of a workspace stands in its address.\n"
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("how can i change the name of the workspace in settings", False),
+        ("how do i delete the workspace in settings", True),
+        ("how do we get rid of the workspace in settings", True),
+    ],
+)
+def test_steps_that_destroy_are_told_to_those_who_ask_for_them(question: str, told: bool) -> None:
+    pages = [candidate(DELETE, "delete", 1.5), candidate(NAME, "name", 0.4)]
+    draft = compose(pages, asking(question), terms_of(question, pages), 120)
+    assert ("Delete workspace" in draft.text) is told
+
+
 def test_of_two_questions_only_the_one_that_has_an_answer_gets_one() -> None:
     first, second = "How long do both secrets stay valid?", "Can I roll it by mail?"
     whole = searched(THREE, asking(f"{first} {second}"), terms_of(first, THREE))
