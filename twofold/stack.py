@@ -19,7 +19,7 @@ from twofold.zone import house_languages
 
 EXTRACTOR = "3"
 """Raise it when the same bytes come to give other sections, or another language."""
-SPLITTER = "2"
+SPLITTER = "3"
 """Raise it when the same sections come to give other chunks."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ingestion.extract.document import Block, BlockKind, Section
+from twofold.text.blocks import sentences
 
 MIN_ROOM = 32
 """Tokens a chunk's text may always have, however long its heading path is."""
@@ -20,7 +21,6 @@ SPECIAL = 2
 TINY = 20
 """A last chunk under so many tokens joins the one before where both fit."""
 
-_SENTENCE = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]*_]*\s+(?=\S)|\n")
 _ITEM = re.compile(r"(?m)^(?=([ \t]*)(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$))")
 _FENCE = re.compile(r"\A[ \t]*+(`{3,}|~{3,})")
 _DELIMITER_ROW = re.compile(r"\A[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t:|-]*+)?")
@@ -227,8 +227,7 @@ def _lines(text: str, _room: int) -> list[str]:
 
 
 def _sentences(text: str, _room: int) -> list[str]:
-    cuts = [match.end() for match in _SENTENCE.finditer(text)]
-    return [part for part in _parts(text, cuts) if part.strip()]
+    return [line[slice(*span)] for line in text.split("\n") for span in sentences(line)]
 
 
 def _words(text: str, _room: int) -> list[str]:
