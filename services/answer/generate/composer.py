@@ -63,7 +63,8 @@ VERDICTS: Final = {
 }
 
 _DESTROYS = re.compile(
-    r"(?:\*\*|\A|\n)\W*(?:\d{1,3}[.)]\s*)?(?:Delete|Erase|Wipe|Purge|Destroy|Löschen?)\b"
+    r"(?:\*\*|^[ \t]{0,8}(?:\d{1,3}[.)] {0,3})?)(?:Delete|Erase|Wipe|Purge|Destroy|Löschen?)\b",
+    re.MULTILINE,
 )
 """A step that is an order, or presses a button, to that end."""
 _ENDS_IT = re.compile(

@@ -13,7 +13,7 @@ LEAST_WORDS: Final = 3
 FRAGMENT_WORDS: Final = 6
 
 _END = re.compile(
-    r"(?:\A|\n+)\s*(?:[1-9a-c][.)]|[-*•])\s+|(?<=\s)\(?[1-9a-c]\)\s+|\n+"
+    r"(?:\A|\n++)[^\S\n]{0,8}(?:[1-9a-c][.)]|[-*•])\s+|(?<=\s)\(?[1-9a-c]\)\s+|\n+"
     r"|(?<=[?!])\s+|(?<!i\.e\.)(?<!e\.g\.)(?<!z\.B\.)(?<=[.;])\s+(?=\S+ )"
     r"|,\s+(?=(?:do|does|can|could|will|is|are|kann|darf)\s+(?:you|i|we|it|they|ich|wir|es)\b)"
     r"|,\s+(?=how\s+(?:long|many|much|often|do|can)\b|wie\s+(?:lange|viele?|oft)\b)",

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from services.widget.sites import Placed
 from tests.e2e.widget.browsing import DeskVisit, Opened, Visit
 from tests.e2e.widget.serving import Place
+from tests.servers import wait_until
 from twofold.errors import Unavailable
 
 ROLL = "How long does the old signing secret keep working after I roll it?"
@@ -195,8 +196,13 @@ def test_a_suggested_reply_is_used_and_kept_as_an_example(
     desk.page.get_by_label("Keep as an example").check()
     desk.press("Send")
     expect(chat.app.locator(".by-agent")).to_contain_text("It is 12 hours.")
-    replies = desk.page.request.get(f"{place.alone}/v1/handoffs/replies").json()["replies"]
-    assert replies[-1]["text"] == "It is 12 hours. [1]"
+
+    def last() -> str:
+        replies = desk.page.request.get(f"{place.alone}/v1/handoffs/replies").json()["replies"]
+        return str(replies[-1]["text"])
+
+    # The customer reads it before it is kept.
+    wait_until(lambda: last() == "It is 12 hours. [1]", "the reply is kept")
 
 
 def test_out_of_hours_an_address_is_asked_for(visit: Visit, place: Place, desk: DeskVisit) -> None:
