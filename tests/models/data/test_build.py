@@ -159,7 +159,7 @@ def test_approved_answers_and_agents_replies_become_rows(parts: Parts) -> None:
             liked = {"answer_id": first["answer_id"], "rating": "up"}
             await http.post("/v1/feedback", json=liked)
             unseen = {
-                "message": "and how long is it?",
+                "message": "and how long do both keep working?",
                 "history": [{"role": "user", "text": QUESTION}],
             }
             other = (await http.post("/v1/chat", json=unseen)).json()
