@@ -151,7 +151,7 @@ def _choose(units: Sequence[Unit], text: str, last: str, most: int) -> list[Unit
     """Returns what answers the question, in the order in which it is said: best first, but what
     belongs to one block together."""
     harmless = [unit for unit in units if not _destroys(unit, text)]
-    open_to = [unit for unit in harmless if not leads(unit.piece)] or list(units)
+    open_to = [unit for unit in harmless if not leads(unit.piece)] or harmless or list(units)
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
     first = ranked[0]
     chosen = _with_more(_with_context(first, units, text, last), units, most)
