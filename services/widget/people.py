@@ -14,7 +14,7 @@ from services.widget.hours import Office
 from services.widget.sites import Placed, Sites
 from services.widget.threads import WITH_PEOPLE, Posted, State, Threads
 from twofold import metrics
-from twofold.errors import Conflict, InvalidInput, TwofoldError
+from twofold.errors import Conflict, InvalidInput, NotFound, TwofoldError
 from twofold.ledger.widget import Thread, Visitor
 
 _log = structlog.get_logger("twofold.widget")
@@ -81,7 +81,8 @@ class People:
 
     async def handed_over(self, thread_id: str, escalation: Mapping[str, Any]) -> Thread:
         """Queues a thread that the assistant handed over. The outbox has it already: where the
-        answer service does not tell its id, the thread waits all the same."""
+        answer service does not tell its id, the thread waits all the same. One that waits already
+        goes on for the more serious reason."""
         thread = await asyncio.to_thread(self._threads.get, thread_id)
         site = await asyncio.to_thread(self._sites.known, thread.site_id)
         handoff: dict[str, Any] = {"id": thread.handoff_id, **escalation}
@@ -92,9 +93,22 @@ class People:
             handoff = await self._service.ask_for_person(body, thread_id)
         except TwofoldError as error:
             _log.warning("a hand-over has no number yet", error=error.message)
-        if thread.state in WITH_PEOPLE:
+        if thread.state not in WITH_PEOPLE:
+            return await self._queue(thread_id, waiting_state(site), "assistant", handoff, {})
+        if await self._outweighs(handoff, thread.handoff_id):
             return await asyncio.to_thread(self._renumber, thread, handoff)
-        return await self._queue(thread_id, waiting_state(site), "assistant", handoff, {})
+        return thread
+
+    async def _outweighs(self, handoff: Mapping[str, Any], waits_for: str | None) -> bool:
+        """Returns whether a hand-over is more serious than the one that a thread waits for."""
+        if waits_for is None or "gravity" not in handoff:
+            return waits_for is None
+        try:
+            standing = await self._service.handoff(waits_for)
+        except TwofoldError as error:
+            _log.warning("nobody knows what a thread waits for", error=error.message)
+            return isinstance(error, NotFound)
+        return bool(handoff["gravity"] > standing.get("gravity", 0))
 
     async def take(self, thread_id: str, name: str, *, force: bool) -> Thread:
         """Gives an agent the thread. Raises Conflict where another one has it."""

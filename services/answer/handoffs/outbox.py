@@ -152,6 +152,7 @@ def packet(
     )
     ratings = {row.answer_id: row.rating for row in rated}
     own, because = handoff.packet, _because(session, handoff, house)
+    besides = _besides(session, handoff, house, sees)
     locale = own.get("locale") or (answers[-1].locale if answers else "") or house.locales[0]
     return {
         "handoff_id": handoff.id,
@@ -166,7 +167,7 @@ def packet(
         "follows": own.get("follows"),
         "locale": locale,
         "reason_text": because,
-        "summary": _summary(handoff, answers, because),
+        "summary": _summary(handoff, answers, because, besides),
         "transcript": [turn for row in answers for turn in _turns(row)] + _said(handoff, answers),
         "sources": _sources(answers),
         "tried": [
@@ -199,9 +200,25 @@ def _unsearched(session: Session, handoff: Handoff) -> str | None:
     return None if answer is None else answer.signals.get(FAILED)
 
 
-def _summary(handoff: Handoff, answers: Sequence[Answer], because: str) -> str:
+def _besides(session: Session, handoff: Handoff, house: HousePolicy, sees: Sees) -> list[str]:
+    """Returns why else the conversation was handed over, before and since, each reason once."""
+    of_this = Handoff.conversation_id == handoff.conversation_id
+    query = select(Handoff, Answer.audience).where(of_this).order_by(Handoff.created_at)
+    rows = session.execute(query.outerjoin(Answer, Answer.id == Handoff.answer_id))
+    others = {row.reason: row for row, audience in rows if sees(audience or ())}
+    return [
+        f"{'Since then' if row.created_at > handoff.created_at else 'Before that'},"
+        f" for {row.team}: {_because(session, row, house)}"
+        for reason, row in others.items()
+        if reason != handoff.reason
+    ]
+
+
+def _summary(
+    handoff: Handoff, answers: Sequence[Answer], because: str, besides: Sequence[str]
+) -> str:
     asked = handoff.packet.get("question") or (answers[-1].question if answers else "")
-    lines = [f"For {handoff.team}: {because}"]
+    lines = [f"For {handoff.team}: {because}", *besides]
     if asked:
         lines.append(f"Last message: {' '.join(asked.split())}")
     if len(answers) > 1:
@@ -255,8 +272,17 @@ def _suggestion(answers: Sequence[Answer]) -> str:
     return ""
 
 
+def gravity(house: HousePolicy, reason: str) -> int:
+    """Returns how serious a reason is: 2 where the house calls it grave, 1 for a matter of its own,
+    0 where a person is all that is wanted."""
+    if reason in house.reasons and house.reasons[reason].grave:
+        return 2
+    return int(reason not in (PERSON_REQUESTED, NOT_IN_SOURCES, house.limits.failures_reason))
+
+
 class Listed(NamedTuple):
     handoff: Handoff
+    gravity: int
     searched: bool
     replied: bool
     closed: bool
@@ -298,7 +324,8 @@ def _listed(session: Session, row: Handoff, house: HousePolicy, sees: Sees) -> L
     replied = session.scalar(kept) is not None
     closed = replied or row.closed_at is not None
     told = packet(session, row, house, sees)
-    return Listed(row, searched, replied, closed, list(deliveries), told)
+    grave = gravity(house, row.reason)
+    return Listed(row, grave, searched, replied, closed, list(deliveries), told)
 
 
 def close(row: Handoff) -> None:

@@ -68,6 +68,10 @@ class HandoffOut(BaseModel):
     answer_id: str | None
     team: str
     reason: str
+    gravity: int = Field(
+        description="How serious the reason is: 2 where the house policy calls it `grave`, 1 for a"
+        " matter of its own, 0 where a person was asked for or no answer helped."
+    )
     searched: bool = Field(
         description="False where that is that the sources could not be searched; not that they do"
         " not answer it."
@@ -85,11 +89,12 @@ class HandoffOut(BaseModel):
     @classmethod
     def of(cls, found: Listed) -> Self:
         names = cls.model_fields.keys() - {
-            "searched", "replied", "closed", "deliveries", "packet",
+            "gravity", "searched", "replied", "closed", "deliveries", "packet",
         }  # fmt: skip
         return cls.model_validate(
             {name: getattr(found.handoff, name) for name in names}
             | {
+                "gravity": found.gravity,
                 "searched": found.searched,
                 "replied": found.replied,
                 "closed": found.closed,

@@ -182,6 +182,27 @@ def test_what_the_assistant_hands_over_waits_for_a_person_at_once(here: World) -
     assert (card["team"], card["reason"]) == ("security", "account_takeover")
 
 
+HACKED = "My account was hacked and someone changed my password"
+A_PERSON = "Can I talk to a real person please"
+
+
+@pytest.mark.parametrize("said", [(HACKED, A_PERSON), (A_PERSON, HACKED)])
+def test_a_wish_for_a_person_does_not_outweigh_what_is_the_matter(
+    here: World, said: tuple[str, str]
+) -> None:
+    visitor = here.visitor(here.site())
+    for each in said:
+        told = visitor.ask(each)
+        assert told["action"]["action"] == "ESCALATE"
+    assert told["state"]["handoff"]["reason"] == "account_takeover"
+    card = here.desk("GET", f"/handoffs/{visitor.thread()['thread_id']}").json()
+    assert (card["team"], card["reason"]) == ("security", "account_takeover")
+    first, further, *_ = card["summary"].splitlines()
+    assert first.startswith("For security: ")
+    assert further.endswith("for support: The customer asks for a person instead of the assistant.")
+    assert further.startswith("Since then" if said[0] == HACKED else "Before that")
+
+
 def test_an_edited_reply_becomes_a_row_to_learn_from(here: World) -> None:
     _, id = taken(here)
     document = here.desk("GET", f"/handoffs/{id}").json()["sources"][0]["document"]
