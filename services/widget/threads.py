@@ -228,16 +228,16 @@ class Threads:
             return thread.id
 
     def unread(self, thread: Thread) -> int:
-        """Returns what others said or did since the visitor looked last."""
+        """Returns how much others said since the visitor looked last; what they did, as taking
+        over, is not counted."""
         said = (Item.kind == "message") & (Item.by == "agent")
         answered = (Item.kind == "question") & (Item.status == "answered")
-        did = (Item.kind == "state") & Item.by.in_(("agent", "system"))
         with self._ledger.session() as session:
             query = (
                 select(func.count())
                 .select_from(Item)
                 .where(Item.thread_id == thread.id, Item.changed > thread.read)
-                .where(said | answered | did)
+                .where(said | answered)
             )
             return session.scalar(query) or 0
 

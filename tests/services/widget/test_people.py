@@ -138,6 +138,14 @@ def test_a_reply_that_is_sent_twice_is_said_once(here: World) -> None:
     assert [i["text"] for i in visitor.thread()["items"] if i["kind"] == "message"][1:] == ["Hello"]
 
 
+def test_taking_over_and_replying_are_one_thing_unread(here: World) -> None:
+    visitor, id = waiting(here)
+    visitor("POST", "/read", {"seq": visitor.thread()["seq"]})
+    here.desk("POST", f"/handoffs/{id}/take", {"name": "Anna"})
+    here.desk("POST", f"/handoffs/{id}/reply", {"id": str(uuid4()), "text": "Hello"})
+    assert visitor.thread()["unread"] == 1
+
+
 def test_back_to_the_assistant_means_that_it_answers_again(here: World) -> None:
     visitor, id = taken(here)
     here.desk("POST", f"/handoffs/{id}/return", {})

@@ -299,8 +299,9 @@ export class Chat extends Store<ChatState> {
       this.announce(t("personSaid", { name: clean(item.name) || t("agent"), text: spokenText(item.text) }));
       this.bridge.tell("agent_message", { name: item.name });
     }
-    const own = item.kind === "message" && item.from === "visitor";
-    if (!own && !this.reading) this.setUnread(this.unread + 1);
+    // What a person did, as taking over, is no message: their reply to come is the one.
+    const said = item.kind === "question" || (item.kind === "message" && item.from !== "visitor");
+    if (said && !this.reading) this.setUnread(this.unread + 1);
     this.markRead();
   }
 
