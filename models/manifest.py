@@ -47,6 +47,9 @@ class Metrics(_Model):
     eval_loss: float | None
     completion_format: float | None = Field(ge=0, le=1)
     """Share of greedy replies to eval prompts that keep the contract; None: none was asked for."""
+    margins: tuple[float, float] | None = None
+    """By how many nats the approved reply of an eval pair is likelier than the rejected, on
+    average: before, and after; None where rows were trained on."""
 
 
 class AdapterManifest(_Model):

@@ -25,6 +25,7 @@ HEAVY = (
     "models/diagnosis/test_decide.py", "models/gate/test_demo.py", "models/serve/test_cli.py",
     "models/serve/test_publish.py", "models/test_cli.py", "models/test_finetune.py",
     "models/test_finetune_serving.py", "models/test_from_answers.py", "models/test_local.py",
+    "models/test_preference.py",
     "models/test_recipes_dry.py", "models/test_regression.py", "models/tiny/test_deeper.py",
     "services/answer/test_bounds.py", "services/answer/test_hostile_model.py",
     "services/answer/test_match.py", "services/answer/test_newer_ledger.py",

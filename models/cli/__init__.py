@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.cli import base, decide, economics, evidence, gate, regression, release, serve, train
+from models.cli import (
+    base,
+    decide,
+    economics,
+    evidence,
+    gate,
+    pairs,
+    regression,
+    release,
+    serve,
+    train,
+)
 from models.cli import dataset as data
 from models.cli.customer import eval_customer
 from models.cli.diagnose import answer_arms, diagnose_suite
@@ -58,6 +69,7 @@ def register(app: typer.Typer) -> None:
     evals.command("failures")(eval_failures)
     app.command("diagnose")(diagnose_suite)
     data.register(app)
+    pairs.register()
     decide.register(app)
     gate.register(app)
     release.register(app)

@@ -28,8 +28,8 @@ QUALITY = ("contract", "action", "citation_recall", "facts")
 BASE, SHOTS, TUNED = "base, full", "base, full and few-shot", "tuned"
 
 
-class Asked(NamedTuple):
-    """A server with one prompt: what it took, and what its replies were worth."""
+class MeasuredArm(NamedTuple):
+    """What a server with one prompt took, and what its replies were worth."""
 
     measured: "Measured"
     quality: "dict[str, Estimate]"
@@ -96,7 +96,7 @@ def economics(
     shots = sums.few_shot(full, examples, count)
     tuned = sums.tokens(asked, "tuned", house, count)
     price = sums.Price(price_read, price_cached, price_written) if price_read else None
-    seen: dict[str, Asked] = {}
+    seen: dict[str, MeasuredArm] = {}
     if base_url:
         seen[BASE] = _ask(base_url, asked, rows, "full", house)
         seen[SHOTS] = _ask(base_url, asked, rows, "full", house, examples)
@@ -143,7 +143,7 @@ def _ask(
     profile: "Profile",
     house: "HousePolicy",
     shown: str = "",
-) -> Asked:
+) -> MeasuredArm:
     """Returns the server's own counters over a fixed sample of rows, and the gate's figures of
     its replies."""
     from models.cli.gate import MOST_TOKENS
@@ -172,7 +172,7 @@ def _ask(
     measured = between(before, read_metrics(url), time.monotonic() - begun)
     judged = [judge(row, reply, house) for row, reply in zip(asked, said, strict=True)]
     found = estimates(judged)
-    return Asked(measured, {name: found[name] for name in QUALITY})
+    return MeasuredArm(measured, {name: found[name] for name in QUALITY})
 
 
 def _volume(settings: "Settings") -> int:
@@ -194,7 +194,7 @@ def _volume(settings: "Settings") -> int:
     return int(found)
 
 
-def _show(arms: "Sequence[PricedArm]", seen: "dict[str, Asked]") -> None:
+def _show(arms: "Sequence[PricedArm]", seen: "dict[str, MeasuredArm]") -> None:
     from rich.console import Console
     from rich.table import Table
 

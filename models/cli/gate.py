@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from models.gate.arms import ModelArm
     from models.gate.run import GateReport
     from models.registry import Registry
+    from twofold.clients.chat import ModelServer
     from twofold.ledger.releases import Release
+    from twofold.policy import HousePolicy
     from twofold.settings import Settings
 
 MOST_TOKENS = 160
@@ -96,8 +98,6 @@ def _arms(
     release: "Release", registry: "Registry", settings: "Settings", at: str, base_rows: int
 ) -> "list[ModelArm]":
     """Returns the release, the base with the full prompt, and what is live."""
-    from models.gate.arms import ModelArm, patient
-    from twofold.clients.chat import ChatModel, ModelServer
     from twofold.ledger.releases import misfit
 
     if not settings.model_url:
@@ -107,24 +107,37 @@ def _arms(
         )
     if unfit := misfit(release, registry.house):
         raise Conflict(f"{release.name!r} cannot pass: {unfit}.")
-    key = settings.model_key.get_secret_value()
-    beside = ModelServer(_address(settings.model_url), key)
-    merged = ModelServer(_address(at), key) if at else beside
+    beside = server_at(settings.model_url, settings)
+    merged = server_at(at, settings) if at else beside
     live = next((each for each in registry.all() if each.state == "live"), None)
     base = settings.model_name or release.base
     arms = [
-        ModelArm(
-            release.name, patient(ChatModel(merged, release.name)), release.profile, registry.house
-        ),
-        ModelArm(
-            base, patient(ChatModel(beside, base)), "full", registry.house, base_rows, MOST_TOKENS
-        ),
+        release_arm(release, merged, registry.house),
+        base_arm(base, beside, registry.house, base_rows),
     ]
     if live is not None and live.name != release.name and not misfit(live, registry.house):
-        model = patient(ChatModel(beside, live.name))
-        arms.append(ModelArm(live.name, model, live.profile, registry.house))
+        arms.append(release_arm(live, beside, registry.house))
     return arms
 
 
-def _address(url: str) -> str:
-    return url.rstrip("/").removesuffix("/v1")
+def release_arm(release: "Release", server: "ModelServer", house: "HousePolicy") -> "ModelArm":
+    from models.gate.arms import ModelArm, patient
+    from twofold.clients.chat import ChatModel
+
+    model = patient(ChatModel(server, release.name))
+    return ModelArm(release.name, model, release.profile, house)
+
+
+def base_arm(name: str, server: "ModelServer", house: "HousePolicy", rows: int) -> "ModelArm":
+    from models.gate.arms import ModelArm, patient
+    from twofold.clients.chat import ChatModel
+
+    model = patient(ChatModel(server, name))
+    return ModelArm(name, model, "full", house, rows, MOST_TOKENS)
+
+
+def server_at(url: str, settings: "Settings") -> "ModelServer":
+    from twofold.clients.chat import ModelServer
+
+    address = url.rstrip("/").removesuffix("/v1")
+    return ModelServer(address, settings.model_key.get_secret_value())

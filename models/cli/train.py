@@ -26,7 +26,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the adapter.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a stop.")] = False,
     start: Annotated[
-        Path | None, typer.Option(help="An adapter on the same base to go on from.")
+        Path | None, typer.Option(help="An adapter on the same base to go on from; for pairs.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same adapter.")] = 0,
     as_json: Annotated[
@@ -34,7 +34,8 @@ def train(
         typer.Option("--json", help="Progress as JSON lines on stderr, the manifest on stdout."),
     ] = False,
 ) -> None:
-    """Train an adapter on a dataset's replies: how to answer, never what."""
+    """Train an adapter on a dataset's replies: how to answer, never what. On pairs, what `twofold
+    dataset pairs` wrote, it is the preference step."""
     from models.recipes import load_recipe
     from models.training.finetune import TrainingJob, finetune
     from twofold.house_file import load_house
@@ -57,27 +58,35 @@ def train(
         typer.echo(
             f"Replies to eval prompts that keep the contract: {metrics.completion_format:.0%}"
         )
+    if metrics.margins is not None:
+        before, after = metrics.margins
+        typer.echo(
+            "The approved reply of an eval pair is likelier than the rejected by"
+            f" {before:.1f} nats before, {after:.1f} after. Whether it is kept, says: twofold gate"
+        )
 
 
 def _lines(event: Any) -> None:
-    """Prints one JSON object a line: {"event": "estimate" | "progress" | "asked", …}."""
-    kind = type(event).__name__.lower()
-    typer.echo(json.dumps({"event": kind} | event._asdict()), err=True)
+    """Prints one JSON object a line: its name as `event`, and what it has to say."""
+    from models.training.events import NAMES
+
+    typer.echo(json.dumps({"event": NAMES[type(event)]} | event._asdict()), err=True)
 
 
 def _shown(bar: "Progress") -> Callable[[Any], None]:
     """Returns a callback that shows a person the estimate, a bar, and a line at each new eval
     loss."""
-    from models.training.finetune import Asked
+    from models.training.events import Compared, Needs, Sampled
 
     task = bar.add_task("Loading", total=None)
     evals: list[float] = []
 
     def show(event: Any) -> None:
-        if isinstance(event, Asked):
-            bar.update(task, description="Asking", completed=event.done, total=event.total)
+        if isinstance(event, Sampled | Compared):
+            what = "Asking" if isinstance(event, Sampled) else "Reading pairs"
+            bar.update(task, description=what, completed=event.done, total=event.total)
             return
-        if type(event).__name__ == "Estimate":
+        if isinstance(event, Needs):
             bar.console.print(_estimated(event), highlight=False)
             return
         loss = "" if event.loss is None else f" loss {event.loss:.3f},"

@@ -1,11 +1,12 @@
 """A dataset on disk: rows as one JSON object a line, and a manifest that is written last."""
 
 import hashlib
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -68,8 +69,18 @@ class Document(_Model):
         )
 
 
+class Rejected(_Model):
+    """A reply to a row's prompt that its target is preferred to."""
+
+    by: str
+    """Who gave it: `composer`, a model by its name, or `draft`: the assistant, before a person."""
+    reply: str
+    """On the wire, as it came."""
+
+
 class Row(_Model):
-    """One example: a prompt exactly as the service renders it, and the reply it should get."""
+    """One example: a prompt exactly as the service renders it, and the reply it should get. With
+    `rejected` it is a pair, or several: what the preference step is trained on."""
 
     id: str
     """`origin:ref`, unique in a dataset."""
@@ -94,6 +105,7 @@ class Row(_Model):
     """Marks of the documents that hold the answer."""
     facts: tuple[tuple[str, ...], ...] = ()
     """Accepted spellings of each fact that the reply must state."""
+    rejected: Annotated[tuple[Rejected, ...], Field(exclude_if=operator.not_)] = ()
 
     @property
     def made(self) -> str:
@@ -154,6 +166,8 @@ class RowFile(_Model):
     origins: dict[str, int]
     made: dict[str, int]
     """Rows by what was made of others; "" are the rows as they came."""
+    rejected: dict[str, int] = {}
+    """Rejected replies by who gave them."""
 
 
 class Manifest(_Model):
@@ -166,6 +180,8 @@ class Manifest(_Model):
     house: str
     fingerprint: str
     """Digest of the index whose passages were packed; "" where nothing was asked."""
+    pairs_of: str = ""
+    """SHA-256 of the dataset whose rows stand here as pairs; "" where they are rows."""
     files: dict[str, RowFile]
     """By file name."""
     wanted: dict[str, float]
@@ -188,6 +204,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> RowFile:
         actions=_counted(row.expected.action for row in rows),
         origins=_counted(row.origin for row in rows),
         made=_counted(row.made for row in rows),
+        rejected=_counted(each.by for row in rows for each in row.rejected),
     )
 
 

@@ -47,6 +47,11 @@ class ModelArm:
     shown: str = ""
     """Stands behind the instructions, the same in every call: whole examples."""
 
+    @property
+    def most(self) -> int:
+        """Tokens that a reply may have."""
+        return self.most_tokens or self.house.style.max_words * TOKENS_PER_WORD
+
     def among(self, rows: Sequence[Row]) -> list[Row]:
         """Returns the rows that this arm is asked, in their order."""
         if not self.sample:
@@ -75,10 +80,11 @@ class ModelArm:
 
     async def _said(self, messages: Sequence[Message]) -> ArmReply:
         usage = Usage()
-        most = self.most_tokens or self.house.style.max_words * TOKENS_PER_WORD
         deadline = time.monotonic() + REPLY_S
         try:
-            stream = self.model.stream(messages, deadline=deadline, usage=usage, max_tokens=most)
+            stream = self.model.stream(
+                messages, deadline=deadline, usage=usage, max_tokens=self.most
+            )
             wire = "".join([piece async for piece in stream])
         except UpstreamError as error:
             raise UpstreamError(f"{self.name} could not be asked: {error.message}") from error

@@ -11,6 +11,24 @@ from twofold.errors import InvalidInput, NotFound
 _HERE = Path(__file__).parent
 
 
+class Preference(BaseModel):
+    """The step on pairs that may follow the one on rows: what it has other than that one.
+
+    DPO (Rafailov et al. 2023) with the approved reply's own loss beside it (Pang et al. 2024).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: float = Field(gt=0)
+    epochs: float = Field(default=1.0, gt=0)
+    accumulate: int = Field(default=8, gt=0)
+    """Pairs in one optimizer step."""
+    beta: float = Field(default=0.1, gt=0)
+    """How near the adapter stays to what it was: the larger, the nearer."""
+    anchor: float = Field(default=0.2, ge=0)
+    """Weight of the approved reply's own loss; with 0 it may itself become unlikely."""
+
+
 class Recipe(BaseModel):
     """Every hyper-parameter of a training run. The defaults are those of a small LoRA run."""
 
@@ -57,6 +75,8 @@ class Recipe(BaseModel):
     """Rows of the eval split that are answered in the end, to see who keeps the contract."""
     max_new_tokens: int = Field(default=400, gt=0)
     """The longest such answer, in tokens."""
+    preference: Preference | None = None
+    """What is other where pairs are trained on."""
 
     @model_validator(mode="after")
     def _unpadded(self) -> Self:
@@ -66,6 +86,22 @@ class Recipe(BaseModel):
                 "to 1 and accumulate to what batch was"
             )
         return self
+
+    def on_pairs(self) -> "Recipe":
+        """Returns the recipe of the preference step: a pair in each pass. Raises InvalidInput
+        where this one has none."""
+        if self.preference is None:
+            raise InvalidInput(
+                f"Recipe {self.name} does not say how pairs are trained on. Add `preference:` with"
+                " its learning_rate to a recipe of your own."
+            )
+        if self.attention != "sdpa":
+            raise InvalidInput(
+                f"Pairs are trained on with attention: sdpa; recipe {self.name} has"
+                f" {self.attention}."
+            )
+        other = self.preference.model_dump(include={"learning_rate", "epochs", "accumulate"})
+        return self.model_copy(update={**other, "batch": 1, "packing": False})
 
 
 def load_recipe(name: str) -> Recipe:

@@ -1,12 +1,13 @@
 """What a run will need, before it starts: measured on a few passes, not taken from a formula."""
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 import torch
 
 from models.recipes import Recipe
+from models.training.events import Needs
 from models.training.passes import reply_loss
 
 _PROBE = 512
@@ -16,31 +17,7 @@ _STATE = 16
 """Bytes of a trained parameter: itself, its gradient and Adam's two moments, in float32."""
 
 
-class Estimate(NamedTuple):
-    """Bytes, tokens and seconds. `seconds` is without early stopping."""
-
-    device: str
-    dtype: str
-    parameters: int
-    trained: int
-    weights: int
-    optimizer: int
-    activations: int
-    """Kept by the longest pass until its backward pass."""
-    available: int
-    tokens: int
-    """Of all epochs."""
-    longest: int
-    """Tokens of the longest pass."""
-    tokens_per_second: float
-    seconds: float
-
-    @property
-    def memory(self) -> int:
-        return self.weights + self.optimizer + self.activations
-
-
-def measure(trainer: Any, recipe: Recipe) -> Estimate:
+def measure(trainer: Any, recipe: Recipe) -> Needs:
     """Runs a few passes without changing the weights. Call it inside `train_pass.lean`."""
     model, rows = trainer.model, trainer.train_dataset
     parameters = list(model.parameters())
@@ -56,8 +33,10 @@ def measure(trainer: Any, recipe: Recipe) -> Estimate:
     evals = sum(len(ids) for ids in trainer.eval_dataset["input_ids"])
     # An eval has no backward pass: a third of the work.
     work = tokens + recipe.epochs * recipe.evals * evals / 3
+    if "approved" in rows.column_names:  # each pair is read once, before the first step
+        work += (sum(lengths) + evals) / 3
     device = parameters[0].device
-    return Estimate(
+    return Needs(
         device=torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         dtype=str(model.dtype).removeprefix("torch."),
         parameters=sum(each.numel() for each in parameters),
@@ -115,7 +94,7 @@ def _speed(trainer: Any, rows: list[dict[str, Any]], recipe: Recipe) -> float:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     started = 0.0
     for each in range(1 + _TIMED):
-        loss, _ = reply_loss(model, batch)
+        loss = trainer.compute_loss(model, batch)
         loss.backward()
         loss.item()  # waits for the device
         if each == 0:  # the first pass sets things up

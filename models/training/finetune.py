@@ -1,4 +1,4 @@
-"""`twofold train`: a dataset and a base become an adapter.
+"""`twofold train`: a dataset and a base become an adapter; pairs and an adapter, another one.
 
     check -> tokenize -> estimate -> train -> ask a sample -> write, the manifest last
 
@@ -10,11 +10,11 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,29 +30,19 @@ from models.training.base import (
     need_four_bits,
     need_libraries,
 )
-from models.training.rows import Encoded, encode_all, prompt_ids
+from models.training.events import Report, Sampled
+from models.training.rows import Encoded, EncodedPair, encode_all, encode_pairs, prompt_ids
 from twofold.errors import Conflict, InvalidInput
 from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest
 
 if TYPE_CHECKING:
-    from models.training.estimate import Estimate
-    from models.training.run import Progress, Trained
+    from models.training.run import Trained
 
 _CHECKPOINTS = "checkpoints"
 _RUN = "run.json"
 _CARD = "README.md"
 _TEMPLATE = "chat_template.jinja"
-
-
-class Asked(NamedTuple):
-    """So many eval prompts were answered by the tuned model, to see who keeps the contract."""
-
-    done: int
-    total: int
-
-
-Report = Callable[[Union["Estimate", "Progress", Asked]], None]
 
 
 class TrainingJob(NamedTuple):
@@ -66,7 +56,8 @@ class TrainingJob(NamedTuple):
     seed: int = 0
     resume: bool = False
     start: Path | None = None
-    """An adapter on the same base to go on from."""
+    """An adapter on the same base to go on from. Pairs need one: it is what their loss is held
+    against."""
 
 
 class _Run(BaseModel):
@@ -88,6 +79,8 @@ def finetune(job: TrainingJob, report: Report) -> AdapterManifest:
     """
     dataset = read_dataset(job.dataset)
     _check(dataset, job)
+    pairs = any(row.rejected for rows in dataset.rows.values() for row in rows)
+    recipe = _on_pairs(job) if pairs else job.recipe
     found = find_base(job.base)
     _check_length(found, job.recipe)
     run = _Run(
@@ -107,11 +100,11 @@ def finetune(job: TrainingJob, report: Report) -> AdapterManifest:
     # Threads that spin while they wait cost tenfold where other work shares the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     tokenizer = load_tokenizer(found)
-    rows = encode_all(tokenizer, dataset.rows["train"], job.recipe)
-    evals = encode_all(tokenizer, dataset.rows["eval"], job.recipe)
+    encoded = encode_pairs if pairs else encode_all
+    rows, evals = (encoded(tokenizer, dataset.rows[name], recipe) for name in ("train", "eval"))
     with _alone(job.out):
         _start(checkpoints, run)
-        _train(job, dataset, found, tokenizer, rows, evals, report)
+        _train(job, dataset, recipe, found, tokenizer, rows, evals, report)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return adapters.read_adapter(job.out)
 
@@ -149,6 +142,15 @@ def _check(dataset: Dataset, job: TrainingJob) -> None:
                 f"{job.dataset} has no {split} rows. Build it from more sources: twofold dataset "
                 f"build --out {job.dataset}"
             )
+
+
+def _on_pairs(job: TrainingJob) -> Recipe:
+    if job.start is None:
+        raise InvalidInput(
+            f"{job.dataset} holds pairs: they are for an adapter that has learnt from rows. Name it"
+            " with --start."
+        )
+    return job.recipe.on_pairs()
 
 
 def _check_length(found: BaseFiles, recipe: Recipe) -> None:
@@ -210,10 +212,11 @@ def _start(checkpoints: Path, run: _Run) -> None:
 def _train(
     job: TrainingJob,
     dataset: Dataset,
+    recipe: Recipe,
     found: BaseFiles,
     tokenizer: Any,
-    rows: list[Encoded],
-    evals: list[Encoded],
+    rows: Sequence[Encoded] | Sequence[EncodedPair],
+    evals: Sequence[Encoded] | Sequence[EncodedPair],
     report: Report,
 ) -> None:
     from models.training import run
@@ -223,7 +226,7 @@ def _train(
         tokenizer,
         rows,
         evals,
-        job.recipe,
+        recipe,
         job.seed,
         job.out / _CHECKPOINTS,
         report,
@@ -256,6 +259,7 @@ def _train(
                 train_loss=trained.train_loss,
                 eval_loss=trained.eval_loss,
                 completion_format=kept,
+                margins=trained.margins,
             ),
             seconds=trained.seconds,
             versions={name: version(name) for name in LIBRARIES},
@@ -280,7 +284,7 @@ def _completion_format(
         tokenizer,
         [prompt_ids(tokenizer, row) for row in sample],
         job.recipe.max_new_tokens,
-        lambda done: report(Asked(done, size)),
+        lambda done: report(Sampled(done, size)),
     )
     kept = [
         reply is not None and keeps_contract(reply, job.house.reason_teams) for reply in written

@@ -41,6 +41,14 @@ class Encoded(NamedTuple):
     labels: list[int]
 
 
+class EncodedPair(NamedTuple):
+    """A prompt and, one behind the other, two replies to it: `approved` tokens are of the first."""
+
+    input_ids: list[int]
+    labels: list[int]
+    approved: int
+
+
 def prompt_ids(tokenizer: Tokenizer, row: Row) -> list[int]:
     """Returns the prompt's tokens, as a server with the tokenizer's chat template makes them."""
     messages = [{"role": said.role, "content": said.content} for said in row.messages]
@@ -65,10 +73,41 @@ def encode_all(tokenizer: Tokenizer, rows: Sequence[Row], recipe: Recipe) -> lis
         if len(each.input_ids) > recipe.max_length
     ]
     if long:
-        named = ", ".join(long[:_NAMED]) + (", …" if len(long) > _NAMED else "")
         raise InvalidInput(
             f"{len(long)} of {len(rows)} rows are longer than the {recipe.max_length:,} tokens of "
-            f"recipe {recipe.name}: {named}. Build the dataset with a smaller context, or raise "
-            "max_length in a recipe of your own."
+            f"recipe {recipe.name}: {_named(long)}. Build the dataset with a smaller context, or "
+            "raise max_length in a recipe of your own."
         )
     return encoded
+
+
+def encode_pairs(tokenizer: Tokenizer, rows: Sequence[Row], recipe: Recipe) -> list[EncodedPair]:
+    """Returns each row with each of its rejected replies. Raises InvalidInput naming the rows that
+    have none, that reject what they approve, or that are too long with either."""
+    if bare := [row.id for row in rows if not row.rejected]:
+        raise InvalidInput(
+            f"{len(bare)} of {len(rows)} rows have no rejected reply: {_named(bare)}. Pairs are"
+            " trained on apart from rows; make them with: twofold dataset pairs"
+        )
+    pairs = [(row, each.reply) for row in rows for each in row.rejected]
+    if same := [row.id for row, reply in pairs if reply.strip() == row.target.strip()]:
+        raise InvalidInput(
+            f"{len(same)} of {len(pairs)} pairs reject the reply that they approve:"
+            f" {_named(same)}. Find all that is wrong with them: twofold dataset lint"
+        )
+    others = [row.model_copy(update={"target": reply}) for row, reply in pairs]
+    approved = encode_all(tokenizer, [row for row, _ in pairs], recipe)
+    rejected = encode_all(tokenizer, others, recipe)
+    return [
+        _pair(one, [label for label in other.labels if label != MASKED])
+        for one, other in zip(approved, rejected, strict=True)
+    ]
+
+
+def _pair(approved: Encoded, rejected: list[int]) -> EncodedPair:
+    ids, labels = approved
+    return EncodedPair(ids + rejected, labels + rejected, len(labels) - labels.count(MASKED))
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:_NAMED]) + (", …" if len(ids) > _NAMED else "")

@@ -7,7 +7,7 @@ or packed); logits are made only where a reply stands; and LoRA's inputs stay in
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,31 +24,20 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from models.recipes import Recipe
-from models.training.estimate import Estimate, measure
-from models.training.passes import lean, precision, reply_loss
-from models.training.rows import Encoded
+from models.recipes import Preference, Recipe
+from models.training.estimate import measure
+from models.training.events import Compared, Progress, Report
+from models.training.passes import lean, pair_log_probs, precision, preference_loss, reply_loss
+from models.training.rows import Encoded, EncodedPair
 from twofold.errors import InvalidInput
-
-Report = Callable[["Estimate | Progress"], None]
 
 _KEPT = 2
 """Checkpoints kept: the best and the last."""
-
-
-class Progress(NamedTuple):
-    """Where a run stands after a step; `loss` is that step's, `eval_loss` the newest."""
-
-    step: int
-    steps: int
-    loss: float | None
-    eval_loss: float | None
-    tokens_per_second: float
-    seconds_left: float
+_REFERENCE = "reference.json"
 
 
 class Trained(NamedTuple):
-    """A finished run. `model` holds the weights of the best eval loss."""
+    """What a finished run came to. `model` holds the weights of the best eval loss."""
 
     model: Any
     tokens: int
@@ -56,13 +45,15 @@ class Trained(NamedTuple):
     seconds: float
     train_loss: float
     eval_loss: float
+    margins: tuple[float, float] | None
+    """Of eval pairs, before and after; None where rows were trained on."""
 
 
 def train(
     base: str,
     tokenizer: Any,
-    rows: Sequence[Encoded],
-    evals: Sequence[Encoded],
+    rows: Sequence[Encoded] | Sequence[EncodedPair],
+    evals: Sequence[Encoded] | Sequence[EncodedPair],
     recipe: Recipe,
     seed: int,
     checkpoints: Path,
@@ -84,7 +75,8 @@ def train(
     if start is not None:
         model = _going_on(model, start, lora)
     watch = _Watch(report)
-    trainer = _Trainer(
+    pairs = isinstance(rows[0], EncodedPair)
+    trainer = (_PairTrainer if pairs else _Trainer)(
         model=model,
         args=_arguments(recipe, seed, checkpoints),
         train_dataset=_dataset(rows),
@@ -92,14 +84,19 @@ def train(
         processing_class=tokenizer,
         peft_config=None if start else lora,
         callbacks=[watch, EarlyStoppingCallback(early_stopping_patience=recipe.patience)],
+        data_collator=_one_pair if pairs else None,
     )
+    trainer.preference = recipe.preference
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(checkpoints)
     with lean(trainer.model):
         report(measure(trainer, recipe))
         trainer.past_seconds = _seconds(last)
+        if pairs:
+            _compare(trainer, checkpoints / _REFERENCE, report)
         set_seed(seed)
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+        margins = _gained(trainer) if pairs else None
     state = trainer.state
     final = [
         entry["loss"]
@@ -113,6 +110,7 @@ def train(
         seconds=trainer.seconds(),
         train_loss=sum(final) / len(final),
         eval_loss=state.best_metric,
+        margins=margins,
     )
 
 
@@ -167,6 +165,69 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # untyped where torch is not 
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Writes no card: the manifest says more."""
+
+
+class _PairTrainer(_Trainer):
+    """Trains on pairs, each beside what the adapter as it began makes of it."""
+
+    preference: Preference
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Returns the loss of one pair; in a step all count the same, however long they are."""
+        del return_outputs
+        loss = preference_loss(model, inputs, self.preference)
+        # Where the trainer counts tokens, it leaves the mean over a step to us.
+        pairs = 1 if num_items_in_batch is None else self.current_gradient_accumulation_steps
+        return loss / pairs
+
+
+def _compare(trainer: Any, kept: Path, report: Report) -> None:
+    """Tells each pair by how much the adapter as it begins has its approved reply likelier. That
+    is computed once and kept: after a stop the adapter is another."""
+    if not kept.exists():
+        total = len(trainer.train_dataset) + len(trainer.eval_dataset)
+        found: list[float] = []
+        for rows in (trainer.train_dataset, trainer.eval_dataset):
+            for margin in _margins(trainer.model, rows):
+                found.append(margin)
+                report(Compared(len(found), total))
+        partial = kept.with_suffix(".partial")
+        partial.write_text(json.dumps(found), encoding="utf-8")
+        partial.replace(kept)
+    margins = json.loads(kept.read_text(encoding="utf-8"))
+    train = len(trainer.train_dataset)
+    trainer.train_dataset = trainer.train_dataset.add_column("reference", margins[:train])
+    trainer.eval_dataset = trainer.eval_dataset.add_column("reference", margins[train:])
+
+
+def _gained(trainer: Any) -> tuple[float, float]:
+    evals = trainer.eval_dataset
+    after = list(_margins(trainer.model, evals))
+    return sum(evals["reference"]) / len(after), sum(after) / len(after)
+
+
+def _margins(model: Any, pairs: Any) -> Iterator[float]:
+    """Yields by how many nats the approved reply of each pair is likelier than the rejected."""
+    model.eval()
+    device = next(model.parameters()).device
+    for pair in pairs:
+        inputs = {name: value.to(device) for name, value in _one_pair([pair]).items()}
+        with torch.no_grad():
+            approved, rejected = pair_log_probs(model, inputs)
+        yield float(approved - rejected)
+
+
+def _one_pair(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the batch of a pair."""
+    (row,) = rows
+    return {
+        "input_ids": torch.tensor([row["input_ids"]]),
+        "labels": torch.tensor([row["labels"]]),
+        "approved": torch.tensor(row["approved"]),
+        "reference": torch.tensor(row.get("reference", 0.0)),
+    }
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
@@ -237,6 +298,7 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> SFTConfig:
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         prediction_loss_only=True,
+        remove_unused_columns=False,  # a pair's are no model's
         include_num_input_tokens_seen="all",
         logging_steps=1,
         disable_tqdm=True,
@@ -294,7 +356,5 @@ def _quantized(recipe: Recipe) -> BitsAndBytesConfig | None:
     )
 
 
-def _dataset(rows: Sequence[Encoded]) -> Any:
-    return datasets.Dataset.from_dict(
-        {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
-    )
+def _dataset(rows: Sequence[Encoded] | Sequence[EncodedPair]) -> Any:
+    return datasets.Dataset.from_list([row._asdict() for row in rows])

@@ -10,6 +10,7 @@ from models.data.lint.findings import RowFinding, places
 from models.data.lint.gone import Live, gone
 from models.data.lint.leaks import leaks
 from models.data.lint.length import CountTokens, length
+from models.data.lint.pairs import pairs
 from models.data.lint.personal import personal
 from models.data.lint.policy import policy
 from models.data.rows import Dataset
@@ -36,6 +37,7 @@ def lint(
         lambda: duplicates(rows),
         lambda: crossing(rows),
         lambda: policy(rows, house),
+        lambda: pairs(rows, house),
         lambda: personal(rows, house),
         lambda: length(rows, count, most_tokens),
         lambda: iter(()) if live is None else gone(rows, live),

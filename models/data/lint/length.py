@@ -32,8 +32,9 @@ def by_tokenizer(path: Path) -> CountTokens:
 def length(rows: Sequence[RowPlace], count: CountTokens, most: int) -> Iterator[RowFinding]:
     for place in rows:
         row = place.row
-        texts = [*(message.content for message in row.messages), row.target]
-        tokens = sum(count(text) + TURN for text in texts)
+        prompt = sum(count(message.content) + TURN for message in row.messages)
+        replies = (row.target, *(each.reply for each in row.rejected))
+        tokens = prompt + max(count(reply) + TURN for reply in replies)
         if tokens > most:
             reason = f"about {tokens:,} tokens; at most {most:,} fit"
             fix = "Pack less (TWOFOLD_CONTEXT_CHUNKS, TWOFOLD_CONTEXT_CHARS) and build it again."

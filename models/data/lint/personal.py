@@ -20,6 +20,7 @@ def personal(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFindin
             "question": row.question,
             "conversation": "\n".join(turn.text for turn in row.history),
             "reply": row.target,
+            "rejected reply": "\n".join(each.reply for each in row.rejected),
         }
         for where, text in texts.items():
             if redact(text, public) != text:
