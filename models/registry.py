@@ -29,7 +29,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Registry:
-    """Releases of a ledger, judged under the house policy that is running."""
+    """Moves releases of a ledger from state to state, under the house policy that is running."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 
 class Tensor(NamedTuple):
-    """A tensor of a safetensors file, its bytes as they lie there."""
+    """Holds a tensor of a safetensors file, its bytes as they lie there."""
 
     dtype: str
     shape: tuple[int, ...]

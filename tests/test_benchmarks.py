@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-OTHERS = {"gate_refusals", "peer_ingest", "peer_question"}
+OTHERS = {"gate_refusals", "peer_ingest", "peer_question", "preference"}
 """Run by an interpreter with other libraries."""
 NAMES = sorted({path.stem for path in Path("benchmarks").glob("*.py")} - OTHERS)
 

@@ -26,8 +26,8 @@ _BYTES: Final = {_F32: 4 * _BLOCK, _Q4_1: 4 + _BLOCK // 2, _Q8_0: 2 + _BLOCK}
 
 
 class Gguf(NamedTuple):
-    """`keys` are the metadata; `tensors` the name, kind, shape (as numpy has it) and offset of each
-    tensor in `data`."""
+    """Reads a GGUF file's tensors as numbers. `keys` are the metadata; `tensors` the name, kind,
+    shape (as numpy has it) and offset of each tensor in `data`."""
 
     keys: dict[str, Any]
     tensors: list[tuple[str, int, tuple[int, ...], int]]

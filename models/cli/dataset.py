@@ -208,6 +208,11 @@ def refresh_command(
     found = read_dataset(folder)
     if out is not None and out.resolve() == folder.resolve():
         raise InvalidInput("The old dataset is what a release was trained on: write to another.")
+    if out is not None and found.manifest.pairs_of:
+        raise InvalidInput(
+            f"{folder} holds pairs. Refresh the dataset that they are of, and make them again:"
+            " twofold dataset pairs"
+        )
     settings = Settings().model_copy(update={"handoff_targets": []})
     plan = DatasetPlan(load_house(settings.house_file), found.manifest.profile, perturb,
                 found.manifest.seed)  # fmt: skip

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from models.data.pairs import Voice
     from models.data.rows import Row
     from models.gate.arms import ModelArm
+    from twofold.policy import HousePolicy
     from twofold.settings import Settings
     from twofold.terminal import StepCallback
 
@@ -63,7 +64,7 @@ def pairs(
         raise InvalidInput(f"{folder} holds pairs already. Give the dataset that they are of.")
     settings = Settings().model_copy(update={"handoff_targets": []})
     house = load_house(settings.house_file)
-    arms = _arms(base, release or [], settings, rows)
+    arms = _arms(base, release or [], settings, house, rows)
     splits: tuple[Split, ...] = ("train", "eval")
     asked = [row for name in splits for row in found.rows[name]]
 
@@ -117,7 +118,7 @@ async def _of_model(arm: "ModelArm", rows: "Sequence[Row]", progress: "StepCallb
 
 
 def _arms(
-    base: bool, releases: "Sequence[str]", settings: "Settings", rows: int
+    base: bool, releases: Sequence[str], settings: "Settings", house: "HousePolicy", rows: int
 ) -> "list[ModelArm]":
     from dataclasses import replace
 
@@ -130,15 +131,13 @@ def _arms(
         return []
     if not settings.model_url:
         raise SetupError("Models are asked at a server: set TWOFOLD_MODEL_URL.")
-    registry = open_registry(settings, Ledger(settings.ledger))
+    if base and not settings.model_name:
+        raise SetupError("Which model is the base? Set TWOFOLD_MODEL_NAME.")
     server = server_at(settings.model_url, settings)
-    arms = []
-    for each in map(registry.get, releases):
-        if unfit := misfit(each, registry.house):
+    arms = [base_arm(settings.model_name, server, house, rows)] if base else []
+    registry = open_registry(settings, Ledger(settings.ledger)) if releases else None
+    for each in map(registry.get, releases) if registry else ():
+        if unfit := misfit(each, house):
             raise Conflict(f"{each.name!r} would be asked what it never learnt: {unfit}.")
-        arms.append(replace(release_arm(each, server, registry.house), sample=rows))
-    if base:
-        if not settings.model_name:
-            raise SetupError("Which model is the base? Set TWOFOLD_MODEL_NAME.")
-        arms.append(base_arm(settings.model_name, server, registry.house, rows))
+        arms.append(replace(release_arm(each, server, house), sample=rows))
     return arms

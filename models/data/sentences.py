@@ -54,7 +54,7 @@ def joined(said: Sequence[tuple[Sentence, int]]) -> str:
 
 
 class RowPassages:
-    """The documents of one row, as what a sentence can be held against. Marks count from 1."""
+    """Judges which of one row's documents holds a sentence. Marks count from 1."""
 
     def __init__(self, documents: Iterable[Document], locale: str) -> None:
         self.documents = {document.n: document for document in documents}

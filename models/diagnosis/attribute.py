@@ -50,7 +50,7 @@ UNLIKELY = 0.1
 
 @dataclass(slots=True)
 class _Trial:
-    """One failed case, and what has been tried on it."""
+    """Tries things on one failed case, and remembers what was tried."""
 
     client: AnswerClient
     house: HousePolicy

@@ -61,7 +61,7 @@ class Unharmed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InjectReport:
-    """How the diagnosis did: shares with intervals clustered by document."""
+    """Says how the diagnosis did: shares with intervals clustered by document."""
 
     injected: tuple[Injected, ...]
     unharmed: tuple[Unharmed, ...]

@@ -17,8 +17,8 @@ FAILED = frozenset({"failed", "broke_off"})
 
 
 class KeptReplays:
-    """One file a world (`AnswerClient.world`'s digest), a line a replay; without a folder nothing
-    is kept. Lines that a killed run left half written are passed over."""
+    """Keeps replays in one file a world (`AnswerClient.world`'s digest), a line a replay; without a
+    folder it keeps none. Lines that a killed run left half written are passed over."""
 
     def __init__(self, folder: Path | None, world: str) -> None:
         self._path = folder / f"{world}.jsonl" if folder is not None else None

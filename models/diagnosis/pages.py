@@ -33,7 +33,7 @@ class Asker(NamedTuple):
 
 
 class Page:
-    """A gold page as ledger, index and source have it."""
+    """Tells how ledger, index and source have a gold page."""
 
     def __init__(
         self, name: str, state: Mapping[str, Any] | None, now: Mapping[str, Any] | None

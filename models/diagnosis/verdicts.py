@@ -311,7 +311,7 @@ class Recommendation(_Frozen):
 
 
 class Diagnosis(_Frozen):
-    """The whole page's computation. `at` is epoch seconds. `detectable` is the smallest difference
+    """Holds all that the page says. `at` is epoch seconds. `detectable` is the smallest difference
     in the share of passes that this suite can show between two arms (80% power, 5% level)."""
 
     suite: str

@@ -110,7 +110,7 @@ def load_corpus(folder: Path) -> tuple[Text, ...]:
 
 
 class JsonRow(NamedTuple):
-    """A line of a JSONL file, and where it stands, for what is wrong with it."""
+    """Reads keys of a JSONL file's line, and names the line where one is wrong."""
 
     path: Path
     line: int

@@ -75,7 +75,7 @@ Habit = Callable[[BenchReply], BenchReply]
 
 
 class Bench(Protocol):
-    """A whole service on stores and pages of its own, which may be broken at will."""
+    """Answers as a whole service on stores and pages of its own, which may be broken at will."""
 
     @property
     def stack(self) -> Stack: ...
@@ -97,7 +97,7 @@ class Bench(Protocol):
 
 
 class Local(Protocol):
-    """What `services.standalone` hands in."""
+    """Opens the product on this machine; `services.standalone` hands it in."""
 
     def service(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         """Returns the whole service in this process, over its HTTP interface."""

@@ -33,7 +33,7 @@ class ArmReply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelArm:
-    """A model and the prompt that it is asked with."""
+    """Asks a model with its own prompt."""
 
     name: str
     model: ChatModel

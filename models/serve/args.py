@@ -24,9 +24,9 @@ PREFIX_CACHE: Final = ("--enable-prefix-caching", "--enable-prompt-tokens-detail
 
 @dataclass(frozen=True, slots=True)
 class ServeArgs:
-    """`model` and `argv` are what follows `vllm serve`. `env` goes into its environment, and each
-    of `secrets` as well: the name there -> the variable here that holds it. No key is in `argv`,
-    where every process could read it."""
+    """Says how vLLM is started: `model` and `argv` are what follows `vllm serve`. `env` goes into
+    its environment, and each of `secrets` as well: the name there -> the variable here that holds
+    it. No key is in `argv`, where every process could read it."""
 
     model: str
     argv: tuple[str, ...]

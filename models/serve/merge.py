@@ -61,7 +61,7 @@ def merge(adapter: Path, base: Path, out: Path) -> bool:
 
 
 class _Deltas:
-    """What an adapter adds to each weight. `left` are the weights it was not yet asked for."""
+    """Adds to each weight what an adapter has for it. `left` are those it was not yet asked for."""
 
     def __init__(self, adapter: Path) -> None:
         config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))

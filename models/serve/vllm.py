@@ -25,7 +25,8 @@ class Served(NamedTuple):
 
 
 class Vllm:
-    """A context manager. Every call raises SetupError where nobody answers, or UpstreamError."""
+    """Calls a running vLLM, until its `with` block ends. Every call raises SetupError where nobody
+    answers, or UpstreamError."""
 
     def __init__(self, url: str, key: str = "") -> None:
         """Raises InvalidInput on a public address."""

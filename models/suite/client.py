@@ -11,7 +11,7 @@ TIMEOUT = 60.0
 
 
 class Memory(Protocol):
-    """Replays that were made before."""
+    """Remembers replays that were made before."""
 
     def get(self, body: dict[str, Any]) -> dict[str, Any] | None: ...
 
@@ -19,8 +19,8 @@ class Memory(Protocol):
 
 
 class AnswerClient:
-    """The calls that evals make. `http` has the service's base URL; what `memory` holds of replays
-    is not asked again."""
+    """Makes the calls that evals need. `http` has the service's base URL; what `memory` holds of
+    replays is not asked again."""
 
     def __init__(self, http: httpx.AsyncClient, memory: Memory | None = None) -> None:
         self._http = http

@@ -129,18 +129,20 @@ def _alone(out: Path) -> Iterator[None]:
 
 def _check(dataset: Dataset, job: TrainingJob) -> None:
     made, today = dataset.manifest, prompt_digest(job.house, dataset.manifest.profile)
+    again = f"twofold dataset build --out {job.dataset}"
+    if made.pairs_of:
+        again = f"twofold dataset build, and of it twofold dataset pairs --out {job.dataset}"
     if (made.prompt, made.house) != (today, job.house.digest):
         changed = "house policy" if made.house != job.house.digest else "prompt"
         raise InvalidInput(
             f"The {changed} changed since {job.dataset} was built (its prompt is {made.prompt}, "
             f"today's is {today}): an adapter of it would be served a prompt it has never seen. "
-            f"Build it again: twofold dataset build --out {job.dataset}"
+            f"Build it again: {again}"
         )
     for split in ("train", "eval"):
         if not dataset.rows[split]:
             raise InvalidInput(
-                f"{job.dataset} has no {split} rows. Build it from more sources: twofold dataset "
-                f"build --out {job.dataset}"
+                f"{job.dataset} has no {split} rows. Build it from more sources: {again}"
             )
 
 

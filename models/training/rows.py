@@ -17,7 +17,7 @@ _NAMED = 3
 
 
 class Tokenizer(Protocol):
-    """What of a transformers tokenizer is used here."""
+    """Does what of a transformers tokenizer is needed here."""
 
     chat_template: Any
     eos_token_id: Any

@@ -1,16 +1,18 @@
 """What is trained on, and what `twofold train` refuses: all that needs no torch."""
 
 import json
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.data.rows import write_rows
+from models.data.pairs import write
+from models.data.rows import Rejected, Row, Split, read_dataset, write_rows
 from models.recipes import load_recipe, shipped
 from models.training.finetune import TrainingJob, finetune
-from models.training.rows import MASKED, encode, encode_all, prompt_ids
+from models.training.rows import MASKED, encode, encode_all, encode_pairs, prompt_ids
 from tests.models.training import ChatTokenizer, make_dataset, make_recipe, make_row
 from twofold.errors import InvalidInput, NotFound, SetupError
 from twofold.house_file import load_house
@@ -63,6 +65,71 @@ def test_other_words_in_the_prompt_change_no_label(
     one, two = encode(tokenizer, row), encode(tokenizer, other)
     assert one.input_ids != two.input_ids
     assert [x for x in one.labels if x != MASKED] == [x for x in two.labels if x != MASKED]
+
+
+def _rejecting(row: Row, *replies: str) -> Row:
+    rejected = tuple(Rejected(by="composer", reply=reply) for reply in replies)
+    return row.model_copy(update={"rejected": rejected})
+
+
+def test_a_pair_is_a_prompt_and_both_replies_with_their_ends(
+    tokenizer: ChatTokenizer, house: HousePolicy
+) -> None:
+    row = _rejecting(make_row(house, 3), "DECLINE", "CLARIFY\nWhich?")
+    pairs = encode_pairs(tokenizer, [row], load_recipe("tiny-cpu"))
+    for (ids, labels, approved), reply in zip(pairs, row.rejected, strict=True):
+        taught = [label for label in labels if label != MASKED]
+        assert ids == prompt_ids(tokenizer, row) + taught
+        assert tokenizer.decode(taught[:approved]) == f"{row.target}<|im_end|>"
+        assert tokenizer.decode(taught[approved:]) == f"{reply.reply}<|im_end|>"
+
+
+def test_pairs_that_teach_nothing_are_counted_and_named(
+    tokenizer: ChatTokenizer, house: HousePolicy
+) -> None:
+    recipe = load_recipe("tiny-cpu")
+    row, other = make_row(house, 1), make_row(house, 2)
+    with pytest.raises(InvalidInput, match=r"1 of 2 rows have no rejected reply: suite:case-1"):
+        encode_pairs(tokenizer, [row, _rejecting(other, "DECLINE")], recipe)
+    with pytest.raises(InvalidInput, match=r"1 of 2 pairs reject the reply .*: suite:case-1"):
+        encode_pairs(tokenizer, [_rejecting(row, "DECLINE", f"{row.target} ")], recipe)
+    long = _rejecting(other, "ANSWER\n" + "Logs are kept. [1] " * 600)
+    with pytest.raises(InvalidInput, match=r"longer than the 1,536 tokens .*suite:case-2 \("):
+        encode_pairs(tokenizer, [_rejecting(row, "DECLINE"), long], recipe)
+
+
+def test_pairs_need_an_adapter_and_a_recipe_that_knows_them(
+    base: Path, house: HousePolicy, tmp_path: Path
+) -> None:
+    found = read_dataset(make_dataset(tmp_path / "rows", house))
+    pairs: dict[Split, list[Row]] = {
+        "train": [_rejecting(row, "DECLINE") for row in found.rows["train"]],
+        "eval": [],
+    }
+    write(tmp_path / "pairs", found, pairs, Counter())
+    with pytest.raises(InvalidInput, match=r"no eval rows.*twofold dataset pairs --out"):
+        finetune(_job(tmp_path / "pairs", base, tmp_path, house), print)
+    write(tmp_path / "pairs", found, pairs | {"eval": pairs["train"]}, Counter())
+    job = _job(tmp_path / "pairs", base, tmp_path, house)
+    with pytest.raises(InvalidInput, match=r"holds pairs.* --start"):
+        finetune(job, print)
+    bare = job.recipe.model_copy(update={"preference": None})
+    with pytest.raises(InvalidInput, match=r"does not say how pairs are trained on"):
+        finetune(job._replace(start=tmp_path, recipe=bare), print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_on_pairs_a_recipe_has_what_it_says_of_them() -> None:
+    recipe = load_recipe("qwen3-4b-instruct")
+    assert recipe.packing
+    on_pairs = recipe.on_pairs()
+    assert recipe.preference is not None
+    assert on_pairs.learning_rate == recipe.preference.learning_rate < recipe.learning_rate
+    assert (on_pairs.batch, on_pairs.packing, on_pairs.epochs) == (1, False, 1)
+    assert (on_pairs.rank, on_pairs.alpha) == (recipe.rank, recipe.alpha)
+    other = recipe.model_copy(update={"attention": "eager"})
+    with pytest.raises(InvalidInput, match=r"attention: sdpa; .* has eager"):
+        other.on_pairs()
 
 
 def test_rows_that_are_too_long_are_counted_and_named(

@@ -32,7 +32,7 @@ CAPITALISING = ("de",)
 
 
 class WordCounts(NamedTuple):
-    """How often words stand in the prompts of a dataset, within sentences: small, and capital."""
+    """Counts words in the prompts of a dataset, within sentences: small, and capital."""
 
     small: Counter[str]
     capital: Counter[str]
@@ -53,7 +53,7 @@ def leaks(rows: Sequence[RowPlace], house: HousePolicy) -> Iterator[RowFinding]:
 
 
 class _Shown:
-    """A text that facts may come from."""
+    """Tells what facts a text shows."""
 
     def __init__(self, text: str, locale: str) -> None:
         self._text = text

@@ -33,7 +33,8 @@ class Completion(NamedTuple):
 
 
 class Endpoint:
-    """`url` is the base that ends in `/v1`, or the whole address of chat completions."""
+    """Asks a model at an address: `url` is the base that ends in `/v1`, or the whole one of chat
+    completions."""
 
     def __init__(self, url: str, model: str, key: str, cache: Path, deadline_s: float) -> None:
         if not url.startswith(("http://", "https://")):

@@ -36,7 +36,7 @@ class Held:
 
 
 class Site:
-    """One case that is answered rightly, and what may be broken of what it rests on.
+    """Breaks what one case rests on that is answered rightly.
 
     Everything that is changed is put back when the site is closed (a context manager).
     """

@@ -1,7 +1,11 @@
 """`twofold dataset build` and `lint` as a person runs them, on the example help center."""
 
+import asyncio
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,13 @@ from typer.testing import CliRunner, Result
 
 from ingestion.sources import Folder
 from ingestion.sync.pipeline import sync
+from models.data.pairs import NOTHING
 from models.data.rows import read_dataset
+from tests.model_server import Behaviour, ModelServer, says
+from tests.models.training import make_dataset
 from tests.services.standalone.serving import EXAMPLES, needs_weights, small_help_center
 from twofold.commands import build
+from twofold.house_file import load_house
 from twofold.settings import Settings
 from twofold.stack import open_stack
 
@@ -85,6 +93,17 @@ def test_a_dataset_is_built_and_linted_and_a_stale_one_refused(
     assert concerns <= {"balance"}  # three questions cannot have every share
     assert linted.exit_code == bool(concerns)
 
+    pairs = home / "pairs"
+    paired = last(run("dataset", "pairs", out, "--composer", "--out", pairs, "--json"))
+    assert paired["files"].keys() == {"train.jsonl", "eval.jsonl"}
+    assert paired["files"]["train.jsonl"]["rejected"].keys() <= {"composer"}
+    assert paired["pairs_of"] == read_dataset(out).sha256
+    assert all(row.rejected for part in read_dataset(pairs).rows.values() for row in part)
+    again = run("dataset", "pairs", pairs, "--composer", "--out", home / "more")
+    assert again.exit_code == 2
+    assert "holds pairs already" in again.output
+    assert "holds pairs" in run("dataset", "refresh", pairs, "--out", home / "more").output
+
     (home / "help" / "policies" / "refunds.md").write_text("# Refunds\n\nThere are none now.\n")
     with open_stack(Settings()) as stack:
         sync(stack, "default", Folder("help", home / "help"))
@@ -121,3 +140,46 @@ def test_nothing_to_build_from_says_what_there_is(home: Path) -> None:
     result = run("dataset", "build")
     assert result.exit_code == 2
     assert "--suite, --dialogues" in result.output
+
+
+def test_pairs_of_nobody_say_whose_replies_there_are(home: Path) -> None:
+    result = run("dataset", "pairs", home)
+    assert result.exit_code == 2
+    assert "--composer, --edited, --base, --release" in result.output
+
+
+def test_models_without_an_address_are_not_asked(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(home / "dataset", load_house(EXAMPLES / "house.yaml"))
+    assert "TWOFOLD_MODEL_URL" in run("dataset", "pairs", dataset, "--release", "one").output
+    monkeypatch.setenv("TWOFOLD_MODEL_URL", "http://127.0.0.1:9")
+    assert "TWOFOLD_MODEL_NAME" in run("dataset", "pairs", dataset, "--base").output
+
+
+@pytest.mark.heavy
+def test_a_model_is_asked_for_pairs_as_the_gate_asks_it(home: Path) -> None:
+    """Of so many rows of each split; what never ended is left out."""
+    dataset = make_dataset(home / "dataset", load_house(EXAMPLES / "house.yaml"))
+    said = "ANSWER\nLogs are kept. [1]"
+
+    async def ask(model: Behaviour, out: Path) -> Any:
+        async with ModelServer({"small": model}) as server:
+            told = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "twofold", "dataset", "pairs", dataset, "--base",
+                "--rows", "4", "--out", out, "--json",
+                stdout=subprocess.PIPE,
+                env=os.environ | {"TWOFOLD_MODEL_URL": server.url, "TWOFOLD_MODEL_NAME": "small"},
+            )  # fmt: skip
+            output, _ = await told.communicate()
+            return json.loads(output)
+
+    made = asyncio.run(ask(says(said), home / "pairs"))
+    assert made["files"]["train.jsonl"]["rejected"] == {"small": 4}
+    assert made["files"]["eval.jsonl"]["rejected"] == {"small": 4}
+    assert made["left_out"] == {}
+    row = read_dataset(home / "pairs").rows["train"][0]
+    assert row.rejected[0].reply == said
+    endless = asyncio.run(ask(says("so " * 160, usage=False, reason="length"), home / "endless"))
+    assert endless["files"]["train.jsonl"]["rows"] == 0
+    assert endless["left_out"] == {NOTHING: 8}
