@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from twofold.counted import counted
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -97,6 +99,6 @@ def _lines(say: Callable[[str], None]) -> ProgressCallback:
         tenth = done * 10 // total if total else 10
         if 0 < tenth < 10 and tenth > shown:
             shown = tenth
-            say(f"  {done} of {total} documents")
+            say(f"  {done} of {counted(total, 'document')}")
 
     return advance

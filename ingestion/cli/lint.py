@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.counted import counted
 from twofold.options import Json
 from twofold.terminal import print_json
 
@@ -128,7 +129,9 @@ def _print(
     counts = dict.fromkeys(("severe", "warning", "info"), 0)
     for each in found:
         counts[each.severity] += 1
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    typer.echo(f"{len(reading.pages)} pages: {told}.")
+    told = (
+        f"{counts['severe']} severe, {counted(counts['warning'], 'warning')}, {counts['info']} info"
+    )
+    typer.echo(f"{counted(len(reading.pages), 'page')}: {told}.")
     for name in hidden:
         typer.echo(f"hidden: {name}; let it back with: twofold knowledge release {name}")

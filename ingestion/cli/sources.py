@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ingestion.cli import status
+from twofold.counted import counted
 from twofold.options import Json, Workspace
 from twofold.terminal import print_json
 
@@ -84,7 +85,9 @@ def remove(
     ledger = Ledger(settings.ledger)
     known = find_source(ledger, chosen, name)
     if not yes and not json:
-        typer.confirm(f"Remove {name!r} and its {known.documents} documents?", abort=True)
+        typer.confirm(
+            f"Remove {name!r} and its {counted(known.documents, 'document')}?", abort=True
+        )
     job = removal_job(chosen, name, known.kind)
     if serving(settings):
         (id,) = Queue(ledger).put([job])
@@ -95,7 +98,7 @@ def remove(
     if json:
         print_json({"removed": removed})
     else:
-        typer.echo(f"Source {name!r} is gone, and {removed} documents with it.")
+        typer.echo(f"Source {name!r} is gone, and {counted(removed, 'document')} with it.")
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Any]:

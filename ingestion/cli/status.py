@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.counted import counted
 from twofold.options import Json, Workspace
 from twofold.terminal import print_json, when
 
@@ -29,11 +30,13 @@ def status(workspace: Workspace = "", json: Json = False) -> None:
         print_json(known.record())
         return
     _print_sources(known.sources)
-    typer.echo(f"\n{known.documents} live documents, {known.chunks} chunks.")
+    typer.echo(f"\n{counted(known.documents, 'live document')}, {counted(known.chunks, 'chunk')}.")
     if not known.documents:
         typer.echo(NOTHING_INDEXED)
     for failure in known.failures:
-        typer.echo(f"\nfailed: {failure.document} at {failure.step}, {failure.attempts} times")
+        typer.echo(
+            f"\nfailed: {failure.document} at {failure.step}, {counted(failure.attempts, 'time')}"
+        )
         again = f"again at {when(failure.next_at)}" if failure.next_at else "not by itself"
         typer.echo(f"  {failure.reason}\n  next attempt: {again}\n  retry: {failure.retry}")
 
@@ -72,7 +75,7 @@ def show(
         mark = "live" if version.live else "past"
         typer.echo(
             f"version {version.number} ({mark}): {version.title};"
-            f" {len(version.points)} chunks, read {when(version.fetched_at)}"
+            f" {counted(len(version.points), 'chunk')}, read {when(version.fetched_at)}"
         )
     typer.echo(f"\n{told(seen)}")
 
@@ -101,5 +104,5 @@ def _print_sources(found: Sequence[Any]) -> None:
 def _told(sync: "SyncStatus") -> str:
     if sync.state == "running" and sync.total:
         left = f", {sync.eta:.0f} s left" if sync.eta is not None else ""
-        return f"running, {sync.done} of {sync.total} documents{left}"
+        return f"running, {sync.done} of {counted(sync.total, 'document')}{left}"
     return f"{sync.state}, {when(sync.started_at)} {sync.error}".strip()

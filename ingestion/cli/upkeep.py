@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ingestion.cli import lint
+from twofold.counted import counted
 from twofold.options import Json, Workspace
 from twofold.terminal import bar, print_json, when
 
@@ -121,7 +122,9 @@ def reconcile(
     if json:
         print_json(drift.record())
     else:
-        typer.echo(f"{drift.documents} documents, {drift.points} points expected")
+        typer.echo(
+            f"{counted(drift.documents, 'document')}, {counted(drift.points, 'point')} expected"
+        )
         for kind in ("missing", "wrong", "orphans"):
             points: dict[str, str] = getattr(drift, kind)
             typer.echo(f"{kind:<10}{len(points):>8}{'  repaired' if repair and points else ''}")

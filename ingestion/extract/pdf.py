@@ -14,6 +14,7 @@ from pypdf.errors import PdfReadError
 
 from ingestion.extract.characters import in_one_line
 from ingestion.extract.document import Block, Heading, Located, Parsed
+from twofold.counted import counted
 from twofold.errors import InvalidInput
 
 MAX_PAGES = 2000
@@ -80,8 +81,8 @@ def parse_pdf(raw: bytes) -> Parsed:
         ) from error
     if not lines:
         raise InvalidInput(
-            f"The PDF holds no text on its {len(pages)} pages, only images. Run text recognition"
-            " (OCR) on it first."
+            f"The PDF holds no text on its {counted(len(pages), 'page')}, only images."
+            " Run text recognition (OCR) on it first."
         )
     lines = _without_repeated(lines, len(pages))
     title = named.strip() if isinstance(named, str) else ""

@@ -18,6 +18,7 @@ from ingestion.jobs.job import JOB_SECONDS, KEPT_SECONDS, QUEUES, Claimed, NewJo
 from ingestion.sync.lease import alive, new_owner
 from ingestion.sync.retry import MAX_ATTEMPTS, backoff, patiently
 from twofold import tracing
+from twofold.counted import counted
 from twofold.ledger import Ledger
 from twofold.ledger.models import Job, Source, Sync
 
@@ -139,7 +140,7 @@ class Queue:
                 if job.lease_until >= now and job.owner and alive(job.owner):
                     continue
                 dead = job.attempts >= MAX_ATTEMPTS
-                error = f"Its worker died {job.attempts} times." if dead else job.error
+                error = f"Its worker died {counted(job.attempts, 'time')}." if dead else job.error
                 session.execute(
                     update(Job)
                     .where(Job.id == job.id, Job.owner == job.owner, Job.state == "running")

@@ -8,6 +8,7 @@ from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
 from ingestion.lint.findings import Finding
 from ingestion.lint.pages import Page
 from ingestion.lint.upkeep import supersedes
+from twofold.counted import counted
 from twofold.index.contract import content_hash
 
 PERMUTATIONS = 128
@@ -33,7 +34,7 @@ def duplicates(pages: Sequence[Page], now: float) -> Iterator[Finding]:
         if len(group) > 1:
             yield Finding(
                 "duplicate",
-                f"{len(group)} pages hold the same text",
+                f"{counted(len(group), 'page')} hold the same text",
                 [page.place(page.title) for page in group],
                 "Keep one, and let the others' addresses lead to it.",
             )

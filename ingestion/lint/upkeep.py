@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from ingestion.lint.findings import Finding, Place
 from ingestion.lint.pages import Page, today
+from twofold.counted import counted
 
 THIN_WORDS = 30
 """A page of fewer words hardly answers anything that its title promises."""
@@ -29,7 +30,7 @@ def freshness(pages: Sequence[Page], now: float) -> Iterator[Finding]:
             place = page.place(f"review_by: {review}", page.key_line("review_by"))
             yield Finding(
                 "stale",
-                f"{page.title!r} was to be reviewed by {review}, {late} days ago",
+                f"{page.title!r} was to be reviewed by {review}, {counted(late, 'day')} ago",
                 [place],
                 "Check what it says, mend it, and set review_by to the next date.",
             )
@@ -50,7 +51,7 @@ def thin(pages: Sequence[Page]) -> Iterator[Finding]:
             shown = " ".join(page.words)[:SHOWN_CHARS]
             yield Finding(
                 "thin",
-                f"{page.title!r} holds {len(page.words)} words",
+                f"{page.title!r} holds {counted(len(page.words), 'word')}",
                 [page.place(shown, page.line_of(page.text, line))],
                 "Say what a customer does next, or join it to the page that needs it.",
             )

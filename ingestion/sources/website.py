@@ -20,6 +20,7 @@ from ingestion.sources.fetcher import AGENT, FetchedPage, Fetcher
 from ingestion.sources.pages import Repeats, WebText, allows_index, read_page
 from ingestion.sources.sitemap import NoSitemap, SitemapEntry, read_sitemap
 from ingestion.sources.web import Web
+from twofold.counted import counted
 from twofold.errors import (
     Forbidden,
     InvalidInput,
@@ -223,8 +224,8 @@ class _Visit:
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             raise UpstreamError(
-                f"{self._failures} pages in a row could not be read ({error.message}) Nothing was"
-                " removed. Mend that, then sync again."
+                f"{counted(self._failures, 'page')} in a row could not be read"
+                f" ({error.message}) Nothing was removed. Mend that, then sync again."
             ) from error
 
     def _emit(

@@ -20,6 +20,7 @@ from ingestion.sync.remove import discard_drafts, remove_hidden, remove_missing
 from ingestion.sync.run import ProgressCallback, Report, Run, open_run
 from ingestion.sync.slice import SyncSlice
 from ingestion.sync.write import write
+from twofold.counted import counted
 from twofold.errors import Conflict, UpstreamError
 from twofold.stack import Stack
 
@@ -95,7 +96,7 @@ def write_each(stack: Stack, run: Run, batch: list[Prepared]) -> None:
             in_a_row = 0 if _write_one(stack, run, prepared) else in_a_row + 1
             if in_a_row == FAILURES_IN_A_ROW:
                 raise UpstreamError(
-                    f"The sync stopped: {in_a_row} documents in a row failed at the step"
+                    f"The sync stopped: {counted(in_a_row, 'document')} in a row failed at the step"
                     f" {failure.step!r} ({reason(failure.cause)}) What was live still answers."
                     " Mend that, then sync again."
                 ) from failure

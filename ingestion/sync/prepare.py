@@ -14,6 +14,7 @@ from ingestion.sources import Fetched, Incomplete, Item, NotRead, Source
 from ingestion.sync.errors import StepFailed, step
 from ingestion.sync.run import Run
 from ingestion.sync.split import Budget, ChunkText, TokenCounter, split
+from twofold.counted import counted
 from twofold.errors import InvalidInput, NotFound
 from twofold.index.contract import DocumentRef
 from twofold.ledger.models import Document, Version
@@ -112,8 +113,9 @@ def discover(
         run.incomplete = error.message
     if not found and known.live and not allow_removal:
         raise InvalidInput(
-            f"Source {run.source!r} holds no documents now, but {len(known.live)} are live from"
-            " it. Check its path; to remove them all, sync again with --allow-empty."
+            f"Source {run.source!r} holds no documents now, but"
+            f" {counted(len(known.live), 'is', 'are')} live from it. Check its path; to"
+            " remove them all, sync again with --allow-empty."
         )
     run.expect(len(found))
     return found

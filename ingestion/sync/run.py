@@ -17,6 +17,7 @@ from ingestion.sync.failures import FailureNote, record_failure
 from ingestion.sync.lease import Lease
 from ingestion.sync.retry import passing, patiently
 from twofold import metrics
+from twofold.counted import counted
 from twofold.errors import Conflict
 from twofold.ledger import Ledger
 from twofold.ledger.models import Failure, Sync
@@ -175,8 +176,9 @@ class Run:
             )
         if self.held:
             return (
-                f"{self.held} documents are gone at the source, an unusual share of it. They stay"
-                " until you sync again with --allow-removal."
+                f"{counted(self.held, 'document is', 'documents are')} gone at the source, an"
+                " unusual share of it. Nothing is removed until you sync again with"
+                " --allow-removal."
             )
         return ""
 

@@ -15,6 +15,7 @@ import twofold.stack
 from ingestion.upkeep.expected import standings
 from ingestion.upkeep.reconcile import Drift, LeaseKeeper, Reconciler, adopt, held, sources_of
 from ingestion.upkeep.smoke import check_titles, failed
+from twofold.counted import counted
 from twofold.errors import NotFound, Outdated, SetupError
 from twofold.index.sparse import Bm25Encoder
 from twofold.index.stores import Stores, find, open_stores
@@ -213,7 +214,9 @@ class _Build:
             if gone := sorted(there - wanted):
                 self._stack.index.delete(gone)
             if lost := wanted - there:
-                raise failed(f"{len(lost)} of {len(wanted)} points of {source!r} are missing")
+                raise failed(
+                    f"{len(lost)} of {counted(len(wanted), 'point')} of {source!r} missing"
+                )
 
 
 def _states(stack: Stack, workspace: str) -> dict[str, _State]:
@@ -242,6 +245,7 @@ def _unfilled(stack: Stack) -> str | None:
 
 def told(report: Rebuilt) -> str:
     return (
-        f"  {report.documents} documents, {report.points} chunks ({report.embedded} embedded) in"
-        f" {report.seconds:.1f} s; {report.found} of {report.asked} sampled titles found"
+        f"  {counted(report.documents, 'document')}, {counted(report.points, 'chunk')}"
+        f" ({report.embedded} embedded) in {report.seconds:.1f} s;"
+        f" {report.found} of {counted(report.asked, 'sampled title')} found"
     )

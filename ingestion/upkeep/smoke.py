@@ -5,6 +5,7 @@ import time
 
 from sqlalchemy import select
 
+from twofold.counted import counted
 from twofold.errors import UpstreamError
 from twofold.index.contract import Scope
 from twofold.ledger.models import Document, Version
@@ -44,7 +45,7 @@ def check_titles(stack: Stack) -> tuple[int, int]:
         chunks = [hit.chunk for hits in both for hit in hits]
         found += any(c.document == row.id or c.title == row.title for c in chunks)
     if found < SHARE * len(sample):
-        raise failed(f"only {found} of {len(sample)} sampled titles find their document")
+        raise failed(f"{found} of {counted(len(sample), 'sampled title')} found")
     return len(sample), found
 
 

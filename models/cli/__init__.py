@@ -32,6 +32,7 @@ from models.cli.live_suite import suites
 from models.cli.service import service
 from models.diagnosis.compared import ARMS, Prices
 from models.jsonl import read_jsonl
+from twofold.counted import counted
 from twofold.errors import InvalidInput, NotFound
 from twofold.options import Json
 from twofold.terminal import StepCallback, steps
@@ -144,10 +145,9 @@ def eval_answers(
         typer.echo(json.dumps(report.data() | {"failed": len(failed), "causes": counts}))
         return
     show.show_answers(console, report)
-    if failed and failures is None:
-        typer.echo(f"{len(failed)} answers failed; see why with --failures FILE.")
-    elif failed:
-        typer.echo(f"{len(failed)} answers failed; see why with: twofold eval failures {failures}")
+    if failed:
+        how = "--failures FILE." if failures is None else f"twofold eval failures {failures}"
+        typer.echo(f"{counted(len(failed), 'answer')} failed; see why with: {how}")
 
 
 @evals.command("retrieval")

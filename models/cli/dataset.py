@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.counted import counted
 from twofold.errors import InvalidInput
 from twofold.options import Json
 from twofold.terminal import steps
@@ -173,7 +174,7 @@ def lint_command(
         typer.echo(json.dumps({"rows": rows, "findings": [each.data() for each in findings]}))
     else:
         _tell(findings)
-        typer.echo(f"{rows:,} rows, {len(findings):,} findings.")
+        typer.echo(f"{counted(rows, 'row')}, {counted(len(findings), 'finding')}.")
     if findings:
         raise typer.Exit(1)
 
@@ -263,7 +264,7 @@ def _tell_stale(old: "Sequence[Stale]", made: "Refreshed | None") -> None:
         why = None if made is None else made.dropped.get(each.row.id)
         end = "" if made is None else f": dropped, {why}" if why else ": renewed"
         typer.echo(f"{each.row.id}: {rests} {which}{end}")
-    typer.echo(f"{len(old):,} rows rest on documents that have changed.")
+    typer.echo(f"{counted(len(old), 'row rests', 'rows rest')} on documents that have changed.")
     if made is None and old:
         typer.echo("Renew or drop them with: twofold dataset refresh FOLDER --out NEW")
 
@@ -292,7 +293,7 @@ def forget_command(
         forget(found, rows)
     for row in rows:
         typer.echo(f"out: {row.id}")
-    typer.echo(f"{len(rows):,} rows of deleted conversations were taken out of {folder}.")
+    typer.echo(f"Taken out of {folder}: {counted(len(rows), 'row')} of deleted conversations.")
 
 
 def _tell(findings: "Sequence[RowFinding]") -> None:
@@ -329,8 +330,9 @@ def _show(manifest: "Manifest", out: Path, seconds: float, as_json: bool) -> Non
     for why, n in manifest.left_out.items():
         console.print(f"{n} left out: {why}", highlight=False)
     if unfound := sum(manifest.left_out.get(why, 0) for why in (GOLD_NOT_PACKED, NOT_HELD)):
+        stand = counted(unfound, "reply stands", "replies stand")
         typer.echo(
-            f"{unfound} replies stand in no passage that search packed. That is a matter of"
+            f"{stand} in no passage that search packed. That is a matter of"
             " retrieval, which no training mends: twofold eval answers SUITE --failures FILE"
         )
     typer.echo(f"{out}, in {seconds:.0f} s. Check it with: twofold dataset lint {out}")

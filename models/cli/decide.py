@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.diagnosis.compared import Prices
+from twofold.counted import counted
 from twofold.errors import InvalidInput, NotFound
 from twofold.options import Json
 from twofold.terminal import steps
@@ -75,7 +76,8 @@ def decide(
         raise InvalidInput("Give both --price-in and --price-out, or neither.")
     loaded = load_tasks(suite, pages)
     if loaded.left_out:
-        said = f"{loaded.left_out} cases are left out: what to do is the point of them, not a fact."
+        left_out = counted(loaded.left_out, "case")
+        said = f"Left out: {left_out} of which what to do is the point, not a fact."
         typer.echo(said, err=True)
     prices = Prices(price_in, price_out) if price_in is not None and price_out is not None else None
     if outputs is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from models.cli.release import model
+from twofold.counted import counted
 from twofold.errors import InvalidInput
 from twofold.options import Json
 from twofold.terminal import steps
@@ -238,4 +239,4 @@ def _tell(even: float | None, volume: int | None, months: float) -> None:
         verdict = (
             "" if even is None else (" It pays." if volume >= even else " It does not pay yet.")
         )
-        typer.echo(f"Your last 30 days: {volume:,} answers.{verdict}")
+        typer.echo(f"Your last 30 days: {counted(volume, 'answer')}.{verdict}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.counted import counted
 from twofold.errors import InvalidInput
 from twofold.options import Json
 from twofold.terminal import StepCallback, steps
@@ -93,7 +94,8 @@ def _show(report: "InjectReport") -> None:
 
     console = Console()
     data = report.data()
-    table = Table(title=f"{data['faults']} planted faults of {data['kinds']} kinds")
+    faults = counted(data["faults"], "planted fault")
+    table = Table(title=f"{faults} of {counted(data['kinds'], 'kind')}")
     for column in ("kind", "cause", "faults", "layer right", "cause right", "kept out"):
         table.add_column(column)
     for name, (kind, n, layers, causes) in report.by_kind().items():

@@ -8,6 +8,7 @@ import typer
 
 from models.cli.service import questions, service
 from models.cli.since import since as moment
+from twofold.counted import counted
 from twofold.errors import Conflict
 
 suites = typer.Typer(no_args_is_help=True)
@@ -40,6 +41,6 @@ def from_answers(
     started = start(asked, open_embedder(settings))
     out.write_text(started.text, encoding="utf-8")
     typer.echo(
-        f"Wrote {out}: {started.cases} questions in {started.groups} groups,"
+        f"Wrote {out}: {counted(started.cases, 'question')} in {counted(started.groups, 'group')},"
         f" {started.left_out} left out. None counts until a person confirms it."
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.cli.service import service
+from twofold.counted import counted
 from twofold.options import Json
 from twofold.terminal import StepCallback, steps
 
@@ -69,7 +70,10 @@ def eval_gate(
     if before is None:
         baseline.write_text(now.model_dump_json(indent=1) + "\n", encoding="utf-8")
         passed = sum(asked.passed for asked in now.asked.values())
-        typer.echo(f"Wrote {baseline}: {passed} of {len(now.asked)} questions pass.", err=as_json)
+        typer.echo(
+            f"Wrote {baseline}: of {counted(len(now.asked), 'question')} {passed} pass.",
+            err=as_json,
+        )
         if as_json:
             typer.echo(json.dumps({"written": str(baseline), "passed": passed, "n": len(cases)}))
         return
@@ -112,8 +116,8 @@ def _show(gate: "RegressionResult") -> None:
     if gate.interval:
         share += f" \\[{gate.interval[0]:+.1%}, {gate.interval[1]:+.1%}]"
     console.print(
-        f"{gate.compared} questions: {gate.passed_before} passed on {gate.before},"
-        f" {gate.passed_now} pass now, {share}."
+        f"{counted(gate.compared, 'question')}: {gate.passed_before} passed on {gate.before},"
+        f" {gate.passed_now} now, {share}."
     )
     shown: Iterable[Change] = ("worse", "better")
     for change in shown:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.counted import counted
 from twofold.terminal import bars
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def train(
         made = finetune(job, _shown(bar))
     metrics = made.metrics
     typer.echo(
-        f"{out}: {made.steps} steps, {made.tokens:,} tokens, {_time(made.seconds)}; "
-        f"eval loss {metrics.eval_loss:.3f}"
+        f"{out}: {counted(made.steps, 'step')}, {counted(made.tokens, 'token')},"
+        f" {_time(made.seconds)}; eval loss {metrics.eval_loss:.3f}"
     )
     if metrics.completion_format is not None:
         typer.echo(
@@ -112,7 +113,7 @@ def _estimated(it: Any) -> str:
         f"memory: {it.memory / _GB:,.2f} GB (weights {it.weights / _GB:,.2f}, optimizer "
         f"{it.optimizer / _GB:,.2f}, longest pass of {it.longest:,} tokens "
         f"{it.activations / _GB:,.2f}); {it.available / _GB:,.1f} GB free",
-        f"time: about {_time(it.seconds)} ({it.tokens:,} tokens at "
+        f"time: about {_time(it.seconds)} ({counted(it.tokens, 'token')} at "
         f"{it.tokens_per_second:,.0f} a second, evals included), less if it stops early",
     ]
     if it.memory > it.available:

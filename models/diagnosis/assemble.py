@@ -23,6 +23,7 @@ from models.diagnosis.verdicts import (
     Verdict,
 )
 from models.stats import detectable, estimate
+from twofold.counted import counted
 
 HEALTHY = 0.05
 """Of all cases: fewer failures of the system than that are no reason to build anything."""
@@ -132,20 +133,22 @@ def _recommend(
     behaviour = counts["behaviour"] + counts["both"]
     known = counts["knowledge"] + counts["behaviour"] + counts["both"]
     unsure = tuple(_unsure(counts, arms, least, behaviour, live))
-    of = "answers that were looked into" if live else "cases"
+    kind = ("answer that was looked into", "answers that were looked into") if live else ("case",)
+    of = counted(len(cases), *kind)
     suite = "" if live else f" the suite itself {counts['suite']},"
     failed = (
-        f"Of {len(cases)} {of} {len(verdicts)} fail: knowledge {counts['knowledge']}, behaviour"
-        f" {counts['behaviour']}, both {counts['both']},{suite} not explained {counts['unknown']}."
+        f"Of {of} {counted(len(verdicts), 'fails', 'fail')}: knowledge {counts['knowledge']},"
+        f" behaviour {counts['behaviour']}, both {counts['both']},{suite} not explained"
+        f" {counts['unknown']}."
     )
     if not cases:
         text = "No answer was looked into yet." if live else "There are no cases."
         return Recommendation(advice="cannot_tell", text=text, unsure=unsure)
     if not verdicts and live and len(cases) <= FEW:
-        text = f"Nothing was found wrong with the {len(cases)} {of}: too few to go by."
+        text = f"Nothing was found wrong with the {of}: too few to go by."
         return Recommendation(advice="cannot_tell", text=text, unsure=unsure)
     if not verdicts:
-        text = f"All {len(cases)} {of} pass: there is nothing here to mend."
+        text = f"Of {of} none fails: there is nothing here to mend."
         return Recommendation(advice="nothing", text=text, unsure=unsure)
     if 2 * counts["unknown"] > len(verdicts):
         text = f"{failed} Most are not explained, so nothing is recommended: look at them first."
@@ -183,9 +186,8 @@ def _unsure(
 ) -> list[str]:
     found = []
     if counts["unknown"]:
-        found.append(
-            f"Why {counts['unknown']} of the cases fail: no change that was tried made them pass."
-        )
+        fail = counted(counts["unknown"], "case fails", "cases fail")
+        found.append(f"Why {fail}: no change that was tried made a difference.")
     if least is not None and least > COARSE:
         few = "too few answers were looked into" if live else "the suite is too small"
         found.append(f"Whether a change helps by less than {least:.0%}: {few} to show it.")

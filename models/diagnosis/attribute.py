@@ -25,6 +25,7 @@ from models.evaluate.answers import is_gold
 from models.suite.client import AnswerClient
 from models.suite.facts import says
 from models.suite.suite import Case
+from twofold.counted import counted
 from twofold.errors import NotFound, UpstreamError
 from twofold.policy import NOT_IN_SOURCES, HousePolicy
 from twofold.text import blocks as prose
@@ -329,15 +330,17 @@ async def _attribute_search(trial: _Trial, pages: Sequence[Page], facts: Sequenc
     gold = [{"document": page.name} for page in pages if page.live]
     where = _where(trial, facts)
     if where == "cut" and await trial.passes("more_context", **MUCH):
-        evidence = f"{names} was found and is not among {len(told['packed'])} passages packed"
+        packed = counted(len(told["packed"]), "passage")
+        evidence = f"{names} was found and is not among {packed} packed"
         return trial.verdict("retrieved_but_cut", "more_context", SURE, evidence, pages[0].name)
     cause: Cause = {"cut": "retrieved_but_cut", "packed": "ignored_evidence"}.get(  # type: ignore[assignment]
         where, "not_retrieved"
     )
+    seen = counted(len(told["candidates"]), "candidate")
     evidence = {
         "cut": f"{names} was found and not packed",
         "packed": f"{names} was packed and not used",
-    }.get(where, f"{names} is not among {len(told['candidates'])} candidates")
+    }.get(where, f"{names} is not among {seen}")
     worlds: list[tuple[Counterfactual, dict[str, Any]]] = [
         ("found", {"place": "first"}), ("gold_context", {"place": "only"})
     ]  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from models.diagnosis.replays import Passage, ReplayedCase
 from models.evaluate.answers import is_gold
 from models.suite.facts import says
+from twofold.counted import counted
 from twofold.policy import HousePolicy
 from twofold.reply import marks, strip_marks
 from twofold.text.blocks import squeeze
@@ -74,7 +75,7 @@ def expected(replayed: ReplayedCase) -> list[Problem]:
     found += [Problem("forbidden", each) for each in expect.forbidden if says(outcome.text, [each])]
     longest = expect.max_words
     if longest is not None and _length(replayed) > longest:
-        found.append(Problem("padding", f"more than {longest} words"))
+        found.append(Problem("padding", f"more than {counted(longest, 'word')}"))
     if not outcome.gold_cited and not _alternative(replayed):
         cited = ", ".join(sorted({c.document for c in outcome.citations})) or "nothing"
         found.append(Problem("gold_uncited", f"cites {cited}"))
@@ -210,7 +211,7 @@ def _statements(replayed: ReplayedCase, house: HousePolicy) -> list[Problem]:
     if len(seen.courteous) >= COURTEOUS:
         found.append(Problem("padding", f"courtesies: {seen.courteous[0]!r}"))
     elif seen.aside >= ASIDE_WORDS and seen.aside >= ASIDE_SHARE * seen.total:
-        said = f"{seen.aside} of {seen.total} words are about other pages"
+        said = f"of {counted(seen.total, 'word')} {seen.aside} about other pages"
         found.append(Problem("padding", said))
     elif _length(replayed) > longest:
         found.append(Problem("padding", f"more than {longest:.0f} words"))

@@ -7,6 +7,7 @@ from models.diagnosis.verdicts import Cause, Counterfactual
 from models.suite.client import AnswerClient
 from models.suite.facts import says
 from models.suite.suite import Case
+from twofold.counted import counted
 from twofold.index.contract import PUBLIC
 from twofold.text import blocks as prose
 from twofold.text.blocks import squeeze
@@ -72,8 +73,8 @@ class Page:
         if len(self.passages) < self._state["points"] and not self._held(
             fact, [p["text"] for p in self.passages]
         ):
-            there = f"{len(self.passages)} of {self._state['points']}"
-            evidence = f"the index holds {there} passages of {self.name}"
+            held = counted(self._state["points"], "passage")
+            evidence = f"of the {held} of {self.name} the index holds {len(self.passages)}"
             return Lost("not_ingested", "reindexed", self.name, evidence, given)
         if (shut := self._shut(asker)) is not None:
             return Lost("hidden", "made_visible", self.name, shut, given)

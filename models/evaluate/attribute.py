@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from models.evaluate.answers import Outcome, RecordedCandidate, is_gold
 from models.suite.facts import says
+from twofold.counted import counted
 from twofold.policy import NOT_IN_SOURCES
 
 Layer = Literal["knowledge", "behaviour"]
@@ -75,9 +76,10 @@ def attribute(outcome: Outcome, indexed: bool | None = None) -> Attribution | No
             f"Ingest {gold}, or correct its audience and dates.",
         )  # fmt: skip
     if place.rank is None:
+        candidates = counted(len(outcome.candidates), "candidate")
         return _finding(
             outcome, "retrieval",
-            f"no passage of {gold} that holds it is among {len(outcome.candidates)} candidates",
+            f"no passage of {gold} that holds it is among {candidates}",
             "Put the customer's words into the passage's text or headings, or tune retrieval.",
         )  # fmt: skip
     where = f"the passage is candidate {place.rank} of {len(outcome.candidates)}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from models.jsonl import read_jsonl
+from twofold.counted import counted
 from twofold.errors import InvalidInput, NotFound
 from twofold.index.contract import content_hash
 
@@ -98,8 +99,8 @@ def load_labelled(
         )
     if not kept:
         raise InvalidInput(
-            f"None of the {unlabelled:,} queries in {path} has a relevant document. Do the labels"
-            " belong to these queries?"
+            f"Of {counted(unlabelled, 'query', 'queries')} in {path} none has a relevant document."
+            " Do the labels belong to these queries?"
         )
     return Labelled(tuple(texts), tuple(kept), unlabelled)
 

@@ -12,6 +12,7 @@ from models.evaluate.answers import Outcome
 from models.markdown import plain
 from models.stats import Estimate, difference, mcnemar
 from models.suite.suite import Case
+from twofold.counted import counted
 from twofold.errors import InvalidInput, NotFound
 
 LEVEL = 0.05
@@ -180,8 +181,8 @@ def markdown(gate: RegressionResult) -> str:
     lines = [
         f"## {mark} {gate.verdict}",
         "",
-        f"{gate.compared} questions compared with the baseline of {gate.before}:"
-        f" {gate.passed_before} passed then, {gate.passed_now} pass now, {share}.",
+        f"{counted(gate.compared, 'question')} compared with the baseline of {gate.before}:"
+        f" {gate.passed_before} passed then, {gate.passed_now} now, {share}.",
     ]
     titles: Mapping[Change, str] = {"worse": "Got worse", "better": "Got better"}
     for change, title in titles.items():

@@ -18,11 +18,12 @@ from models.evaluate.scope import PUBLISHED, ScopeReport
 from models.evaluate.sufficiency import SufficiencyReport
 from models.stats import Estimate
 from models.suite.customer import OUTCOMES
+from twofold.counted import counted
 from twofold.reply import ACTIONS
 
 
 def show_answers(console: Console, report: AnswerReport) -> None:
-    table = _table(f"{report.cases} questions", "metric", "share", "95% interval", "n")
+    table = _table(counted(report.cases, "question"), "metric", "share", "95% interval", "n")
     for name, label in answers.METRICS.items():
         found = report.metrics[name]
         if found.n:
@@ -43,7 +44,7 @@ def show_answers(console: Console, report: AnswerReport) -> None:
 
 
 def show_customer(console: Console, report: CustomerReport) -> None:
-    table = _table(f"{report.turns} turns", "outcome", "all", "95% interval", *report.by_file)
+    table = _table(counted(report.turns, "turn"), "outcome", "all", "95% interval", *report.by_file)
     for name, found in report.shares.items():
         files = [_share(shares[name]) for shares in report.by_file.values()]
         table.add_row(name.replace("_", " "), _share(found), _interval(found), *files)
@@ -70,14 +71,15 @@ def show_turns(console: Console, replies: Iterable[JudgedTurn]) -> None:
         if judged.missing or judged.said:
             lines.append(f"  missing {list(judged.missing)}, said {list(judged.said)}")
         if judged.words > turn.max_words:
-            lines.append(f"  {judged.words} words, at most {turn.max_words}")
+            lines.append(f"  {counted(judged.words, 'word')}, at most {turn.max_words}")
         console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
         console.print()
 
 
 def show_retrieval(console: Console, report: RetrievalReport) -> None:
     left_out = f", {report.unlabelled:,} without a label left out" if report.unlabelled else ""
-    title = f"{report.queries:,} queries on {report.documents:,} documents{left_out}"
+    queries, documents = report.queries, counted(report.documents, "document")
+    title = f"{counted(queries, 'query', 'queries')} on {documents}{left_out}"
     table = _table(title, "run", *METRICS)
     for run, found in report.runs.items():
         cells = [f"{_share(found[name])}\n[dim]{_interval(found[name])}[/dim]" for name in METRICS]
@@ -89,7 +91,7 @@ def show_retrieval(console: Console, report: RetrievalReport) -> None:
 
 def show_answerability(console: Console, report: AnswerabilityReport) -> None:
     area = report.area
-    table = _table(f"{area.n:,} questions", "", *ACTIONS)
+    table = _table(counted(area.n, "question"), "", *ACTIONS)
     for kind, counts in (
         ("answerable", report.answerable),
         ("not answerable", report.unanswerable),
@@ -101,12 +103,12 @@ def show_answerability(console: Console, report: AnswerabilityReport) -> None:
 
 def show_sufficiency(console: Console, report: SufficiencyReport) -> None:
     area = report.area
-    console.print(f"{area.n:,} rows: AUROC {_share(area)} {_interval(area)}")
+    console.print(f"{counted(area.n, 'row')}: AUROC {_share(area)} {_interval(area)}")
     console.print(f"Insufficient rows caught where 95% of the others are kept: {report.caught:.3f}")
 
 
 def show_scope(console: Console, report: ScopeReport) -> None:
-    title = f"{report.inside:,} texts in scope, {report.outside:,} out of scope"
+    title = f"{counted(report.inside, 'text')} in scope, {report.outside:,} out of scope"
     table = _table(title, "", "in-scope accuracy", "in scope, let through", "oos recall")
     ours, at95 = report.recall, report.recall_at_kept
     table.add_row("ours", _both(report.accuracy), _both(report.kept), _both(ours), end_section=True)
@@ -120,7 +122,7 @@ def show_scope(console: Console, report: ScopeReport) -> None:
 
 
 def show_grounding(console: Console, report: GroundingReport) -> None:
-    table = _table(f"{report.n:,} answers", "", "figure")
+    table = _table(counted(report.n, "answer"), "", "figure")
     low, high = report.auroc_ci
     table.add_row("AUROC", f"{report.auroc:.3f} [{low:.3f}, {high:.3f}]")
     table.add_row("sentences of supported answers taken out", _both(report.removed))
@@ -135,7 +137,7 @@ def show_grounding(console: Console, report: GroundingReport) -> None:
 
 def show_findings(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints the findings. `rows`: lines of a run file with a finding."""
-    table = _table(f"{len(rows)} failed answers", "layer", "cause", "answers", "smallest fix")
+    table = _table(counted(len(rows), "failed answer"), "layer", "cause", "answers", "smallest fix")
     for cause, layer in CAUSES.items():
         found = [row["finding"] for row in rows if row["finding"]["cause"] == cause]
         if found:

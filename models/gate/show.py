@@ -7,10 +7,12 @@ from models.gate.judge import METRICS, WORSE_HIGH
 from models.gate.rules import KEPT
 from models.gate.run import GateReport
 from models.stats import Estimate
+from twofold.counted import counted
 
 
 def show(console: Console, report: GateReport) -> None:
-    table = Table(title=f"{report.rows:,} held-out rows, 95% intervals", title_justify="left")
+    rows = counted(report.rows, "held-out row")
+    table = Table(title=f"{rows}, 95% intervals", title_justify="left")
     table.add_column("share of replies that")
     for arm in report.arms:
         table.add_column(f"{arm.name}\n({arm.profile} prompt)", justify="right")
@@ -27,7 +29,8 @@ def show(console: Console, report: GateReport) -> None:
     table.add_row("first token, median", *(f"{a.first_s * 1000:,.0f} ms" for a in report.arms))
     console.print(table)
     book, shares = report.shares.closed_book, report.shares
-    console.print(f"Closed book: {len(book.wrong)} of {book.share.n} probes state a fact.")
+    stating = counted(len(book.wrong), "states", "state")
+    console.print(f"Closed book: of {counted(book.share.n, 'probe')} {stating} a fact.")
     console.print(
         f"Changed facts followed: {_share(shares.changed_alone.share)} with that one fact in the"
         f" context, {_share(shares.changed_packed.share)} with all that was packed.",
@@ -39,8 +42,9 @@ def show(console: Console, report: GateReport) -> None:
             for each in report.compared
             if each.other == arm.name and each.metric in KEPT and each.noticed is not None
         )
+        rows = counted(arm.rows, "row notices", "rows notice")
         console.print(
-            f"A loss against {arm.name} that {arm.rows:,} rows notice in 4 of 5 runs: {losses}.",
+            f"A loss against {arm.name} that {rows} in 4 of 5 runs: {losses}.",
             highlight=False,
         )
     if not report.reasons:

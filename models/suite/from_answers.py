@@ -8,6 +8,7 @@ import yaml
 
 from models.suite.similar import groups
 from twofold.clients.embedder import Embedder
+from twofold.counted import counted
 from twofold.redact import redact
 
 HEAD = """\
@@ -36,7 +37,7 @@ def start(asked: Sequence[Mapping[str, Any]], embedder: Embedder) -> StartedSuit
     parts = [HEAD]
     for number, group in enumerate(found, start=1):
         if len(group) > 1:
-            parts.append(f"\n# --- group {number}: {len(group)} similar questions\n")
+            parts.append(f"\n# --- group {number}: {counted(len(group), 'similar question')}\n")
         elif number == 1 or len(found[number - 2]) > 1:
             parts.append("\n# --- asked once\n")
         for index in group:

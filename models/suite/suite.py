@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from models.jsonl import read_jsonl
+from twofold.counted import counted
 from twofold.errors import InvalidInput, NotFound
 from twofold.reply import Action
 
@@ -124,8 +125,8 @@ def load_suite(path: Path, split: Split = "all") -> list[Case]:
     confirmed = [case for case in cases if case.confirmed]
     if cases and not confirmed:
         raise InvalidInput(
-            f"{path}: none of the {len(cases)} cases is confirmed. Look at what each expects, mend"
-            " it, and take its `confirmed: false` away."
+            f"{path}: of {counted(len(cases), 'case')} none is confirmed. Look at what each"
+            " expects, mend it, and take its `confirmed: false` away."
         )
     kept = [case for case in confirmed if split in ("all", case.split)]
     if not kept:

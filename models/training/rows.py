@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from models.data.rows import Row
 from models.recipes import Recipe
+from twofold.counted import counted
 from twofold.errors import InvalidInput
 
 MASKED = -100
@@ -74,9 +75,9 @@ def encode_all(tokenizer: Tokenizer, rows: Sequence[Row], recipe: Recipe) -> lis
     ]
     if long:
         raise InvalidInput(
-            f"{len(long)} of {len(rows)} rows are longer than the {recipe.max_length:,} tokens of "
-            f"recipe {recipe.name}: {_named(long)}. Build the dataset with a smaller context, or "
-            "raise max_length in a recipe of your own."
+            f"{len(long)} of {counted(len(rows), 'row')}: longer than the {recipe.max_length:,}"
+            f" tokens of recipe {recipe.name}: {_named(long)}. Build the dataset with a smaller"
+            " context, or raise max_length in a recipe of your own."
         )
     return encoded
 
@@ -86,13 +87,13 @@ def encode_pairs(tokenizer: Tokenizer, rows: Sequence[Row], recipe: Recipe) -> l
     have none, that reject what they approve, or that are too long with either."""
     if bare := [row.id for row in rows if not row.rejected]:
         raise InvalidInput(
-            f"{len(bare)} of {len(rows)} rows have no rejected reply: {_named(bare)}. Pairs are"
+            f"{len(bare)} of {counted(len(rows), 'row')}: no rejected reply: {_named(bare)}. Pairs are"
             " trained on apart from rows; make them with: twofold dataset pairs"
         )
     pairs = [(row, each.reply) for row in rows for each in row.rejected]
     if same := [row.id for row, reply in pairs if reply.strip() == row.target.strip()]:
         raise InvalidInput(
-            f"{len(same)} of {len(pairs)} pairs reject the reply that they approve:"
+            f"{len(same)} of {counted(len(pairs), 'pair')}: the rejected reply is the approved one:"
             f" {_named(same)}. Find all that is wrong with them: twofold dataset lint"
         )
     others = [row.model_copy(update={"target": reply}) for row, reply in pairs]

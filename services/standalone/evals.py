@@ -35,6 +35,7 @@ from services.answer.search.rerank import as_stage, open_reranker
 from services.answer.search.retrieve import DEPTH, encode
 from services.standalone.bench import Bench, open_bench
 from twofold.clients.rerank import Reranker
+from twofold.counted import counted
 from twofold.errors import InvalidInput, SetupError
 from twofold.house_file import NEUTRAL
 from twofold.index.contract import Chunk
@@ -210,7 +211,7 @@ def open_corpus(
         if report.failures:
             first = report.failures[0]
             raise InvalidInput(
-                f"Of {len(corpus):,} documents {report.failed:,} could not be indexed; the"
+                f"Of {counted(len(corpus), 'document')} {report.failed:,} could not be indexed; the"
                 f" first is {first.document!r}, at the step {first.step!r}: {first.reason}"
             )
         yield stack

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from twofold.counted import counted
 from twofold.terminal import bar
 
 if TYPE_CHECKING:
@@ -191,7 +192,10 @@ def _index_and_try(settings: "Settings", source: str) -> None:
         typer.echo(f"Indexing {source} as source {found.name!r}")
         with bar("documents", say=typer.echo) as advance:
             report = sync(stack, settings.workspace, found, advance)
-        typer.echo(f"  {report.added} pages, {report.chunks} passages, {report.seconds:.0f} s")
+        typer.echo(
+            f"  {counted(report.added, 'page')}, {counted(report.chunks, 'passage')},"
+            f" {report.seconds:.0f} s"
+        )
         for note in report.failures:
             typer.echo(f"  not read: {note.document} ({note.step}): {note.reason}", err=True)
         _try(stack)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from twofold.counted import counted
 from twofold.terminal import bar
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def ingest(stack: "Stack", name: str, path: Path) -> None:
         report = sync(stack, workspace, folder, advance)
     say(
         f"  {report.added} added, {report.changed} changed, {report.unchanged} unchanged,"
-        f" {report.removed} removed, {report.failed} failed: {report.chunks} chunks"
+        f" {report.removed} removed, {report.failed} failed: {counted(report.chunks, 'chunk')}"
         f" in {report.seconds:.1f} s"
     )
     for note in report.failures:

@@ -99,9 +99,9 @@ def test_status_shows_sources_and_failures_with_how_to_retry(tree: Path) -> None
     write_tree(tree, {"a.md": "Apples.", "b.md": ""})
     run("ingest", tree, "--source", "help")
     told = run("knowledge", "status").stdout
-    assert "1 live documents, 1 chunks." in told
+    assert "1 live document, 1 chunk." in told
     assert "every question goes to a person" not in told
-    assert "failed: help/b.md at extract, 1 times" in told
+    assert "failed: help/b.md at extract, 1 time\n" in told
     assert "next attempt: not by itself" in told
     assert "retry: twofold knowledge retry help b.md" in told
     status = orjson.loads(run("knowledge", "status", "--json").stdout)

@@ -60,7 +60,7 @@ EXAMPLES = {
         replace(WRONG, candidates=(OTHER,)), "knowledge/missing", "not in the index", indexed=False
     ),
     "in the index, not found": Example(
-        replace(WRONG, candidates=(OTHER,)), "knowledge/retrieval", "among 1 candidates", True
+        replace(WRONG, candidates=(OTHER,)), "knowledge/retrieval", "among 1 candidate", True
     ),
     "document found, its passage not": Example(
         replace(WRONG, candidates=(SILENT, OTHER)), "knowledge/retrieval", "no passage of secret.md"

@@ -24,7 +24,7 @@ BROKEN = {
     "document twice": ("corpus.jsonl", CORPUS + CORPUS, "line 3: id 'd1' is there twice"),
     "labels of another corpus": ("qrels.tsv", "q1\t0\td9\t1", "name document 'd9'.*--corpus"),
     "labels not TREC": ("qrels.tsv", "q1 0 d1 1", "line 1 is not `query<TAB>0"),
-    "labels of other queries": ("qrels.tsv", "x\t0\td1\t1", "None of the 3 queries"),
+    "labels of other queries": ("qrels.tsv", "x\t0\td1\t1", "Of 3 queries"),
     "query without text": ("queries.jsonl", '{"id": "q1"}', "line 1 has no 'text'"),
     "broken history": (
         "queries.jsonl", '{"id": "q1", "text": "t", "history": ["hi"]}', "each turn of `history`",

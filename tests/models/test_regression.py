@@ -39,7 +39,7 @@ def _gate(folder: Path, bad: int, *options: str) -> Result:
 def test_a_change_that_breaks_many_answers_is_refused(tmp_path: Path) -> None:
     written = _gate(tmp_path, 0, "--write")
     assert written.exit_code == 0
-    assert "8 of 8 questions pass" in written.output
+    assert "of 8 questions 8 pass" in written.output
     same = _gate(tmp_path, 0, "--json")
     assert same.exit_code == 0
     assert json.loads(same.stdout.splitlines()[-1])["changed"] == []

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from twofold.clients import bert, e5, minilm
 from twofold.clients.graph import Array
 from twofold.clients.runtime import BatchThreads, batches, cores, kept_session, padded, session
+from twofold.counted import counted
 from twofold.errors import SetupError, UpstreamError
 
 Vectors = npt.NDArray[np.float32]
@@ -303,7 +304,9 @@ class HttpEmbedder:
         try:
             rows = {int(row["index"]): row["embedding"] for row in answer["data"]}
             if len(answer["data"]) != count or rows.keys() != set(range(count)):
-                raise self._failure(f"answered {len(answer['data'])} vectors to {count} texts")
+                raise self._failure(
+                    f"answered {len(answer['data'])} vectors to {counted(count, 'text')}"
+                )
             vectors = np.array([rows[i] for i in range(count)], np.float64)
         except (KeyError, TypeError, ValueError):
             raise self._failure("answered something that is not a list of embeddings") from None

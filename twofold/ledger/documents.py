@@ -3,6 +3,7 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from twofold.counted import counted
 from twofold.errors import NotFound
 from twofold.ledger.models import Document
 
@@ -24,6 +25,6 @@ def find_document(session: Session, workspace: str, name: str) -> Document:
         )
     ).all()
     if len(found) != 1:
-        what = f"{len(found)} documents are" if found else "No document is"
+        what = f"{counted(len(found), 'document')} are" if found else "No document is"
         raise NotFound(f"{what} named {name!r}. Name it as source/path, such as help/faq.md.")
     return found[0]

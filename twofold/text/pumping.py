@@ -320,7 +320,7 @@ def _worst(machine: Machine, most_steps: float, refuse: bool) -> tuple[float, st
             if 0 < ratio <= WORST_RATIO:
                 break
         if ratio > found[0]:
-            found = (ratio, f"{before!r} + {pump!r} * n + {after!r}: {steps} steps")
+            found = (ratio, f"{before!r} + {pump!r} * n + {after!r}: steps {steps}")
         if ratio > WORST_RATIO:
             break
     return found

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from models.data.lint.findings import RowFinding, RowPlace
+from twofold.counted import counted
 from twofold.errors import InvalidInput
 
 CHARS_PER_TOKEN = 4.0
@@ -36,6 +37,6 @@ def length(rows: Sequence[RowPlace], count: CountTokens, most: int) -> Iterator[
         replies = (row.target, *(each.reply for each in row.rejected))
         tokens = prompt + max(count(reply) + TURN for reply in replies)
         if tokens > most:
-            reason = f"about {tokens:,} tokens; at most {most:,} fit"
+            reason = f"about {counted(tokens, 'token')}; at most {most:,} fit"
             fix = "Pack less (TWOFOLD_CONTEXT_CHUNKS, TWOFOLD_CONTEXT_CHARS) and build it again."
             yield place.finding("length", reason, fix)

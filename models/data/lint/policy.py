@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from models.data.lint.findings import RowFinding, RowPlace
 from models.data.rows import Row
 from models.data.sentences import RowPassages, sentences
+from twofold.counted import counted
 from twofold.policy import HousePolicy
 from twofold.reply import SILENT, marks
 from twofold.text.links import foreign
@@ -36,7 +37,7 @@ def _broken(row: Row, house: HousePolicy) -> Iterator[str]:
     yield from unstylish(text, house, "\n".join(document.text for document in row.documents))
     stray = sorted({n for n in marks(text) if not 1 <= n <= len(row.documents)})
     if stray:
-        yield f"it cites [{stray[0]}], and was shown {len(row.documents)} documents"
+        yield f"it cites [{stray[0]}], and was shown {counted(len(row.documents), 'document')}"
     elif header.action == "ANSWER":
         yield from _uncited(row, text)
 
@@ -49,7 +50,7 @@ def unstylish(text: str, house: HousePolicy, shown: str = "") -> Iterator[str]:
     """
     words = len(text.split())
     if words > house.style.max_words:
-        yield f"it has {words} words; the house allows {house.style.max_words}"
+        yield f"it has {counted(words, 'word')}; the house allows {house.style.max_words}"
     lower = text.lower()
     yield from (f"it says {p!r}, which the house bans" for p in house.style.banned
                 if p.lower() in lower)  # fmt: skip

@@ -29,6 +29,7 @@ from models.diagnosis.verdicts import (
     Verdict,
 )
 from models.stats import difference, estimate, mcnemar, percentile
+from twofold.counted import counted
 from twofold.errors import InvalidInput
 
 ArmName = Literal["as_is", "gold", "gold_prompt"]
@@ -155,7 +156,9 @@ def judge_outputs(
     if any(verdict.layer == "behaviour" for verdict in verdicts):
         unsure.append("Whether a better prompt mends the behaviour: ask the endpoint to see.")
     if len(asked) < len(tasks):
-        unsure.append(f"How {len(tasks) - len(asked)} of the tasks fare: no output has their id.")
+        unsure.append(
+            f"How it does with {counted(len(tasks) - len(asked), 'task')}: no output has the id."
+        )
     said = made.recommendation.model_copy(update={"unsure": tuple(unsure)})
     return made.model_copy(update={"recommendation": said})
 

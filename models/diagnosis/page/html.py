@@ -14,6 +14,7 @@ from models.diagnosis.gaps import Gap
 from models.diagnosis.page import charts
 from models.diagnosis.page.questions import questions, share
 from models.diagnosis.verdicts import LAYERS, MEANINGS, METRICS, Diagnosis, Figure, Verdict
+from twofold.counted import counted
 
 HERE = Path(__file__).parent
 STYLE = (HERE / "page.css").read_text(encoding="utf-8")
@@ -65,7 +66,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"share": share, "words": _words, "day": _day}
+    made.filters |= {"share": share, "counted": counted, "words": _words, "day": _day}
     made.globals |= {"MEANINGS": MEANINGS}
     return made
 

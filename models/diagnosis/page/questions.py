@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from models.diagnosis.verdicts import Arm, Cause, Diagnosis, Figure, Verdict
+from twofold.counted import counted
 
 Word = Literal["yes", "no", "cannot tell"]
 
@@ -57,8 +58,8 @@ def standing(found: Diagnosis) -> str:
     """Returns how many pass, in a sentence or two."""
     if found.live:
         said = (
-            f"{found.suite}: {found.facts['looked_into']} of {found.facts['answers']} were looked"
-            f" into; of those taken at random are sound: {share(found.passed)}."
+            f"{found.suite}: looked into {found.facts['looked_into']} of {found.facts['answers']};"
+            f" of those taken at random are sound: {share(found.passed)}."
         )
     else:
         said = f"{found.suite}: {share(found.passed)} pass."
@@ -107,7 +108,7 @@ def _current(found: Diagnosis) -> AnsweredQuestion:
             asked, "yes", "No failure came from a stale, hidden or missing page."
         )
     text = (
-        f"Of {len(found.verdicts)} failures {len(bad)} came from pages that are stale, hidden, not"
+        f"Of {_failures(found)} {len(bad)} came from pages that are stale, hidden, not"
         f" ingested or at odds, and {len(missing)} from pages that nobody wrote."
     )
     return AnsweredQuestion(asked, "no", text)
@@ -126,7 +127,9 @@ def _behaves(found: Diagnosis) -> AnsweredQuestion:
     behaviour = [v for v in found.verdicts if v.layer in ("behaviour", "both")]
     if not found.verdicts:
         return AnsweredQuestion(asked, "no", "Nothing failed.")
-    text = f"Of {len(found.verdicts)} failures {len(behaviour)} stay with the right context."
+    text = (
+        f"Of {_failures(found)} {counted(len(behaviour), 'stays', 'stay')} with the right context."
+    )
     if not behaviour and (unknown := _mostly_unknown(found)):
         return AnsweredQuestion(asked, "cannot tell", unknown)
     return AnsweredQuestion(asked, "yes" if behaviour else "no", text)
@@ -166,8 +169,8 @@ def _tied(found: Diagnosis) -> AnsweredQuestion:
         None,
     )
     text = (
-        f"Of {len(found.verdicts)} failures {len(bad)} cite wrongly, go beyond their sources, or"
-        " pass them over"
+        f"Of {_failures(found)} {len(bad)} come of citing wrongly, going beyond the sources, or"
+        " passing them over"
     )
     if precision is not None:
         text += f"; {share(precision)} of citations are of a document that holds the answer"
@@ -184,12 +187,13 @@ def _shape(found: Diagnosis) -> AnsweredQuestion:
     bad = _of(found, SHAPE)
     if not bad:
         return AnsweredQuestion(
-            asked, "yes", f"None of {len(found.cases)} answers failed by its form."
+            asked, "yes", f"Of {counted(len(found.cases), 'answer')} none failed by its form."
         )
-    text = f"Of {len(found.cases)} answers {len(bad)} fail by their form."
+    text = f"Of {counted(len(found.cases), 'answer')} {counted(len(bad), 'fails', 'fail')} by form."
     prompted = [v for v in bad if v.flipped_by == "full_profile"]
     if prompted:
-        text += f" With the full prompt {len(prompted)} of them pass: try that before training."
+        passes = counted(len(prompted), "passes", "pass")
+        text += f" With the full prompt {passes}: try that before training."
     return AnsweredQuestion(asked, "no", text)
 
 
@@ -254,10 +258,10 @@ def _told(found: Diagnosis) -> AnsweredQuestion:
     )
     asked = f"Can {these} tell the difference?"
     unknown = [v for v in found.verdicts if v.layer == "unknown"]
-    text = f"{len(found.cases)} cases"
+    text = counted(len(found.cases), "case")
     if found.detectable is not None:
-        text += f" show a difference of {found.detectable:.0%} or more between two ways"
-    text += f"; {len(unknown)} of {len(found.verdicts)} failures no counterfactual explains"
+        text += f": a difference of {found.detectable:.0%} or more between two ways shows"
+    text += f"; of {_failures(found)} {len(unknown)} without an explanation"
     measured = [i for i in found.instruments if i.figure is not None and i.figure.value is not None]
     text += (
         "; of what judges here, nothing was measured."
@@ -281,13 +285,17 @@ def _of(found: Diagnosis, causes: Iterable[str]) -> Sequence[Verdict]:
     return [v for v in found.verdicts if v.cause in wanted]
 
 
+def _failures(found: Diagnosis) -> str:
+    return counted(len(found.verdicts), "failure")
+
+
 def _mostly_unknown(found: Diagnosis) -> str:
     """Returns the caution for a suite of whose failures so few are explained that their kinds
     say little."""
     unknown = sum(v.layer == "unknown" for v in found.verdicts)
     if 2 * unknown <= len(found.verdicts):
         return ""
-    return f"Of {len(found.verdicts)} failures {unknown} are not explained."
+    return f"Of {_failures(found)} {counted(unknown, 'is', 'are')} not explained."
 
 
 def _ran(found: Diagnosis) -> list[Arm]:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from services.answer.access.keys import Caller
 from services.answer.access.objects import find_answer, find_handoff
+from twofold.counted import counted
 from twofold.errors import Conflict, InvalidInput, NotFound
 from twofold.index.contract import Chunk, DocumentRef, Index, Scope
 from twofold.ledger import Ledger, versions_at
@@ -215,8 +216,8 @@ def _cited(session: Session, index: Index, scope: Scope, source: _Source) -> Ite
             said[mark] = f"{said.get(mark, '')} {statement.bare}"
     if stray := [n for n in marks(source.text) if not 1 <= n <= len(source.documents)]:
         raise InvalidInput(
-            f"The text cites [{stray[0]}], but names {len(source.documents)} documents. Name each"
-            " one in `documents`."
+            f"The text cites [{stray[0]}], but names {counted(len(source.documents), 'document')}."
+            " Name each one in `documents`."
         )
     for n, key in enumerate(source.documents, start=1):
         if n not in said:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.counted import counted
 from twofold.options import Json
 from twofold.terminal import line, print_json, when
 
@@ -80,7 +81,9 @@ def _here(settings: "Settings", wanted: dict[str, Any]) -> dict[str, Any]:
 def _print(found: dict[str, Any], *, replay: bool) -> None:
     until = found["before_version"]
     which = "which is gone" if until is None else f"before version {until}"
-    typer.echo(f"{found['document']}, {which}: {len(found['answers'])} answers", nl=False)
+    typer.echo(
+        f"{found['document']}, {which}: {counted(len(found['answers']), 'answer')}", nl=False
+    )
     typer.echo(f" changed of {found['replayed']} asked again" if replay else "")
     for each in found["answers"]:
         versions = ", ".join(map(str, each["versions"]))

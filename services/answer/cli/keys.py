@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.counted import counted
 from twofold.options import Json, Workspace
 from twofold.terminal import print_json, when
 
@@ -132,7 +133,8 @@ def list_handoffs(
         line += "  closed" * each.closed
         for delivery in each.deliveries:
             why = f" ({delivery.error})" if delivery.error else ""
-            line += f"\n  {delivery.target}: {delivery.state}, {delivery.attempts} attempts{why}"
+            attempts = counted(delivery.attempts, "attempt")
+            line += f"\n  {delivery.target}: {delivery.state}, {attempts}{why}"
         typer.echo(line)
     if not found:
         typer.echo("No handoffs.")
@@ -148,7 +150,7 @@ def retry_handoffs(
 
     settings, ledger = _open()
     count = retry(ledger, workspace or settings.workspace, id or None)
-    typer.echo(f"{count} handoffs are due again.")
+    typer.echo(f"{counted(count, 'handoff is', 'handoffs are')} due again.")
 
 
 def _read(path: Path) -> str:

@@ -33,6 +33,7 @@ from services.answer.decide.intent import (
 from services.answer.decide.wording import silent_on, topic_of
 from services.answer.search import Searched
 from twofold.clients.embedder import Embedder
+from twofold.counted import counted
 from twofold.injection import gives_orders
 from twofold.policy import HousePolicy
 from twofold.reply import Escalation, Header
@@ -228,7 +229,7 @@ class Decider:
         failures = rules.failures_in_a_row(question)
         limits = self._house.limits
         if failures >= limits.failures:
-            why = f"{failures} failed answers in a row (limit {limits.failures})"
+            why = f"{counted(failures, 'failed answer')} in a row (limit {limits.failures})"
             return self._escalate(limits.failures_reason, why, {"failures": failures})
         return None
 

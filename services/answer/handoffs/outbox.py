@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 from services.answer.access.objects import find_conversation
 from services.answer.record import FAILED
 from twofold import metrics
+from twofold.counted import counted
 from twofold.errors import InvalidInput, NotFound
 from twofold.ledger import Ledger
 from twofold.ledger.models import Answer, Conversation, Feedback, Handoff
@@ -224,8 +225,7 @@ def _summary(
     if len(answers) > 1:
         lines.append(f"It began with: {' '.join(answers[0].question.split())}")
     answered = sum(row.action == "ANSWER" for row in answers)
-    asked_so_far = "1 question" if len(answers) == 1 else f"{len(answers)} questions"
-    lines.append(f"{asked_so_far} so far, {answered} of them answered.")
+    lines.append(f"{counted(len(answers), 'question')} so far, {answered} answered.")
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from services.answer.access.keys import Caller
 from services.answer.access.objects import find_handoff
+from twofold.counted import counted
 from twofold.errors import InvalidInput
 from twofold.ledger import Ledger
 from twofold.ledger.models import Answer, Handoff
@@ -35,8 +36,8 @@ def keep(ledger: Ledger, house: HousePolicy, caller: Caller, id: str, wrote: Wro
     means no document and a reason that the house lacks."""
     if stray := [n for n in marks(wrote.text) if not 1 <= n <= len(wrote.documents)]:
         raise InvalidInput(
-            f"The reply cites [{stray[0]}], but names {len(wrote.documents)} documents. Name each"
-            " one in `documents`."
+            f"The reply cites [{stray[0]}], but names {counted(len(wrote.documents), 'document')}."
+            " Name each one in `documents`."
         )
     if wrote.reason is not None and wrote.action != "ESCALATE":
         raise InvalidInput(f"A reason goes with ESCALATE, not with {wrote.action}.")

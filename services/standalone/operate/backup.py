@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 
 from ingestion.upkeep.rebuild import open_current
 from twofold import server_file
+from twofold.counted import counted
 from twofold.errors import Conflict, InvalidInput, NotFound, SetupError, UpstreamError
 from twofold.index.stores import open_stores
 from twofold.ledger import HEAD, Ledger
@@ -80,7 +81,7 @@ def read(
     lines: list[str] = []
     with open_current(settings, lines.append, None) as stack:
         yield from lines
-        yield f"ready: {stack.index.count()} passages; twofold doctor looks at the rest"
+        yield f"ready: {counted(stack.index.count(), 'passage')}; twofold doctor looks at the rest"
 
 
 def _checked(folder: Path, *, index_only: bool) -> dict[str, Any]:
@@ -113,7 +114,8 @@ def _refuse_to_lose(settings: Settings, *, replace: bool) -> None:
         ledger.close()
     if held:
         raise Conflict(
-            f"The ledger holds {held} documents. Back it up, then say --replace to overwrite it."
+            f"The ledger holds {counted(held, 'document')}. Back it up, then say"
+            " --replace to overwrite it."
         )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from twofold.counted import counted
 from twofold.options import Json
 from twofold.terminal import print_json
 
@@ -38,7 +39,9 @@ def doctor(
                 typer.echo(f"      -> {finding.fix}")
         failed = sum(finding.state == "failed" for finding in findings)
         warned = sum(finding.state == "warning" for finding in findings)
-        typer.echo(f"{len(findings)} checks, {failed} failed, {warned} warnings.")
+        typer.echo(
+            f"{counted(len(findings), 'check')}, {failed} failed, {counted(warned, 'warning')}."
+        )
     raise typer.Exit(any(finding.state == "failed" for finding in findings))
 
 

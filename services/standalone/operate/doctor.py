@@ -17,6 +17,7 @@ from services.answer.handoffs.targets import open_targets
 from services.standalone.operate import remote, stores
 from services.standalone.operate.findings import CheckResult, failed, ok, run, warning
 from twofold import server_file
+from twofold.counted import counted
 from twofold.house_file import load_house
 from twofold.ledger import Ledger
 from twofold.ledger.models import Failure, Source
@@ -184,7 +185,8 @@ def handoffs(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
         )
     if dead:
         yield failed(
-            "hand-overs", f"{dead} were given up: customers were promised a person.",
+            "hand-overs",
+            f"{counted(dead, 'was', 'were')} given up: customers were promised a person.",
             "See why: twofold handoffs list --state failed; then: twofold handoffs retry",
         )  # fmt: skip
     elif oldest and time.time() - oldest > 600:
@@ -220,6 +222,8 @@ def sources(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
             )  # fmt: skip
     if failing:
         yield warning(
-            "sources", f"{failing} documents could not be read.", "twofold knowledge status"
+            "sources",
+            f"{counted(failing, 'document')} could not be read.",
+            "twofold knowledge status",
         )
     yield ok("sources", f"{len(known)} in workspace {settings.workspace}.")

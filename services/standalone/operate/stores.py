@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ingestion.sync.status import knowledge_status
 from services.standalone.operate.findings import CheckResult, failed, ok, warning
+from twofold.counted import counted
 from twofold.index.sparse import Bm25Encoder
 from twofold.index.stores import open_stores
 from twofold.ledger import HEAD, Ledger
@@ -90,7 +91,9 @@ def index(settings: Settings, opened: Ledger) -> Iterator[CheckResult]:
     if live is None:
         fix = "twofold knowledge rebuild" if documents else "twofold ingest PATH --source NAME"
         state = failed if documents else warning
-        yield state("index", f"{where} holds none; the ledger has {documents} documents.", fix)
+        yield state(
+            "index", f"{where} holds none; the ledger has {counted(documents, 'document')}.", fix
+        )
     elif live.digest != own.digest:
         names = [each for each in own.__slots__ if getattr(own, each) != live.made_by.get(each)]
         yield failed(
@@ -100,7 +103,7 @@ def index(settings: Settings, opened: Ledger) -> Iterator[CheckResult]:
     elif not documents:
         yield warning("index", f"{where} holds no document.", "twofold ingest PATH --source NAME")
     else:
-        yield ok("index", f"{where}: {live.digest} is live, for {documents} documents.")
+        yield ok("index", f"{where}: {live.digest} is live, for {counted(documents, 'document')}.")
     if settings.qdrant_url:
         yield from _qdrant(settings, live.digest if live else "", opened)
 
@@ -130,7 +133,8 @@ def _qdrant(settings: Settings, digest: str, opened: Ledger) -> Iterator[CheckRe
             chunks = knowledge_status(opened, settings.workspace).chunks
             if points < chunks:
                 yield failed(
-                    "Qdrant", f"{points} points for {chunks} chunks of the ledger.",
+                    "Qdrant",
+                    f"{counted(points, 'point')} for {counted(chunks, 'chunk')} of the ledger.",
                     "twofold knowledge reconcile",
                 )  # fmt: skip
     finally:
@@ -170,7 +174,7 @@ def workers(settings: Settings) -> Iterator[CheckResult]:
     with make_app(settings) as app:
         answers = app.control.ping(timeout=PING_S)
     if answers:
-        yield ok("workers", f"{len(answers)} answer.")
+        yield ok("workers", f"{counted(len(answers), 'answers', 'answer')}.")
     else:
         yield failed(
             "workers", "None answers: nothing is indexed.",

@@ -84,8 +84,7 @@ def test_the_ten_questions_rest_on_the_numbers() -> None:
     assert "prefix cache reads them once" in by[4].text
     assert "2 from pages that nobody wrote" in by[2].text
     assert by[6].text == (
-        "Of 40 answers 1 fail by their form. With the full prompt 1 of them pass: try that before"
-        " training."
+        "Of 40 answers 1 fails by form. With the full prompt 1 passes: try that before training."
     )
     assert by[8].word == "no"
     assert "House policy before training" in by[8].text

@@ -45,11 +45,11 @@ def test_what_nobody_looked_into_is_not_passed() -> None:
     found = traffic([*unknown, *more, *sound], 0.0)
     assert [case.id for case in found.cases] == [f"a{n}" for n in range(40, 47)]
     assert (found.facts["looked_into"], found.facts["not_looked_into"]) == (7, 28)
-    assert found.recommendation.text.startswith("All 7 answers that were looked into pass")
+    assert found.recommendation.text.startswith("Of 7 answers that were looked into none fails")
 
     found = traffic([*unknown, *more, *sound, wanting], 0.0)
     assert [case.passed for case in found.cases] == [True] * 7 + [False]
-    assert found.recommendation.text.startswith("Of 8 answers that were looked into 1 fail")
+    assert found.recommendation.text.startswith("Of 8 answers that were looked into 1 fails")
     assert found.passed.value == 7 / 8
 
 

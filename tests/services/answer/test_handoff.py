@@ -508,11 +508,11 @@ def test_the_commands_list_and_retry(
     run, id = CliRunner(), only(call)["id"]
     listed = run.invoke(build(), ["handoffs", "list", "--state", "failed"]).output
     assert id in listed
-    assert "webhook: dead, 1 attempts (Status 500.)" in listed
+    assert "webhook: dead, 1 attempt (Status 500.)" in listed
     assert "closed" not in listed
     assert call("POST", f"/v1/handoffs/{id}/close").is_success
     assert "closed" in run.invoke(build(), ["handoffs", "list"]).output
-    assert "1 handoffs are due" in run.invoke(build(), ["handoffs", "retry", id]).output
+    assert "1 handoff is due" in run.invoke(build(), ["handoffs", "retry", id]).output
     assert only(call)["state"] == "pending"
     assert json.loads(run.invoke(build(), ["handoffs", "list", "--json"]).stdout)[0]["id"] == id
     assert run.invoke(build(), ["handoffs", "retry", "none"]).exit_code == 2
