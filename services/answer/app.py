@@ -34,6 +34,7 @@ from services.answer.pipeline import BUSY, Parts, find
 from services.answer.search.rerank import open_reranker
 from services.http import problems
 from services.http.boundary import ErrorBoundary, RequestLimits, Screen
+from services.http.described import describe
 from services.http.problems import Problem
 from services.http.traced import NOT_FASTAPIS, Traced
 from twofold import metrics
@@ -177,6 +178,7 @@ def _describe_problems(app: FastAPI) -> None:
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas.update(described.pop("$defs", {}))
                 schemas[model.__name__] = described
+        describe(document)
         _describe_keys(document)
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
