@@ -21,6 +21,7 @@ NOT_IN_SOURCES = "not_in_sources"
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,40}$")]
 Word = Annotated[str, Field(min_length=1)]
+Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$")]
 _TAG = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -46,6 +47,7 @@ class Reason(_Model):
 
     `patterns` are case-insensitive regular expressions, any one decides. `examples` are what
     customers say; they train the classifier. `consent` asks first instead of handing over at once.
+    `meanwhile`, by language, is said with the hand-over: what the customer does until somebody comes.
     """
 
     team: Name
@@ -53,6 +55,7 @@ class Reason(_Model):
     patterns: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     consent: bool = False
+    meanwhile: dict[Locale, Word] = {}
     grave: bool = False
     """Missing it costs more than an agent's time: an account in wrong hands, a court's deadline."""
     firm: bool = False
@@ -178,15 +181,27 @@ class HousePolicy(_Model):
 
     @cached_property
     def digest(self) -> str:
-        """The same for as long as it says the same: a new version of ours, with options that this
-        house does not use, makes nobody train again."""
-        return content_hash(self.model_dump_json(exclude_defaults=True))[:12]
+        """The same for as long as it says the same to a model: a new version of ours, with options
+        that this house does not use, makes nobody train again, nor does what is said after the
+        header of a hand-over."""
+        unseen = {"reasons": {"__all__": {"meanwhile"}}}
+        return content_hash(self.model_dump_json(exclude_defaults=True, exclude=unseen))[:12]
 
     def say(self, locale: str) -> Templates:
         """Returns the sentences in `locale`, or its language; else in English, which most can
         read, else in the first language of the house that has some."""
-        names = (locale, base(locale), ENGLISH, *self.locales, *map(base, self.locales))
-        return next(self.templates[name] for name in names if name in self.templates)
+        return next(
+            self.templates[name] for name in self._nearest(locale) if name in self.templates
+        )
+
+    def meanwhile(self, reason: str, locale: str) -> str:
+        """Returns what a customer does until somebody comes, in a language as `say` finds it; empty
+        where the house has no advice."""
+        said = self.reasons[reason].meanwhile
+        return next((said[name] for name in self._nearest(locale) if name in said), "")
+
+    def _nearest(self, locale: str) -> tuple[str, ...]:
+        return (locale, base(locale), ENGLISH, *self.locales, *map(base, self.locales))
 
 
 def open_ends(policy: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:

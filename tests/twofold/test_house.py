@@ -144,3 +144,10 @@ def test_the_digest_follows_what_the_house_says_and_no_option_it_does_not_use() 
     assert HousePolicy.model_validate({**said, "synonyms": []}).digest == policy.digest
     other = HousePolicy.model_validate({**said, "synonyms": [["purge", "delete"]]})
     assert other.digest != policy.digest
+
+
+def test_what_no_model_is_shown_makes_nobody_train_again() -> None:
+    policy = load_house(NEUTRAL)
+    said = policy.model_dump(mode="json")
+    said["reasons"]["account_takeover"]["meanwhile"] = {"en": "Call 112."}
+    assert HousePolicy.model_validate(said).digest == policy.digest

@@ -36,10 +36,14 @@ def wording(house: HousePolicy, decision: Decision, question: Question, now: flo
         return _ask_back(house, say, decision)
     if decision.escalation is None:
         raise ValueError("an ESCALATE decision carries its team and reason")
-    team = decision.escalation.team
-    template = _hand_over(say, decision, rules.has_team(question, team))
-    text = template.format(team=say.teams[team], topic=decision.topic).strip()
-    return text if house.hours.open_at(now, team) else f"{text} {say.off_hours.strip()}"
+    team, reason = decision.escalation.team, decision.escalation.reason
+    again = rules.has_team(question, team)
+    parts = [_hand_over(say, decision, again).format(team=say.teams[team], topic=decision.topic)]
+    if not again:
+        parts.append(house.meanwhile(reason, question.locale))
+    if not house.hours.open_at(now, team):
+        parts.append(say.off_hours)
+    return " ".join(text for part in parts if (text := part.strip()))
 
 
 def topic_of(message: str) -> str:

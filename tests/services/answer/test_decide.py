@@ -427,6 +427,22 @@ def test_wording_follows_the_clock_and_the_language(decider: Decider, embedder: 
     assert wording(HOUSE, answer, HERE, MONDAY_NOON) == ""
 
 
+def test_a_hand_over_says_what_to_do_until_somebody_comes(
+    decider: Decider, embedder: Embedder
+) -> None:
+    hacked = decide(decider, embedder, asking("my account was hacked"), STRONG)
+    advice = HOUSE.reasons["account_takeover"].meanwhile
+    said = wording(HOUSE, hacked, HERE, SUNDAY_NOON)
+    assert said.endswith(f"{advice['en']} {HOUSE.templates['en'].off_hours}")
+    assert advice["de"] in wording(HOUSE, hacked, asking("Hallo", locale="de"), MONDAY_NOON)
+    assert advice["en"] in wording(HOUSE, hacked, asking("Hej", locale="da"), MONDAY_NOON)
+    again = asking("they are still in my account", Turn("user", "hacked"), said_by(hacked, said))
+    assert advice["en"] not in wording(HOUSE, hacked, again, MONDAY_NOON)
+    assert len(said.split()) <= HOUSE.style.max_words
+    outage = decide(decider, embedder, asking("Your API is down"), STRONG)
+    assert advice["en"] not in wording(HOUSE, outage, HERE, SUNDAY_NOON)
+
+
 def test_a_gap_says_what_was_looked_for(decider: Decider, embedder: Embedder) -> None:
     question = asking("Does Relay deliver to <b>Kafka</b> topics? See http://x.example/y")
     decision = decide(
