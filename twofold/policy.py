@@ -47,7 +47,7 @@ class Reason(_Model):
 
     `patterns` are case-insensitive regular expressions, any one decides. `examples` are what
     customers say; they train the classifier. `consent` asks first instead of handing over at once.
-    `meanwhile`, by language, is said with the hand-over: what the customer does until somebody comes.
+    `meanwhile`, by language, is said with the hand-over: what to do until somebody comes.
     """
 
     team: Name
@@ -118,6 +118,9 @@ class Templates(_Model):
     consent: str
     courtesy: str = ""
     """What a message that only greets or thanks gets; empty says `clarify`."""
+    about: str = ""
+    """What a question about the assistant itself gets: who it is, what it answers, and how to reach
+    a person. `{company}` and `{product}` are filled in; empty says `courtesy`."""
     off_hours: str
     teams: dict[str, str]
     """What to call each team when speaking to a customer."""
@@ -182,9 +185,9 @@ class HousePolicy(_Model):
     @cached_property
     def digest(self) -> str:
         """The same for as long as it says the same to a model: a new version of ours, with options
-        that this house does not use, makes nobody train again, nor does what is said after the
-        header of a hand-over."""
-        unseen = {"reasons": {"__all__": {"meanwhile"}}}
+        that this house does not use, makes nobody train again, nor do words that no model is
+        shown."""
+        unseen = {"reasons": {"__all__": {"meanwhile"}}, "templates": {"__all__": {"about"}}}
         return content_hash(self.model_dump_json(exclude_defaults=True, exclude=unseen))[:12]
 
     def say(self, locale: str) -> Templates:

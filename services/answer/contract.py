@@ -202,6 +202,8 @@ class Decision:
     """CLARIFY: the reason for a person that the customer is asked to agree to."""
     courtesy: bool = False
     """CLARIFY: nothing was asked."""
+    about: bool = False
+    """CLARIFY: what was asked is who or what answers here."""
     choices: tuple[str, ...] = ()
     """CLARIFY: titles of pages, one of which may be meant."""
     topic: str = ""
@@ -213,5 +215,5 @@ class Decision:
     def failed(self) -> bool:
         """Whether it leaves the question without an answer: so many in a row call a person."""
         if self.action == "CLARIFY":
-            return not (self.consent or self.courtesy)
+            return not (self.consent or self.courtesy or self.about)
         return self.action == "ESCALATE" and bool(self.topic) and self.searched

@@ -215,7 +215,7 @@ class Decider:
 
     def _by_words(self, question: Question) -> Decision | None:
         """Returns the decision that the conversation itself settles: orders, consent, thanks,
-        failures in a row."""
+        who is here, failures in a row."""
         orders = gives_orders(question.asked)
         if orders is not None:
             why = f"gives the assistant orders: {orders!r}"
@@ -226,6 +226,9 @@ class Decider:
         if rules.only_courteous(question):
             signals = {"courtesy": True}
             return Decision("CLARIFY", None, "nothing is asked", signals, courtesy=True)
+        if rules.asks_who_answers(question):
+            why = "asks about the assistant itself"
+            return Decision("CLARIFY", None, why, {"about": True}, about=True)
         failures = rules.failures_in_a_row(question)
         limits = self._house.limits
         if failures >= limits.failures:

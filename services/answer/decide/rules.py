@@ -45,6 +45,42 @@ _COURTESY = re.compile(
     rf"\A\W*+(?>(?:{_PLEASANT})(?!\w))(?:\W++(?>(?:{_PLEASANT}|{_FILLER}|{_THANKED})(?!\w)))*+\W*+\Z",
     re.IGNORECASE,
 )
+_GREETING = re.compile(
+    rf"\A\W*+(?:(?>(?:{_PLEASANT}|there|so|but|and|wait|sorry|by the way|btw|und|aber|sag mal)"
+    r"(?!\w))\W++)++",
+    re.IGNORECASE,
+)
+_BEING = (
+    r"(?:an? |the )?(?:(?:real|actual|live|human|ai|chat|computer|virtual|support) )*+"
+    r"(?:person|human|being|people|bots?|chatbots?|robots?|machine|ai|assistant|computer|program"
+    r"|agent|llm|real)"
+)
+_WESEN = (
+    r"(?:ein(?:e[mnrs]?)? )?(?:(?:echte|richtige)[mnrs]? )?+"
+    r"(?:mensch(?:en)?|person|bot|chatbot|roboter|maschine|ki|computer|programm|assistent(?:in)?)"
+)
+_WHO_ANSWERS = re.compile(
+    r"\A\W*+(?:who(?: are|.?re) you(?: exactly| really)?|who(?: is|.?s) (?:this|there)"
+    r"|who(?: am i|.?m i) (?:talking|speaking|chatting|writing) (?:to|with)"
+    r"|what(?: are|.?re) you(?: exactly| for| here for| able to do| capable of)?"
+    r"|what(?: is|.?s) your name|do you have a name|introduce yourself"
+    rf"|(?:are you|is this|am i (?:talking|speaking|chatting|writing) (?:to|with)) {_BEING}"
+    r"(?: or [a-z ]{1,30}+)?"
+    r"|what can you (?:do|answer|help(?: me| us)?(?: with)?)(?: for (?:me|us))?"
+    r"|what do you (?:do|know)|how can you help(?: me| us)?"
+    r"|what (?:can|should|may) i ask(?: you)?(?: about)?"
+    r"|wer (?:bist du|sind sie|seid ihr|ist da|antwortet (?:mir )?hier)"
+    r"|(?:mit wem|mit was) (?:spreche|rede|chatte|schreibe) ich(?: hier)?"
+    r"|was (?:bist du|sind sie)|wie (?:heißt du|heißen sie)"
+    r"|(?:bist du|sind sie|ist (?:das|hier)|(?:spreche|rede|chatte|schreibe) ich(?: hier)? mit)"
+    rf" {_WESEN}(?: oder [a-zäöüß ]{{1,30}}+)?"
+    r"|was (?:kannst du|können sie|könnt ihr|machst du|machen sie)(?: alles| hier| für mich)*+"
+    r"(?: tun| machen)?"
+    r"|(?:wobei|womit|wie) (?:kannst du|können sie|könnt ihr)(?: mir| uns)? helfen"
+    r"|was (?:kann|darf) ich (?:dich|sie|euch|hier)(?: alles)? fragen)"
+    rf"(?:\W++(?>(?:{_FILLER}|actually|eigentlich)(?!\w)))*+\W*+\Z",
+    re.IGNORECASE,
+)
 _NO = re.compile(r"^\W*(no|nope|not (now|yet)|don.t|nein|nicht)\b", re.IGNORECASE)
 
 
@@ -111,6 +147,11 @@ def only_courteous(question: Question) -> bool:
     last = question.history[-1].action if question.history else None
     text = _YES.sub("ok", question.asked) if last == "ESCALATE" else question.asked
     return _COURTESY.fullmatch(text) is not None
+
+
+def asks_who_answers(question: Question) -> bool:
+    """Returns whether the message only asks who or what answers here, and what it can do."""
+    return _WHO_ANSWERS.fullmatch(_GREETING.sub("", question.asked)) is not None
 
 
 def handed_to(question: Question) -> Escalation | None:

@@ -71,6 +71,10 @@ def _ask_back(house: HousePolicy, say: Templates, decision: Decision) -> str:
         return say.consent.format(team=say.teams[team]).strip()
     if decision.courtesy:
         return (say.courtesy or say.clarify).strip()
+    if decision.about and say.about:
+        return say.about.format(company=house.company, product=house.product).strip()
+    if decision.about:
+        return (say.courtesy or say.clarify).strip()
     if len(decision.choices) > 1:
         topics = ", ".join(f"“{title}”" for title in decision.choices)
         return say.clarify_between.format(topics=topics).strip()
