@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.cli.dataset import dataset
+from twofold.counted import counted
 from twofold.errors import Conflict, InvalidInput, SetupError
 from twofold.options import Json
 from twofold.terminal import steps
@@ -97,7 +98,7 @@ def pairs(
         return
     for path, file in manifest.files.items():
         by = ", ".join(f"{n:,} by {who}" for who, n in file.rejected.items()) or "none"
-        typer.echo(f"{path}: {file.rows:,} rows; rejected replies: {by}")
+        typer.echo(f"{path}: {counted(file.rows, 'row')}; rejected replies: {by}")
     for why, n in manifest.left_out.items():
         typer.echo(f"{n} left out: {why}")
     typer.echo(f"{out}: check it with: twofold dataset lint {out}")

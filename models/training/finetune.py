@@ -142,7 +142,7 @@ def _check(dataset: Dataset, job: TrainingJob) -> None:
     for split in ("train", "eval"):
         if not dataset.rows[split]:
             raise InvalidInput(
-                f"{job.dataset} has no rows of {split!r}. Build it from more sources: {again}"
+                f"{job.dataset} has no {split} rows. Build it from more sources: {again}"
             )
 
 

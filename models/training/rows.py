@@ -87,8 +87,8 @@ def encode_pairs(tokenizer: Tokenizer, rows: Sequence[Row], recipe: Recipe) -> l
     have none, that reject what they approve, or that are too long with either."""
     if bare := [row.id for row in rows if not row.rejected]:
         raise InvalidInput(
-            f"{len(bare)} of {counted(len(rows), 'row')}: no rejected reply: {_named(bare)}. Pairs are"
-            " trained on apart from rows; make them with: twofold dataset pairs"
+            f"{len(bare)} of {counted(len(rows), 'row')}: no rejected reply: {_named(bare)}. Pairs"
+            " are trained on apart from rows; make them with: twofold dataset pairs"
         )
     pairs = [(row, each.reply) for row in rows for each in row.rejected]
     if same := [row.id for row, reply in pairs if reply.strip() == row.target.strip()]:

@@ -118,7 +118,7 @@ def test_retrieval_in_the_agreed_form(service: FakeService, tmp_path: Path) -> N
         _run("eval", "retrieval", tmp_path, "--rewrite", "history", "--json", service=service)
     )
     assert turned["runs"]["full"]["mrr"] == 0.5
-    assert "1 queries on 2 documents" in _run("eval", "retrieval", tmp_path, service=service).output
+    assert "1 query on 2 documents" in _run("eval", "retrieval", tmp_path, service=service).output
 
 
 def test_scope(service: FakeService, tmp_path: Path) -> None:

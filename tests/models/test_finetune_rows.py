@@ -89,9 +89,9 @@ def test_pairs_that_teach_nothing_are_counted_and_named(
 ) -> None:
     recipe = load_recipe("tiny-cpu")
     row, other = make_row(house, 1), make_row(house, 2)
-    with pytest.raises(InvalidInput, match=r"1 of 2 rows have no rejected reply: suite:case-1"):
+    with pytest.raises(InvalidInput, match=r"1 of 2 rows: no rejected reply: suite:case-1"):
         encode_pairs(tokenizer, [row, _rejecting(other, "DECLINE")], recipe)
-    with pytest.raises(InvalidInput, match=r"1 of 2 pairs reject the reply .*: suite:case-1"):
+    with pytest.raises(InvalidInput, match=r"1 of 2 pairs: the rejected reply .*: suite:case-1"):
         encode_pairs(tokenizer, [_rejecting(row, "DECLINE", f"{row.target} ")], recipe)
     long = _rejecting(other, "ANSWER\n" + "Logs are kept. [1] " * 600)
     with pytest.raises(InvalidInput, match=r"longer than the 1,536 tokens .*suite:case-2 \("):
@@ -138,7 +138,7 @@ def test_rows_that_are_too_long_are_counted_and_named(
     rows = [make_row(house, number) for number in range(5)]
     rows[2] = rows[2].model_copy(update={"target": "ANSWER\n" + "Logs are kept. [1] " * 60})
     recipe = load_recipe(str(make_recipe(tmp_path, max_length=300)))
-    with pytest.raises(InvalidInput, match=r"1 of 5 rows .* 300 tokens .* suite:case-2 \("):
+    with pytest.raises(InvalidInput, match=r"1 of 5 rows: .* 300 tokens .* suite:case-2 \("):
         encode_all(tokenizer, rows, recipe)
 
 

@@ -11,8 +11,8 @@ from twofold.counted import counted
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ingestion", "models", "services", "twofold")
-LIMIT = re.compile(r"[A-Z_]+$|.*\b(max|most|longest|rate|redirects)")
-"""Names of what is never one."""
+LIMIT = re.compile(r"[A-Z_]+$|.*\b(max|most|longest|rate|redirects|split)")
+"""Names of what is never one, or no number."""
 
 VERBS = ("answers", "pass")
 """Words that need no number before them."""
