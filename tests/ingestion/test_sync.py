@@ -115,7 +115,7 @@ def test_an_emptied_source_is_refused_until_it_is_meant(stack: Stack, tree: Path
     write_tree(tree, {"a.md": "Apples."})
     run_sync(stack, tree)
     (tree / "a.md").unlink()
-    with pytest.raises(InvalidInput, match="holds no documents now, but 1 are live"):
+    with pytest.raises(InvalidInput, match="holds no documents now, but 1 is live"):
         run_sync(stack, tree)
     assert readable(stack) == {"help/a.md": ["Apples."]}
     assert run_sync(stack, tree, allow_removal=True).removed == 1
