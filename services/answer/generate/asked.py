@@ -98,6 +98,11 @@ _GRANTED = re.compile(
     re.IGNORECASE,
 )
 
+_CLAUSE = re.compile(r"[,;:.!?()–]\s?")
+_LONG = re.compile(r"[^\W_]{4,}")
+BESIDE: Final = 4
+"""Words on either side of a negation that say what is negated."""
+
 
 class WantedAnswer(NamedTuple):
     """What a question wants. `kinds` are names of answers; `steps`: how something is done;
@@ -153,6 +158,18 @@ def verdict(asked: WantedAnswer, sentence: str) -> str:
     about the same; empty where the question is of another kind, or itself negated."""
     if "polar" not in asked.kinds or _OPEN.search(asked.text) or _NEGATED.search(asked.text):
         return ""
-    if _NEGATED.search(sentence):
+    if any(_about(asked.text, sentence, match) for match in _NEGATED.finditer(sentence)):
         return "no"
     return "yes" if _GRANTED.search(sentence) else ""
+
+
+def _about(question: str, sentence: str, negated: re.Match[str]) -> bool:
+    """Returns whether what is negated is in the question: a client "with no dependencies" does not
+    say that there is none."""
+    before = _CLAUSE.split(sentence[: negated.start()])[-1].split()[-BESIDE:]
+    after = _CLAUSE.split(sentence[negated.end() :])[0].split()[:BESIDE]
+    return not _stems(question).isdisjoint(_stems(" ".join((*before, *after))))
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:STEM] for word in _LONG.findall(text.lower())}
