@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     embedder_key: SecretStr = SecretStr("")
 
     context_chunks: Annotated[int, Field(ge=1, le=20)] = 6
-    """Passages that a reply is made from."""
+    """Passages that a reply is made from, each with the rest of a list that its end cuts."""
     context_chars: Annotated[int, Field(ge=200)] = 6000
     """Of all of them together: about 1,500 tokens. A model with a short context needs less."""
 

@@ -229,6 +229,18 @@ def hidden_from(
     }
 
 
+def points_of(
+    session: Session | Connection, versions: Mapping[str, int]
+) -> dict[str, Sequence[str]]:
+    """Returns the point ids of each document's version of that number, in document order."""
+    rows = session.execute(
+        select(Version.document_id, Version.number, Version.points).where(
+            Version.document_id.in_(list(versions))
+        )
+    )
+    return {row.document_id: row.points for row in rows if row.number == versions[row.document_id]}
+
+
 def _engine(url: str, *, patient: bool = False) -> Engine:
     """Makes the engine. A `patient` one bounds no wait for a server: migrations take their time."""
     parsed = make_url(url)

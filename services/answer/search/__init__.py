@@ -1,4 +1,5 @@
-"""Question to passages: retrieve, rerank, overrule, match, pack, weigh; `search` is the one way."""
+"""Question to passages: retrieve, rerank, overrule, match, pack, weigh, rest; `search` is the one
+way."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,7 @@ from services.answer.search.match import Matched, best, match, nearest_first
 from services.answer.search.pack import Terms, pack
 from services.answer.search.precedence import drop_overruled
 from services.answer.search.rerank import Rerank
+from services.answer.search.rest import with_rest
 from services.answer.search.retrieve import KEPT, encode, score
 from services.answer.search.retrieve import retrieve as retrieved
 from twofold.index.contract import Chunk
@@ -72,7 +74,12 @@ def search(
         if rerank is None:
             found = nearest_first(question, found, matched)
     with step("pack"):
-        return packed(question, found, stack, matched)
+        searched = packed(question, found, stack, matched)
+        whole = with_rest(searched.packed, found, question, stack)
+        every = {each.chunk.id: each for each in (*found.candidates, *whole)}
+        return replace(
+            searched, packed=whole, found=replace(found, candidates=tuple(every.values()))
+        )
 
 
 def _retrieved(question: Question, stack: Stack, also: Synonyms) -> tuple[Question, Found]:

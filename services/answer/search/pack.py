@@ -43,7 +43,8 @@ def pack(found: Found, terms: Terms, most_chunks: int, most_chars: int) -> tuple
 
     At most `most_chunks` of `most_chars` in all; the best is packed whatever its length.
 
-    A chunk's neighbours and its parent section have no place of their own. Of as many passages, the
+    A chunk's neighbours and its parent section have no place of their own, but for what it is cut
+    from (`rest.py`). Of as many passages, the
     next best candidates hold more: key facts among six passages .88, with the best one's neighbours
     among them .85, with its section's .88 (tune half of the example suite); gold section among
     eight .61, with neighbours .59 (doc2dial, 500 tune queries).
