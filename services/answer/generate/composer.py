@@ -16,14 +16,16 @@ import numpy as np
 
 from services.answer.contract import Draft, Question
 from services.answer.generate import asked
+from services.answer.generate.context import Context
 from services.answer.generate.sentences import Sentences
-from services.answer.generate.weigh import Meaning, Unit, leads, weigh, words_of
+from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, weigh, words_of
 from services.answer.search import Searched
 from services.answer.search.asks import questions_in
 from services.answer.search.match import best
 from services.answer.search.pack import Terms
 from services.answer.search.units import CutChunk, cut
-from twofold.reply import strip_marks
+from twofold.index.contract import Chunk
+from twofold.reply import escaped, strip_marks
 from twofold.text.blocks import squeeze
 from twofold.text.languages import base
 
@@ -40,14 +42,6 @@ FIRST_ASKED: Final = 0.3
 """What the first question of a message weighs in the meaning of a later one."""
 SAME: Final = 0.5
 """A piece that shares so much of its terms (Jaccard) with one that is said adds nothing."""
-MORE_WORDS: Final = 30
-"""Words up to which an answer is filled with the sentences that follow in its paragraph."""
-AFTER_STEPS: Final = 20
-"""Words of the sentence after a list of steps that still belongs to it."""
-LEAD_WORDS: Final = 25
-WHOLE_ROWS: Final = 6
-WHOLE_CELLS: Final = 18
-"""A table of no more is said whole, where a question names none of its rows."""
 SURE: Final = 0.75
 """Share of a question's words that a sentence must mean before it is taken for a yes or a no."""
 
@@ -76,8 +70,6 @@ _ENDS_IT = re.compile(
 """Words of those who want something gone; others are not told the steps that destroy it."""
 
 _ANSWERS = re.compile(r"\W{0,9}(?:yes|no|ja|nein)\b", re.IGNORECASE)
-_WHOLE = re.compile(r"(?<![\w.,])\d+(?![\w.,]?\d)")
-"""A whole number alone, by which a table's row may be named: an error's code, not a price."""
 _MARKS_BEFORE = re.compile(r"[ ]?(\[\d{1,2}\])(?=(?:\s(?!\n)|\n(?!\n))[^\n]*?\1)")
 
 
@@ -104,14 +96,13 @@ def compose(
             vector = vector / np.linalg.norm(vector)
         matched = searched.matched.get(text, {})
         units = weigh(text, last, vector, pages, searched.terms, meaning, matched)
-        units = [unit for unit in units if unit.piece not in [other.piece for other in told]]
         units = _new(units, each, searched.terms) or units
         if not units:
             continue
-        chosen = _choose(units, text, last, max_words)
-        page = pages[chosen[0].mark - 1].candidate.chunk
-        answers += _said(chosen, text, last, page.locale)
-        told += chosen
+        chosen = _choose(units, Context(units, pages, text, last), told, text, max_words)
+        if chosen:
+            answers += _said(chosen, text, last, pages)
+            told += chosen
     return Draft(
         action="ANSWER",
         text="\n\n".join(answers),
@@ -147,14 +138,22 @@ def _new(units: Sequence[Unit], question: Question, terms: Terms) -> list[Unit]:
     return [unit for unit in units if squeeze(unit.piece.lines[-1]) not in said or unit.terms & own]
 
 
-def _choose(units: Sequence[Unit], text: str, last: str, most: int) -> list[Unit]:
+def _choose(
+    units: Sequence[Unit], context: Context, told: Sequence[Unit], text: str, most: int
+) -> list[Unit]:
     """Returns what answers the question, in the order in which it is said: best first, but what
-    belongs to one block together."""
-    harmless = [unit for unit in units if not _destroys(unit, text)]
+    belongs to one block together. Nothing, where `told`, the answers to the questions before it,
+    has what answers it best."""
+    harmless = [
+        unit for unit in units if not any(_destroys(each, text) for each in context.steps(unit))
+    ]
     open_to = [unit for unit in harmless if not leads(unit.piece)] or harmless or list(units)
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
     first = ranked[0]
-    chosen = _with_more(_with_context(first, units, text, last), units, most)
+    said = {(unit.mark, unit.piece) for unit in told}
+    if (first.mark, first.piece) in said:
+        return []
+    chosen = context.after(context.of(first), most)
     words = sum(unit.piece.words for unit in chosen)
     answers = 1
     for unit in ranked[1:]:
@@ -163,17 +162,19 @@ def _choose(units: Sequence[Unit], text: str, last: str, most: int) -> list[Unit
         if (
             unit in chosen
             or unit.piece.kind in ("steps", "list")
-            or any(_same(unit, each) or _within(unit, each) for each in chosen)
+            or (unit.piece.kind == "item" and unfinished(unit.piece))
+            or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))
         ):
             continue
         if words + unit.piece.words > min(most, SECOND_WORDS):
             continue
-        chosen += [each for each in _with_context(unit, units, text, last) if each not in chosen]
+        chosen += [each for each in context.of(unit) if each not in chosen]
         words += unit.piece.words
         answers += 1
     order = {unit: place for place, unit in enumerate(units)}
     places = {(unit.mark, unit.piece.block): i for i, unit in reversed([*enumerate(chosen)])}
-    return sorted(chosen, key=lambda u: (places[u.mark, u.piece.block], order[u]))
+    chosen.sort(key=lambda u: (places[u.mark, u.piece.block], order[u]))
+    return [unit for unit in chosen if (unit.mark, unit.piece) not in said]
 
 
 def _destroys(unit: Unit, text: str) -> bool:
@@ -181,71 +182,6 @@ def _destroys(unit: Unit, text: str) -> bool:
     no page answers is near them by its words ("rename the workspace")."""
     steps = unit.piece.kind in ("steps", "step")
     return steps and bool(_DESTROYS.search(unit.piece.read)) and not _ENDS_IT.search(text)
-
-
-def _with_context(unit: Unit, units: Sequence[Unit], text: str, last: str) -> list[Unit]:
-    """Returns the unit and what a reader needs beside it: the sentence that it leans on, what
-    introduces steps or code, the other rows that the question names."""
-    page = [each for each in units if each.mark == unit.mark]
-    at = page.index(unit)
-    if unit.piece.cells:
-        return _rows(unit, page, text, last)
-    before = page[at - 1] if at else None
-    if before is None or before.piece.place != unit.piece.place - 1:
-        return [unit]
-    told = unit.piece.kind in ("sentence", "step") and before.piece.kind == unit.piece.kind
-    if told and unit.leans and before.piece.block == unit.piece.block:
-        return [before, unit]
-    if unit.piece.kind in ("steps", "code", "list", "item"):
-        lead = next((u for u in reversed(page[:at]) if u.piece.block < unit.piece.block), None)
-        if lead is not None and leads(lead.piece) and lead.piece.words <= LEAD_WORDS:
-            return [lead, unit]
-    return [unit]
-
-
-def _with_more(chosen: list[Unit], units: Sequence[Unit], most: int) -> list[Unit]:
-    """Returns a short sentence with the next ones of its paragraph; steps with the sentence
-    after them."""
-    last = chosen[-1]
-    page = [each for each in units if each.mark == last.mark]
-    words = sum(unit.piece.words for unit in chosen)
-    for unit in page[page.index(last) + 1 :]:
-        same = unit.piece.block == last.piece.block and last.piece.kind == "sentence"
-        after = unit.piece.block == last.piece.block + 1 and last.piece.kind == "steps"
-        room = min(most, MORE_WORDS) if same else words + AFTER_STEPS
-        words += unit.piece.words
-        if not (same or after) or unit.piece.kind != "sentence" or words > room:
-            break
-        if unit.piece.shown.endswith((":", "?", "：", "？", "؟")):
-            break
-        chosen = [*chosen, unit]
-        if after:
-            break
-    return chosen
-
-
-def _rows(unit: Unit, page: Sequence[Unit], text: str, last: str) -> list[Unit]:
-    """Returns the rows of the unit's table that the question names, by its last message or else
-    by what it leans on. Where it names none, the unit; but all of a small table, where nothing
-    that is asked tells one of its rows from another."""
-    rows = [u for u in page if u.piece.block == unit.piece.block and u.piece.cells]
-    for names in map(_names, (last, text)):
-        named = [u for u in rows if not names.isdisjoint(_names(u.piece.cells[0]))]
-        if named and len(named) <= max(1, len(rows) / 2):
-            return named
-    wanted = _names(text) | _names(last)
-    columns = _names(" ".join(unit.piece.head[1:])) if len(unit.piece.head) > 2 else set()
-    if any(map(str.isdigit, text)) or not wanted.isdisjoint(columns):
-        return [unit]
-    small = len(rows) <= WHOLE_ROWS and sum(len(u.piece.cells) for u in rows) <= WHOLE_CELLS
-    own = [_names(" ".join(u.piece.cells)) for u in rows]
-    telling = frozenset[str]().union(*own) - own[0].intersection(*own)
-    return rows if small and telling.isdisjoint(wanted) else [unit]
-
-
-def _names(text: str) -> set[str]:
-    """Returns the words and figures by which a row can be named."""
-    return {*words_of(text), *_WHOLE.findall(text)}
 
 
 def _within(one: Unit, two: Unit) -> bool:
@@ -260,10 +196,11 @@ def _same(one: Unit, two: Unit) -> bool:
     return len(one.terms & two.terms) >= SAME * len(one.terms | two.terms)
 
 
-def _said(chosen: Sequence[Unit], text: str, last: str, locale: str) -> list[str]:
+def _said(chosen: Sequence[Unit], text: str, last: str, pages: Sequence[CutChunk]) -> list[str]:
     """Returns the reply's Markdown, with a mark after each sentence, item, list, table and code
-    block; `locale` is that of the first unit."""
-    blocks = []
+    block."""
+    blocks: list[str] = []
+    before: Unit | None = None
     for (mark, _), group in groupby(chosen, key=lambda unit: (unit.mark, unit.piece.block)):
         units = list(group)
         kind = units[0].piece.kind
@@ -277,11 +214,23 @@ def _said(chosen: Sequence[Unit], text: str, last: str, locale: str) -> list[str
                 for unit in units
                 for line in unit.piece.lines
             ]
-            blocks.append((" " if kind in ("sentence", "step") else "\n").join(lines))
-    verdict = _verdict(chosen[0], last, locale)
+            if kind in ("item", "list") and before is None and unfinished(units[0].piece):
+                lines.insert(0, _heading(pages[mark - 1].candidate.chunk))
+            said = (" " if kind in ("sentence", "step") else "\n").join(lines)
+            if kind == "steps" and before is not None and before.piece.kind == "steps":
+                said = f"{blocks.pop()}\n{said}"
+            blocks.append(said)
+        before = units[-1]
+    verdict = _verdict(chosen[0], last, pages[chosen[0].mark - 1].candidate.chunk.locale)
     if verdict and blocks:
         blocks[0] = f"{verdict} {blocks[0]}"
     return blocks
+
+
+def _heading(chunk: Chunk) -> str:
+    """Returns what says of a list's fragments what they are, where no sentence leads to them."""
+    heading = escaped((chunk.title, *chunk.heading_path)[-1]).rstrip(": ")
+    return heading if heading.endswith("?") else f"{heading}:"
 
 
 def _table(units: Sequence[Unit], text: str, last: str) -> str:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from services.answer.generate import asked
 from services.answer.generate.asked import WantedAnswer
 from services.answer.generate.sentences import Sentences
+from services.answer.search.asks import sentence_that_asks
 from services.answer.search.condense import asks_what_changed
 from services.answer.search.match import Match
 from services.answer.search.pack import Terms
@@ -136,7 +137,7 @@ def weigh(
     `last` is its last message, which says what kind of answer is wanted. Without `meaning` only
     words are compared. `matched` is how each piece matches as matcher and reader see it; where
     it is empty, the embedder's likeness is taken."""
-    wants = asked.read(last)
+    wants = asked.read(sentence_that_asks(last))
     own = terms.question & terms.of(text)
     whole = terms.weight(own) or 1.0
     best = max(abs(page.candidate.score) for page in pages) or 1.0
@@ -247,7 +248,11 @@ class Meaning:
 
 def leads(piece: Piece) -> bool:
     """Returns whether the sentence only leads to what follows."""
-    return piece.kind == "sentence" and not _ENDS.search(piece.shown)
+    return piece.kind == "sentence" and unfinished(piece)
+
+
+def unfinished(piece: Piece) -> bool:
+    return not _ENDS.search(piece.shown)
 
 
 def words_asked(question: str) -> list[str]:

@@ -73,7 +73,7 @@ def sentence_that_asks(message: str) -> str:
     """Returns the first sentence of a message that asks something; the whole one where none
     does."""
     sentences = map(str.strip, _END.split(bare(message)))
-    return next(filter(_is_question, sentences), message)
+    return next(filter(is_question, sentences), message)
 
 
 def is_fragment(message: str) -> bool:
@@ -103,13 +103,13 @@ def asks(message: str) -> tuple[str, ...]:
         first, *more = _AND.split(sentence)
         whole = [first]
         for piece in more:
-            if _is_question(piece) and _is_question(whole[-1]):
+            if is_question(piece) and is_question(whole[-1]):
                 whole.append(piece)
             else:
                 whole[-1] = f"{whole[-1]} and {piece}"
         for piece in whole:
             piece = _JOINED.sub("", piece) if found else piece
-            if _is_question(piece) or (found and _ELLIPSIS.match(piece)):
+            if is_question(piece) or (found and _ELLIPSIS.match(piece)):
                 found.append(f"{lead} {piece}".strip())
                 lead = ""
             else:
@@ -119,7 +119,8 @@ def asks(message: str) -> tuple[str, ...]:
     return tuple(found[:MOST]) if len(found) > 1 else (message,)
 
 
-def _is_question(text: str) -> bool:
+def is_question(text: str) -> bool:
+    """Returns whether the sentence asks something by its first word or its mark."""
     if len(text.split()) < LEAST_WORDS:
         return False
     return _STARTS.match(text) is not None or text.rstrip().endswith("?")

@@ -28,7 +28,7 @@ READ: Final = 2048
 """Chunks whose pieces are kept as they were read."""
 
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
-_STEP = re.compile(r"\d{1,2}[.)]\s")
+_STEP = re.compile(r"(\d{1,2})[.)]\s")
 _CLAUSE = re.compile(r"^\W{0,2}\d{1,2}(?:\.\d{1,2})+\.?\s+(?=\S)")
 """The number of a policy's clause: nobody asked for it."""
 _QUESTION = re.compile("[?？؟]")
@@ -60,6 +60,12 @@ class Piece(NamedTuple):
             return self.shown
         pairs = zip(self.head, self.cells, strict=False)
         return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """Of steps: the first one's number and the last one's."""
+        outer = [int(found[1]) for found in map(_STEP.match, self.lines) if found]
+        return outer[0], outer[-1]
 
     @property
     def words(self) -> int:
@@ -125,11 +131,11 @@ def _of(text: str, number: int, block: Block) -> Iterator[Piece]:
 
 
 def _items(text: str, number: int, cut: Sequence[tuple[Span, str]]) -> Iterator[Piece]:
-    """Yields steps as one piece; of other lists each item, or the sentences of a long item, and
-    a short list whole as well."""
-    lines = tuple(line for _, line in cut)
+    """Yields steps as one piece, with what stands below each; of other lists each item, or the
+    sentences of a long item, and a short list whole as well."""
     if not cut:
         return
+    lines = tuple(_indent(text, span) + line for span, line in cut)
     whole = Span(cut[0][0].start, cut[-1][0].end)
     if _are_steps(lines):
         yield Piece(number, 0, "steps", whole, lines)
@@ -171,6 +177,17 @@ def cells_of(row: str) -> tuple[str, ...]:
 
 
 def _are_steps(lines: Sequence[str]) -> bool:
-    few = sum(map(words_in, lines)) <= STEPS_WORDS
-    steps = few and len(lines) > 1 and all(_STEP.match(line) for line in lines)
-    return steps and not any(map(_QUESTION.search, lines))
+    """Returns whether every item of the list has a number. One that is alone, or has something
+    below it, must be short: clauses of a policy look the same."""
+    outer = [line for line in lines if not line[:1].isspace()]
+    bare = len(outer) == len(lines) > 1
+    if not outer or sum(map(words_in, lines)) > STEPS_WORDS or any(map(_QUESTION.search, lines)):
+        return False
+    short = bare or max(map(words_in, outer)) <= ITEM_WORDS
+    return short and all(map(_STEP.match, outer))
+
+
+def _indent(text: str, item: Span) -> str:
+    """Returns the white space before an item that stands below another."""
+    said = text[slice(*item)]
+    return said[: len(said) - len(said.lstrip(" \t"))]

@@ -284,6 +284,22 @@ def test_two_questions_get_two_answers() -> None:
     assert text.index("12 hours") < text.index("| Creek | 25 |")
 
 
+def test_a_question_that_is_answered_already_gets_nothing_more() -> None:
+    asked = "How often is a failed delivery retried? And over how many hours is it retried?"
+    text = compose(THREE, asking(asked), terms_of(asked, THREE), 120).text
+    assert text.count("12 times over 36 hours") == 1
+    assert "secret" not in text
+    assert "Creek" not in text
+
+
+def test_what_is_asked_for_is_read_from_the_question_not_from_what_leads_to_it() -> None:
+    found = [candidate(f"SSO with Okta is part of the River plan.\n\n{TOKEN}", "sso")]
+    asked = "We want to set up SSO with Okta. Which plan do we need?"
+    text = compose(found, asking(asked), terms_of(asked, found), 120).text
+    assert text.startswith("SSO with Okta is part of the River plan. [1]")
+    assert "Open **Settings" not in text
+
+
 def test_what_was_asked_is_said_and_then_it_stops() -> None:
     asked = "how often is a failed delivery retried"
     text = compose(THREE, asking(asked), terms_of(asked, THREE), 120).text
@@ -301,10 +317,12 @@ def test_what_was_asked_is_said_and_then_it_stops() -> None:
         ("Why is there no Windows installer?", "There is no Windows installer."),
         ("Where do I see the logs that viewers can see?", "Viewers can see the logs."),
         ("Hi, how do I get the Windows installer?", "There is no Windows installer."),
+        ("Do you have an SDK for Go?", "The SDK for Go has no dependencies."),
     ],
 )
 def test_yes_and_no_come_first_where_the_source_says_so(asked: str, opening: str) -> None:
     text = "There is no Windows installer.\n\nViewers can see the logs.\n\n"
+    text += "The SDK for Go has no dependencies.\n\n"
     found = [candidate(text + "When a yearly plan is refunded, a note is sent.", "a")]
     assert compose(found, asking(asked), terms_of(asked, found), 120).text.startswith(opening)
 
@@ -381,6 +399,17 @@ def test_what_introduces_a_list_comes_along() -> None:
     found = [candidate(f"Something apart.\n\nEach plan has:\n\n{many}", "a")]
     asked = "how many seats and logs"
     assert "Each plan has:\n\n" in compose(found, asking(asked), terms_of(asked, found), 12).text
+
+
+def test_an_item_that_is_no_sentence_comes_below_its_heading() -> None:
+    found = [candidate("- Public schools and their libraries\n- Charities", "nonprofits")]
+    asked = "discount for public schools"
+    said = verify(
+        compose(found, asking(asked), terms_of(asked, found), 12),
+        *(found, terms_of(asked, found), HOUSE),
+    )
+    assert said.text.startswith("Overview:\n- Public schools and their libraries")
+    assert said.citations[0].quote in found[0].chunk.text
 
 
 class Stuck(HashingEmbedder):
