@@ -94,11 +94,15 @@ class Hours(_Model):
             raise ValueError(f"{name!r} is not a time zone such as Europe/Berlin") from error
         return name
 
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
     def open_at(self, moment: float, team: str) -> bool:
         """Returns whether `team` is there at `moment` (epoch seconds)."""
         if team in self.always:
             return True
-        local = datetime.fromtimestamp(moment, ZoneInfo(self.timezone))
+        local = datetime.fromtimestamp(moment, self.zone)
         return WEEKDAYS[local.weekday()] in self.days and self.opens <= local.time() < self.closes
 
 

@@ -131,6 +131,8 @@ class Evidence:
     answerable: float = NOTHING
     foreign: float = 0.0
     clues: Clues = field(default_factory=Clues)
+    unknown: tuple[str, ...] = ()
+    """Names of products that are asked for and stand in nothing that was found."""
 
     @property
     def p_answerable(self) -> float:

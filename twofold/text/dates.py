@@ -4,6 +4,7 @@
 June` are months. A field that holds nothing but a date is read by who reads the field.
 """
 
+import datetime
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -21,6 +22,10 @@ _NAMES = (
     "october oct oktober okt",
     "november nov",
     "december dec dezember dez",
+)
+_IN_GERMAN: Final = (
+    *("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli"),
+    *("August", "September", "Oktober", "November", "Dezember"),
 )
 _MONTHS: Final = {name: i for i, names in enumerate(_NAMES, start=1) for name in names.split()}
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
@@ -74,6 +79,13 @@ def cut(text: str, dates: Iterable[Date]) -> str:
         pieces.append(text[at : date.start])
         at = date.end
     return " ".join([*pieces, text[at:]])
+
+
+def spelt(day: datetime.date, language: str) -> str:
+    """Returns a day as it is written: `1 June 2026`, `1. Juni 2026`."""
+    if language == "de":
+        return f"{day.day}. {_IN_GERMAN[day.month - 1]} {day.year}"
+    return f"{day.day} {_NAMES[day.month - 1].split()[0].capitalize()} {day.year}"
 
 
 def _date(match: re.Match[str]) -> Date:

@@ -119,6 +119,8 @@ class Decider:
         odds = {"answerable": evidence.answerable, "foreign": evidence.foreign}
         seen = {name: round(x, 4) for name, x in (odds | evidence.clues._asdict()).items()}
         signals = {**heard.signals, "evidence": seen}
+        if evidence.unknown:
+            signals["unknown"] = list(evidence.unknown)
         if heard.settled is not None:
             settled = replace(heard.settled, signals={**heard.settled.signals, "evidence": seen})
             return replace(heard, settled=settled, signals=signals)

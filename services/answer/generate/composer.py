@@ -9,6 +9,7 @@ literal span (or cells of one), so it cannot invent.
 import math
 import re
 from collections.abc import Sequence
+from datetime import UTC, date, tzinfo
 from itertools import groupby
 from typing import Final
 
@@ -19,7 +20,7 @@ from services.answer.generate import asked
 from services.answer.generate.context import Context
 from services.answer.generate.sentences import Sentences
 from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, weigh, words_of
-from services.answer.search import Searched
+from services.answer.search import Searched, past
 from services.answer.search.asks import questions_in
 from services.answer.search.match import best
 from services.answer.search.pack import Terms
@@ -27,6 +28,7 @@ from services.answer.search.units import CutChunk, cut
 from twofold.index.contract import Chunk
 from twofold.reply import escaped, strip_marks
 from twofold.text.blocks import squeeze
+from twofold.text.dates import spelt
 from twofold.text.languages import base
 
 SERVED_BY: Final = "composer"
@@ -49,6 +51,9 @@ HOPELESS: Final = -2.0
 """Log odds, as the reader sees them, of the best piece for one of several questions, below which
 the answer says nothing to it: so says the reader of half of what no page of a help center that it
 never saw answers, and of .055 of what one does."""
+AS_OF: Final = {"en": "As of {day}:", "de": "Stand {day}:"}
+BEFORE: Final = {"en": "Written before {day}:", "de": "Geschrieben vor dem {day}:"}
+"""Said before what was to come when it was written, and is past; of when it is, where known."""
 VERDICTS: Final = {
     ("en", "yes"): "Yes.",
     ("en", "no"): "No.",
@@ -74,12 +79,17 @@ _MARKS_BEFORE = re.compile(r"[ ]?(\[\d{1,2}\])(?=(?:\s(?!\n)|\n(?!\n))[^\n]*?\1)
 
 
 def compose(
-    searched: Searched, sentences: Sentences, max_words: int, until: float = math.inf
+    searched: Searched,
+    sentences: Sentences,
+    max_words: int,
+    until: float = math.inf,
+    zone: tzinfo = UTC,
 ) -> Draft:
     """Returns a cited draft of about `max_words` at most, by `until` (time.monotonic). Something
-    must be packed. `BY_WORDS` among its repairs: the meaning of sentences could not be had in
-    time."""
+    must be packed. Days begin in `zone`. `BY_WORDS` among its repairs: the meaning of sentences
+    could not be had in time."""
     question, pages = searched.question, cut(searched.packed)
+    day = past.today(question.scope)
     questions = questions_in(question)
     texts = list(questions)
     meaning = Meaning.read(texts, pages, sentences, until, pieces=not searched.matched)
@@ -101,7 +111,7 @@ def compose(
             continue
         chosen = _choose(units, Context(units, pages, text, last), told, text, max_words)
         if chosen:
-            answers += _said(chosen, text, last, pages)
+            answers += _said(chosen, text, last, pages, _dates(chosen, pages, day, zone))
             told += chosen
     return Draft(
         action="ANSWER",
@@ -196,9 +206,34 @@ def _same(one: Unit, two: Unit) -> bool:
     return len(one.terms & two.terms) >= SAME * len(one.terms | two.terms)
 
 
-def _said(chosen: Sequence[Unit], text: str, last: str, pages: Sequence[CutChunk]) -> list[str]:
+def _dates(
+    chosen: Sequence[Unit], pages: Sequence[CutChunk], day: date, zone: tzinfo
+) -> dict[int, str]:
+    """Returns, by mark, the words that say of when a page is: for those of which something is said
+    that was to come and is past by that day."""
+    found = {}
+    for unit in chosen:
+        page = pages[unit.mark - 1]
+        foretold = past.gone(page, day).get(unit.piece.place)
+        if foretold is not None:
+            chunk = page.candidate.chunk
+            written, locale = past.written(chunk, zone), base(chunk.locale)
+            words, of = BEFORE, foretold
+            if written is not None and written < foretold:
+                words, of = AS_OF, written
+            found[unit.mark] = words.get(locale, words["en"]).format(day=spelt(of, locale))
+    return found
+
+
+def _said(
+    chosen: Sequence[Unit],
+    text: str,
+    last: str,
+    pages: Sequence[CutChunk],
+    dates: dict[int, str],
+) -> list[str]:
     """Returns the reply's Markdown, with a mark after each sentence, item, list, table and code
-    block."""
+    block. `dates` are said before what they belong to."""
     blocks: list[str] = []
     before: Unit | None = None
     for (mark, _), group in groupby(chosen, key=lambda unit: (unit.mark, unit.piece.block)):
@@ -220,6 +255,9 @@ def _said(chosen: Sequence[Unit], text: str, last: str, pages: Sequence[CutChunk
             if kind == "steps" and before is not None and before.piece.kind == "steps":
                 said = f"{blocks.pop()}\n{said}"
             blocks.append(said)
+        if (of_when := dates.pop(mark, None)) is not None:
+            apart = " " if kind in ("sentence", "step") else "\n\n"
+            blocks[-1] = f"{of_when}{apart}{blocks[-1]}"
         before = units[-1]
     verdict = _verdict(chosen[0], last, pages[chosen[0].mark - 1].candidate.chunk.locale)
     if verdict and blocks:

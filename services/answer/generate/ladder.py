@@ -148,7 +148,10 @@ class Ladder:
     def _composed(self, seen: AnswerContext, decision: Decision, until: float) -> ReplyResult:
         draft, verified = None, Verified("", (), ())
         if decision.action == "ANSWER" and seen.packed:
-            draft = compose(seen.searched, self.sentences, self.house.style.max_words, until)
+            house = self.house
+            draft = compose(
+                seen.searched, self.sentences, house.style.max_words, until, house.hours.zone
+            )
             if draft.repairs:
                 repairs = {"composer": list(draft.repairs)}
                 decision = replace(decision, signals={**decision.signals, **repairs})

@@ -131,8 +131,8 @@ def weigh(
     meaning: "Meaning | None",
     matched: Mapping[str, Match],
 ) -> list[Unit]:
-    """Returns every piece with its clues for the question `text`, whose embedding is `vector` (d,),
-    in the order of the pages.
+    """Returns every piece that holds with its clues for the question `text`, whose embedding is
+    `vector` (d,), in the order of the pages.
 
     `last` is its last message, which says what kind of answer is wanted. Without `meaning` only
     words are compared. `matched` is how each piece matches as matcher and reader see it; where
@@ -159,6 +159,8 @@ def weigh(
         for piece, read in zip(page.pieces, page.headed, strict=True):
             held = terms.of(piece.read)
             own_match = matched.get(read, least)
+            if not own_match.holds:
+                continue
             cosine = own_match.near
             if meaning is None:
                 soft = terms.weight(own & (held | head_terms)) / whole

@@ -62,19 +62,22 @@ def search(
     Here is decided what the message leans on: it is searched for alone, and with the turns before
     it, and what finds better passages is taken.
     """
+    also = also or synonyms()
     with step("retrieve"):
-        question, found = _retrieved(question, stack, also or synonyms())
+        question, found = _retrieved(question, stack, also)
     found = amend(question, found)
     if rerank is not None:
         with step("rerank"):
             found = rerank(question.standalone, found)
     found = drop_overruled(found, question)
     with step("match"):
-        matched = match(question, found, stack.matcher, stack.reader) if stack.matcher else {}
+        matched: Matched = {}
+        if stack.matcher is not None:
+            matched = match(question, found, stack.matcher, stack.reader, also)
         if rerank is None:
             found = nearest_first(question, found, matched)
     with step("pack"):
-        searched = packed(question, found, stack, matched)
+        searched = packed(question, found, stack, matched, also)
         whole = with_rest(searched.packed, found, question, stack)
         every = {each.chunk.id: each for each in (*found.candidates, *whole)}
         return replace(
@@ -170,10 +173,14 @@ def search_given(question: Question, chunks: Sequence[Chunk], stack: Stack) -> S
 
 
 def packed(
-    question: Question, found: Found, stack: Stack, matched: Matched | None = None
+    question: Question,
+    found: Found,
+    stack: Stack,
+    matched: Matched | None = None,
+    also: Synonyms | None = None,
 ) -> Searched:
     """Chooses the candidates to answer from, and weighs what evidence they are."""
     terms = Terms(stack.sparse, question.locale, found)
     kept = pack(found, terms, stack.settings.context_chunks, stack.settings.context_chars)
-    evidence = weigh(question, found, kept, terms, matched)
+    evidence = weigh(question, found, kept, terms, matched, also)
     return Searched(question, found, kept, terms, evidence, matched or {})

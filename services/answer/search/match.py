@@ -1,15 +1,19 @@
 """Match: how near each piece of what was found comes to answering the question, and of the nearest,
 read together with it, how likely they answer; what does most likely is first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
+from datetime import date
 from itertools import zip_longest
 from statistics import fmean
 from typing import Final, NamedTuple
 
 from services.answer.contract import Candidate, Found, Question
+from services.answer.search import past
 from services.answer.search.asks import questions_in
 from services.answer.search.condense import meant_before
+from services.answer.search.expand import Synonyms, synonyms
+from services.answer.search.names import names_in, of_another
 from services.answer.search.units import CutChunk, cut
 from twofold.clients.matcher import Matcher, asked_in_turn
 from twofold.clients.reader import Reader
@@ -33,16 +37,22 @@ UNREAD: Final = -6.0
 READ_WEIGHT: Final = 0.04
 """Of a piece's log odds, against its cosine: on the same help centers the best piece is right for
 .75 of the questions that one answers; without the odds, or with .15, for .72."""
+CLOSE: Final = 0.1
+"""How far a piece that stands may be behind one about what was to come and is past (`likely`), and
+still be taken instead of it, where it answers more likely than not."""
 MOST_ODDS: Final = 3.0
 """Log odds either way from which on a piece is as sure as any other: .76 of those questions."""
 
 
 class Match(NamedTuple):
     """`near`: cosine of piece and question, as the matcher sees them; `odds`: log odds that it
-    answers, as the reader does, the least of the read ones' where it was not read."""
+    answers, as the reader does, the least of the read ones' where it was not read. Of what cannot
+    answer, whatever it is like, `holds` is false: it tells of another product than is asked for, or
+    what was to come and is past."""
 
     near: float
     odds: float = 0.0
+    holds: bool = True
 
     @property
     def sure(self) -> float:
@@ -58,9 +68,15 @@ Matched = Mapping[str, Mapping[str, Match]]
 """Question -> piece below its headings -> how they match."""
 
 
-def match(question: Question, found: Found, by: Matcher, reader: Reader | None) -> Matched:
+def match(
+    question: Question,
+    found: Found,
+    by: Matcher,
+    reader: Reader | None,
+    also: Synonyms | None = None,
+) -> Matched:
     """Returns how all pieces of the first candidates match; nothing for languages that the
-    matcher was not made for."""
+    matcher was not made for. `also` are the house's other words."""
     if not is_read(question.locale):
         return {}
     pages = [
@@ -69,12 +85,27 @@ def match(question: Question, found: Found, by: Matcher, reader: Reader | None) 
     pieces = list(dict.fromkeys(text for page in pages for text in page.headed))
     asked = {text: _in_turn(each, text) for text, each in questions_in(question).items()}
     vectors = by.vectors([*asked.values(), *pieces])
+    gone = _gone(pages, past.today(question.scope))
     matched = {}
-    for text, put in asked.items():
+    for text, each in questions_in(question).items():
+        put = asked[text]
         near = {piece: float(vectors[piece] @ vectors[put]) for piece in pieces}
-        odds = _read(put, near, reader) if reader is not None and near else {}
+        barred = _of_another(pages, each.asked, also or synonyms())
+        if past.looks_ahead(text):
+            barred |= gone
+        holding = {piece: cosine for piece, cosine in near.items() if piece not in barred}
+        odds = _read(put, holding, reader) if reader is not None else {}
+        if reader is not None and past.asks_how_it_is(text) and not gone.isdisjoint(odds):
+            standing = _elsewhere(pages, gone) - barred
+            odds |= _read(put, {piece: near[piece] for piece in standing}, reader)
+            read = {piece: Match(near[piece], odds[piece]) for piece in odds}
+            if _stands(read, standing, gone):
+                barred |= gone
         least = min(odds.values(), default=0.0)
-        matched[text] = {piece: Match(near[piece], odds.get(piece, least)) for piece in pieces}
+        matched[text] = {
+            piece: Match(near[piece], odds.get(piece, least), piece not in barred)
+            for piece in pieces
+        }
     return matched
 
 
@@ -111,12 +142,22 @@ def best(matched: Matched, packed: Sequence[Candidate]) -> Match:
     if not pages or not matched:
         return Match(0.0)
     held = [
-        [pieces[text] for page in pages for text in page.headed if text in pieces]
+        [pieces[text] for page in pages for text in page.headed
+         if text in pieces and pieces[text].holds]
         for pieces in matched.values()
-    ]
+    ]  # fmt: skip
     near = [max((each.near for each in own), default=0.0) for own in held]
     odds = [max((each.odds for each in own), default=UNREAD) for own in held]
     return Match(fmean(near), fmean(odds))
+
+
+def only_past(matched: Matched) -> bool:
+    """Returns whether a question for what is to come comes nearest to what is past."""
+    return any(
+        past.looks_ahead(text) and not max(pieces.values(), key=lambda each: each.near).holds
+        for text, pieces in matched.items()
+        if pieces
+    )
 
 
 def is_read(locale: str) -> bool:
@@ -124,13 +165,54 @@ def is_read(locale: str) -> bool:
     return base(locale) == ENGLISH
 
 
+def _gone(pages: Sequence[CutChunk], day: date) -> set[str]:
+    """Returns the pieces about what was to come and is past on that day."""
+    return {
+        page.headed[at]
+        for page in pages
+        for gone in [past.gone(page, day)]
+        for at, piece in enumerate(page.pieces)
+        if piece.place in gone
+    }
+
+
+def _elsewhere(pages: Sequence[CutChunk], gone: Set[str]) -> set[str]:
+    """Returns the pieces of documents that say nothing of what is gone: the title of one that does
+    makes the rest of it look like an answer."""
+    about_it = {page.candidate.chunk.document for page in pages if not gone.isdisjoint(page.headed)}
+    return {
+        text
+        for page in pages
+        if page.candidate.chunk.document not in about_it
+        for text in page.headed
+    }
+
+
+def _stands(read: Mapping[str, Match], standing: Set[str], gone: Set[str]) -> bool:
+    """Returns whether a standing piece answers about as well as those that are gone."""
+    least = max(each.likely for piece, each in read.items() if piece in gone) - CLOSE
+    return any(
+        each.odds > 0 and each.likely >= least for piece, each in read.items() if piece in standing
+    )
+
+
+def _of_another(pages: Sequence[CutChunk], asked: str, also: Synonyms) -> set[str]:
+    """Returns the pieces that tell of another product than the one that is asked for."""
+    names = names_in(asked)
+    others = (page for page in pages if of_another(page.candidate.chunk, names, also))
+    return {text for page in others for text in page.headed}
+
+
 def _read(question: str, near: Mapping[str, float], reader: Reader) -> dict[str, float]:
     pieces = sorted(near, key=lambda piece: -near[piece])[:READ]
+    if not pieces:
+        return {}
     return dict(zip(pieces, map(float, reader.odds(question, pieces)), strict=True))
 
 
 def _nearest(page: CutChunk, pieces: Mapping[str, Match]) -> float:
-    return max((pieces[text].likely for text in page.headed if text in pieces), default=0.0)
+    held = (pieces[text] for text in page.headed if text in pieces)
+    return max((each.likely for each in held if each.holds), default=0.0)
 
 
 def _weight(question: Question) -> float:
