@@ -95,6 +95,20 @@ def noticed_table(result: Mapping[str, Any]) -> str:
     return _table(["metric", "rows that tell", "loss noticed"], rows)
 
 
+def preference_table(result: Mapping[str, Any]) -> str:
+    """Of what `python -m benchmarks.preference` kept: the gate's figures of the adapter that it
+    began with and of the one that came of it."""
+    before, after = result["before"], result["after"]
+    rows = [[what, _figure(before[metric]), _figure(after[metric])]
+            for metric, what in REPLIES.items()]  # fmt: skip
+    rows.append(["pairs trained on", "", str(result["pairs"]["train"])])
+    rows.append(["approved over rejected on unseen pairs, nats",
+                 *(f"{each:.1f}" for each in result["margins"])])  # fmt: skip
+    said = "<br>".join(map(_short, result["reasons"])) or "passed"
+    rows.append(["what the gate says, beside the first", "", said])
+    return _table(["", "before", "after"], rows)
+
+
 def prompts_table(result: Mapping[str, Any]) -> str:
     """Of what `python -m benchmarks.economics` kept: the servers, measured; where only tokens were
     counted, that it was not run."""
