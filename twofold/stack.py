@@ -74,7 +74,7 @@ def open_stack(settings: Settings, *, beside: bool = False) -> Stack:
         sparse=sparse,
         fingerprint=fingerprint,
         matcher=Matcher(models, settings.threads),
-        reader=Reader(models, settings.threads),
+        reader=Reader(settings.threads),
     )
 
 

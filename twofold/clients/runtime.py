@@ -36,7 +36,7 @@ def kept_session(cache: Path, stem: str, build: Callable[[bool], bytes]) -> ort.
         # A file damaged on disk is built again; every exception of ONNX Runtime is its own class.
         with contextlib.suppress(Exception):
             return session(path)
-    _write(path, build(unsigned))
+    write(path, build(unsigned))
     return session(path)
 
 
@@ -54,7 +54,8 @@ def session(model: Path | bytes) -> ort.InferenceSession:
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Writes the file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
     try:
