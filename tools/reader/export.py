@@ -78,10 +78,8 @@ def differing(base: Mapping[str, Array], made: Reader) -> dict[str, Array]:
         if not value.requires_grad:
             continue
         name, now = mpnet.renamed(name.removeprefix("trunk.")), value.detach().numpy()
-        if name not in base:
-            found[name] = now.astype(np.float16 if now.ndim > 1 else np.float32)
-        elif now.ndim == 1:
-            found[name] = now
+        if name not in base or now.ndim == 1 or min(now.shape) <= RANK:
+            found[name] = now.astype(np.float16 if now.size > 100_000 else np.float32)
         else:
             left, strength, right = np.linalg.svd(now - base[name], full_matrices=False)
             root = np.sqrt(strength[:RANK])

@@ -95,7 +95,7 @@ class Reader(nn.Module):  # type: ignore[misc]
         """Takes the packaged reader's weights instead."""
         found = weights.verified(clients.PACKAGE, clients.FILE, clients.SHA256, matcher.REMEDY)
         base, own = mpnet.tensors(published), minilm.read_safetensors(found)
-        whole = clients.tuned(base, own)
+        whole = base | {mpnet.APART: own[mpnet.APART]} | clients.tuned(base, own)
         changed = {name.removesuffix(clients.LEFT) for name in own}
         state = self.state_dict()
         for name in state:

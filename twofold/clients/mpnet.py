@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from twofold.clients.bert import DISTANCES, Sizes
+from twofold.clients.bert import Sizes
 from twofold.clients.graph import Array
 from twofold.errors import SetupError
 
@@ -38,7 +38,8 @@ _RENAMED: Final = {
     ".attention.LayerNorm.": ".attention.output.LayerNorm.",
 }
 _PLACES: Final = "embeddings.position_embeddings.weight"
-_APART: Final = "encoder.relative_attention_bias.weight"
+APART: Final = "encoder.relative_attention_bias.weight"
+"""What attention adds by how far apart two tokens are, (BUCKETS, heads): `distances` spreads it."""
 
 # fmt: off
 SIZES = Sizes(
@@ -78,7 +79,7 @@ def published(folder: Path) -> bytes:
 
 
 def tensors(data: bytes) -> dict[str, Array]:
-    """Returns the published tensors by the names and in the shapes that `bert` builds from."""
+    """Returns the published tensors by the names that `bert` builds from, and APART."""
     start = 8 + int.from_bytes(data[:8], "little")
     found = {}
     for name, entry in json.loads(data[8:start]).items():
@@ -88,7 +89,6 @@ def tensors(data: bytes) -> dict[str, Array]:
             found[renamed(name)] = held.reshape(entry["shape"])
     # Places are counted from behind the one of padding.
     found[_PLACES] = found[_PLACES][PAD + 1 :]
-    found[DISTANCES] = distances(found.pop(_APART))
     return found
 
 
