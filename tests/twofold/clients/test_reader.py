@@ -111,7 +111,7 @@ def test_how_far_apart_two_tokens_are_counts_in_steps_that_widen() -> None:
     (steps,) = mpnet.distances(table)
     assert steps.shape == (LONGEST, LONGEST)
     assert list(steps[100, 92:109]) == [8, 7, 6, 5, 4, 3, 2, 1, 0, *range(17, 25)]
-    assert steps[0, 1] == 17 and steps[1, 0] == 1
+    assert (steps[0, 1], steps[1, 0]) == (17, 1)
     assert list(np.diff(steps[0]) >= 0) == [True] * (LONGEST - 1)
     assert steps[0, -1] == mpnet.BUCKETS - 1
     assert steps[-1, 0] == mpnet.BUCKETS // 2 - 1
