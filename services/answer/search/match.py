@@ -14,6 +14,7 @@ from services.answer.search.asks import questions_in
 from services.answer.search.condense import meant_before
 from services.answer.search.expand import Synonyms, synonyms
 from services.answer.search.names import names_in, of_another
+from services.answer.search.pointers import asks_where, only_points
 from services.answer.search.units import CutChunk, cut
 from twofold.clients.matcher import Matcher, asked_in_turn
 from twofold.clients.reader import Reader
@@ -48,8 +49,8 @@ still be taken instead of it, where it answers more likely than not."""
 class Match(NamedTuple):
     """`near`: cosine of piece and question, as the matcher sees them; `odds`: log odds that it
     answers, as the reader does, the least of the read ones' where it was not read. Of what cannot
-    answer, whatever it is like, `holds` is false: it tells of another product than is asked for, or
-    what was to come and is past."""
+    answer, whatever it is like, `holds` is false: it tells of another product than is asked for,
+    what was to come and is past, or only where to read on."""
 
     near: float
     odds: float = 0.0
@@ -87,11 +88,19 @@ def match(
     asked = {text: _in_turn(each, text) for text, each in questions_in(question).items()}
     vectors = by.vectors([*asked.values(), *pieces])
     gone = _gone(pages, past.today(question.scope))
+    points = {
+        text
+        for page in pages
+        for piece, text in zip(page.pieces, page.headed, strict=True)
+        if only_points(piece)
+    }
     matched = {}
     for text, each in questions_in(question).items():
         put = asked[text]
         near = {piece: float(vectors[piece] @ vectors[put]) for piece in pieces}
         barred = _of_another(pages, each.asked, also or synonyms())
+        if not asks_where(text):
+            barred |= points
         if past.looks_ahead(text):
             barred |= gone
         holding = {piece: cosine for piece, cosine in near.items() if piece not in barred}

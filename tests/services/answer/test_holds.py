@@ -42,6 +42,7 @@ PAGES = {
     " a channel for the alerts.\n3. Choose **Allow**.\n",
     "calendar.md": "# Google Calendar\n\nTo see duties in Google Calendar, open **Calendar** and"
     " copy the address into it.\n",
+    "limits.md": "# Limits\n\nSee also: Rate limits of the API, Size of a report.\n",
     "alerts.md": "# Alert rules\n\nAn alert goes out when a rule fails for five minutes.\n",
 }  # fmt: skip
 
@@ -119,3 +120,8 @@ def test_a_name_that_a_page_holds_is_answered(parts: Parts, message: str, said: 
     told = ask(parts, message)
     assert told.action == "ANSWER", told.text
     assert said in told.text
+
+
+def test_a_line_that_only_names_other_pages_is_no_answer(parts: Parts) -> None:
+    told = ask(parts, "what are the rate limits of the api?")
+    assert "See also" not in told.text
