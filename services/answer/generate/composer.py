@@ -22,7 +22,7 @@ from services.answer.generate.sentences import Sentences
 from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, weigh, words_of
 from services.answer.search import Searched, past
 from services.answer.search.asks import questions_in
-from services.answer.search.match import best
+from services.answer.search.match import HOPELESS, best
 from services.answer.search.pack import Terms
 from services.answer.search.units import CutChunk, cut
 from twofold.index.contract import Chunk
@@ -47,10 +47,6 @@ SAME: Final = 0.5
 SURE: Final = 0.75
 """Share of a question's words that a sentence must mean before it is taken for a yes or a no."""
 
-HOPELESS: Final = -2.0
-"""Log odds, as the reader sees them, of the best piece for one of several questions, below which
-the answer says nothing to it: so says the reader of half of what no page of a help center that it
-never saw answers, and of .055 of what one does."""
 AS_OF: Final = {"en": "As of {day}:", "de": "Stand {day}:"}
 BEFORE: Final = {"en": "Written before {day}:", "de": "Geschrieben vor dem {day}:"}
 """Said before what was to come when it was written, and is past; of when it is, where known."""

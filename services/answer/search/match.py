@@ -36,6 +36,10 @@ that nothing was trained on the best piece is right for .781 of the questions wi
 with six, .793 with eight, .797 with twelve."""
 UNREAD: Final = -6.0
 """Log odds where nothing of what is packed was read."""
+HOPELESS: Final = -2.0
+"""Log odds of the best piece for one of several questions, below which the answer says nothing to
+it: so says the reader of .42 of what no page of a help center that it never saw answers, and of
+.058 of what one does."""
 READ_WEIGHT: Final = 0.07
 """Of a piece's log odds, against its cosine: on the same help centers the best piece is right for
 .785 of the questions that one answers; without the odds for .72, by them alone for .76."""
@@ -147,7 +151,8 @@ def nearest_first(question: Question, found: Found, matched: Matched) -> Found:
 
 
 def best(matched: Matched, packed: Sequence[Candidate]) -> Match:
-    """Returns the mean, over the questions asked, of the best match among the packed pieces."""
+    """Returns the mean, over the questions asked, of the best match among the packed pieces; of
+    several, those that the answer says nothing to are left out."""
     pages = cut(packed)
     if not pages or not matched:
         return Match(0.0)
@@ -156,9 +161,15 @@ def best(matched: Matched, packed: Sequence[Candidate]) -> Match:
          if text in pieces and pieces[text].holds]
         for pieces in matched.values()
     ]  # fmt: skip
-    near = [max((each.near for each in own), default=0.0) for own in held]
-    odds = [max((each.odds for each in own), default=UNREAD) for own in held]
-    return Match(fmean(near), fmean(odds))
+    found = [
+        Match(
+            max((each.near for each in own), default=0.0),
+            max((each.odds for each in own), default=UNREAD),
+        )
+        for own in held
+    ]
+    found = [each for each in found if each.odds >= HOPELESS] or found
+    return Match(fmean(each.near for each in found), fmean(each.odds for each in found))
 
 
 def only_past(matched: Matched) -> bool:
