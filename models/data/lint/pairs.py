@@ -14,7 +14,7 @@ from twofold.text.numbers import WORDS
 FIX = "Take the rejected reply out."
 _PIECE = re.compile(r"\[\d+\]|`[^`\n]+`|\*\*[^*\n]+\*\*|[^\s\[]+|\[")
 _MARK = re.compile(r"\[\d+\]")
-_STATES = re.compile(r"[`*].|[^\d\n]*\d")
+_STATES = re.compile(r"\A(?:[`*].|[^\d\n]*+\d)")
 _FACT = "#"
 
 
