@@ -50,7 +50,7 @@ SHARES: Mapping[str, float] = {
     "covid_qa": 0.01,
     "qed_dev": 0.03,
 }
-EVERY_S: Final = 900.0
+EVERY_S: Final = 2400.0
 DEV: Mapping[str, int] = {"center": 320, "squad2_dev": 150, "doc2dial": 80, "selqa": 80}
 """Questions that the curve is measured on."""
 

@@ -39,7 +39,8 @@ GAP: Final = 1.5
 SECOND_WORDS: Final = 55
 """Words in all up to which a second piece is said."""
 MOST: Final = 2
-"""Pieces that answer one question."""
+"""Pieces that answer one question: the second out of another section only where the reader holds it
+for an answer, too. Other such pieces are noise; so are most of where no reader reads."""
 FIRST_ASKED: Final = 0.3
 """What the first question of a message weighs in the meaning of a later one."""
 SAME: Final = 0.5
@@ -170,6 +171,7 @@ def _choose(
             or unit.piece.kind in ("steps", "list")
             or (unit.piece.kind == "item" and unfinished(unit.piece))
             or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))
+            or not (unit.likely or context.together(unit, first))
         ):
             continue
         if words + unit.piece.words > min(most, SECOND_WORDS):

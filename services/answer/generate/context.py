@@ -41,6 +41,10 @@ class Context:
             read = [unit for mark in marks for unit in units if unit.mark == mark]
             self._sections |= dict.fromkeys(marks, read)
 
+    def together(self, one: Unit, two: Unit) -> bool:
+        """Returns whether the two stand in one section."""
+        return self._sections[one.mark] is self._sections[two.mark]
+
     def of(self, unit: Unit) -> list[Unit]:
         """Returns the unit and what a reader needs beside it, in their order."""
         section = self._sections[unit.mark]

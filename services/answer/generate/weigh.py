@@ -46,6 +46,7 @@ CLUES: Final = (
     *("list", "solves", "symptom", "unasked", "intro", "opening", "news", "policy", "counted"),
     *("past", "read", "less_read"),
 )
+_READ: Final = CLUES.index("read")
 WEIGHTS: Final[dict[str, dict[str, float]]] = json.loads(
     files("services.answer.generate").joinpath("weights.json").read_text("utf-8")
 )
@@ -110,6 +111,11 @@ class Unit(NamedTuple):
     """Share (0..1) of the question's words, by rarity, that it or its headings mean."""
     worth: float = 0.0
     """Log odds, against the others, that it answers."""
+
+    @property
+    def likely(self) -> bool:
+        """Whether the reader holds it for an answer rather than for none."""
+        return self.clues[_READ] > 0
 
     @property
     def leans(self) -> bool:

@@ -148,6 +148,23 @@ def test_steps_that_destroy_are_told_to_those_who_ask_for_them(question: str, to
     assert ("Delete workspace" in draft.text) is told
 
 
+@pytest.mark.parametrize(("odds", "told"), [(0.1, True), (-0.1, False)])
+def test_another_page_is_quoted_beside_the_answer_only_where_it_answers_too(
+    odds: float, told: bool
+) -> None:
+    question = "how long do you keep the events"
+    pages = [
+        candidate("Events are kept for 30 days.", "logs"),
+        candidate("A shelf holds what failed for 14 days.", "shelf"),
+    ]
+    answer, other = (text for page in cut(pages) for text in page.headed)
+    whole = searched(pages, asking(question), terms_of(question, pages))
+    matched = {question: {answer: Match(0.7, 0.3), other: Match(0.7, odds)}}
+    draft = compose_searched(replace(whole, matched=matched), Sentences(), 120)
+    assert "30 days" in draft.text
+    assert ("14 days" in draft.text) is told
+
+
 def test_of_two_questions_only_the_one_that_has_an_answer_gets_one() -> None:
     first, second = "How long do both secrets stay valid?", "Can I roll it by mail?"
     whole = searched(THREE, asking(f"{first} {second}"), terms_of(first, THREE))
