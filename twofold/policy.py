@@ -121,7 +121,9 @@ class Templates(_Model):
     """Hands over to `{team}` while the help center cannot be searched; empty says `escalate`."""
     consent: str
     courtesy: str = ""
-    """What a message that only greets or thanks gets; empty says `clarify`."""
+    """What a message that only greets gets; empty says `clarify`."""
+    thanks: str = ""
+    """What thanks and goodbyes get, that ask nothing; empty says `courtesy`."""
     about: str = ""
     """What a question about the assistant itself gets: who it is, what it answers, and how to reach
     a person. `{company}` and `{product}` are filled in; empty says `courtesy`."""
@@ -191,7 +193,8 @@ class HousePolicy(_Model):
         """The same for as long as it says the same to a model: a new version of ours, with options
         that this house does not use, makes nobody train again, nor do words that no model is
         shown."""
-        unseen = {"reasons": {"__all__": {"meanwhile"}}, "templates": {"__all__": {"about"}}}
+        said = {"about", "thanks"}
+        unseen = {"reasons": {"__all__": {"meanwhile"}}, "templates": {"__all__": said}}
         return content_hash(self.model_dump_json(exclude_defaults=True, exclude=unseen))[:12]
 
     def say(self, locale: str) -> Templates:

@@ -204,6 +204,8 @@ class Decision:
     """CLARIFY: the reason for a person that the customer is asked to agree to."""
     courtesy: bool = False
     """CLARIFY: nothing was asked."""
+    thanks: bool = False
+    """CLARIFY: nothing was asked, and it is more than a greeting."""
     about: bool = False
     """CLARIFY: what was asked is who or what answers here."""
     choices: tuple[str, ...] = ()

@@ -215,10 +215,11 @@ def understand(ask: Ask, parts: Parts) -> Question:
     now = parts.clock()
     # Nobody may read what takes effect later, whatever day they name.
     as_of = min(ask.as_of, now) if ask.as_of is not None else as_of_in(message, now)
+    before = (turn.text for turn in reversed(history) if turn.role == "user")
     return Question(
         asked=message,
         standalone=message,
-        locale=ask.locale or detect_locale(message, parts.house.locales),
+        locale=ask.locale or detect_locale(message, parts.house.locales, before),
         scope=Scope(ask.workspace, int(as_of or now), ask.audiences),
         as_of=as_of,
         history=history,

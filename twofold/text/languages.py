@@ -18,21 +18,22 @@ FUNCTION_WORDS = {
     for language, words in {
         "en": """the a an is are was do does did how what when where why who which can could
             would should my your our i we you it to of in on for with not no and or if there this
-            that from at be""",
+            that from at be thanks thank""",
         "de": """der die das ein eine einen ist sind war wie was wann wo warum wer welche welcher
             kann können könnte mein meine unser ich wir sie es zu von im in auf für mit nicht kein
-            keine und oder wenn dass aus bei mir uns man wird werden habe hat""",
+            keine und oder wenn dass aus bei mir uns man wird werden habe hat danke hallo""",
         "fr": """le la les un une des est sont comment quoi quand où pourquoi qui mon ma mes je nous
             vous il elle de du dans sur pour avec ne pas et ou si que ce cette combien au aux en
-            peut puis""",
+            peut puis merci bonjour""",
         "es": """el la los las un una es son cómo qué cuándo dónde por quién mi mis yo nosotros
-            usted de del en para con no y o si que este esta hay puedo""",
+            usted de del en para con no y o si que este esta hay puedo gracias hola""",
         "pt": """o os as um uma é são como qual quando onde quem por meu minha eu você nós de do da
-            em no na para com não e ou se que este esta posso faço há vocês quanto ao dos das""",
+            em no na para com não e ou se que este esta posso faço há vocês quanto ao dos das
+            obrigado obrigada olá""",
         "it": """il lo gli un una è sono come quando dove chi perché mio mia io noi di del della in
-            per con non e o se che questo questa posso""",
+            per con non e o se che questo questa posso grazie buongiorno""",
         "nl": """de het een is zijn hoe wat wanneer waar wie waarom mijn ik wij je van in op voor
-            met niet en of als dat dit kan""",
+            met niet en of als dat dit kan bedankt dank""",
         "pl": """jest są jak co kiedy gdzie kto dlaczego mój moja moje ja my nie i lub czy że w na z
             do dla mogę się od za po ile mam można gdy oraz""",
         "tr": """bir ve ile nasıl ne zaman nerede kim neden benim bu mi mı mu için değil var yok

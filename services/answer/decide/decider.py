@@ -226,8 +226,10 @@ class Decider:
         if asked_for is not None:
             return self._escalate(asked_for, "the customer agreed to be handed over", {})
         if rules.only_courteous(question):
-            signals = {"courtesy": True}
-            return Decision("CLARIFY", None, "nothing is asked", signals, courtesy=True)
+            return Decision(
+                "CLARIFY", None, "nothing is asked", {"courtesy": True},
+                courtesy=True, thanks=not rules.only_greets(question),
+            )  # fmt: skip
         if rules.asks_who_answers(question):
             why = "asks about the assistant itself"
             return Decision("CLARIFY", None, why, {"about": True}, about=True)

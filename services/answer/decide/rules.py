@@ -23,27 +23,59 @@ _YES = re.compile(
     r"^\W*(yes|yep|yeah|sure|ok(ay)?|please( do)?|go ahead|do (it|that)|ja|gerne?|bitte|klar)\b",
     re.IGNORECASE,
 )
-_PLEASANT = (
-    r"thanks?|thank you|thx|ty|cheers|great|perfect|nice|cool|super|awesome|wonderful|alright"
-    r"|ok(?:ay)?|got it|i see|understood|will do|it works(?: now)?"
-    r"|that (?:helped|helps|works|worked|did it)"
-    r"|hi|hello|hey|good (?:morning|afternoon|evening|day)|bye|goodbye|see you|take care"
-    r"|have a (?:nice|good|great|lovely) (?:one|day|evening|night|weekend|week)"
-    r"|much appreciated|(?:i )?appreciate it|that(?:.?s| was| is) (?:all|it)|all good|sorted|solved"
-    r"|works now|(?:i )?(?:found|figured) (?:it|them)(?: out)?|never ?mind"
-    r"|danke(?: schön| sehr)?|vielen dank|dankeschön|alles klar|prima|klasse|verstanden|passt"
-    r"|hallo|guten (?:tag|morgen|abend)|moin|servus|tschüss|auf wiedersehen|bis bald"
-    r"|(?:einen )?schöne[ns] (?:tag|abend|feierabend|wochenende)|das war.?s"
-    r"|gefunden|hat geklappt|erledigt"
+_HELLO = (
+    r"hi|hello|hey|good (?:morning|afternoon|evening|day)|hallo|guten (?:tag|morgen|abend)|moin"
+    r"|servus|grüezi|bonjour|bonsoir|salut|hola|buen[oa]s (?:días|tardes|noches)|ciao|buongiorno"
+    r"|buonasera|olá|oi|bom dia|boa (?:tarde|noite)|hoi|goede(?:morgen|middag|navond)"
 )
-_FILLER = r"so much|very much|a lot|again|there|then|please|you|and|und|noch|euch|ihnen|bitte|now"
-_FOR = r"for (?:your|the|all|that|this)|für (?:die|ihre|eure|das)"
+_PLEASANT = (
+    rf"{_HELLO}|(?:many |no )?thanks?|thank y?o?u|thx|tysm|ty|cheers|great|perfect|nice|cool|super"
+    r"|awesome|wonderful|excellent|brilliant|lovely|amazing|yay|alright|ok(?:ay)?|got it|i see"
+    r"|noted|understood|(?:great|good|nice) (?:job|work|help|service|support|answer)"
+    r"|you(?:.re| are)? (?:great|awesome|the best|a star|(?:saved|made) (?:my|the|our) day)"
+    r"|makes sense|(?:i.?ll |i will |will )(?:do|try)(?: (?:that|it|this))?"
+    r"|(?:it|that|this|all) (?:works|worked|helped|helps|fixed|solved|did)"
+    r"(?: (?:it|now|me|fine|for me|perfectly|the trick|like a charm))*+"
+    r"|(?:works|working|fixed|solved) (?:now|it)|bye|goodbye|see you|take care"
+    r"|have a (?:nice|good|great|lovely) (?:one|day|evening|night|weekend|week)"
+    r"|much appreciated|(?:i )?appreciate it|(?:that|it)(?:.?s| was| is) (?:great|perfect|good)"
+    r"|that(?:.?s| was| is) (?:all|it)(?: for (?:now|today))?"
+    r"|(?:that(?:.?s| was| is) )?(?:all|exactly|just|precisely|what)(?: what)? (?:i|we) "
+    r"(?:need(?:ed)?|want(?:ed)?|(?:was|were) looking for)(?: to know)?"
+    r"|(?:i have )?no (?:more|other|further) questions|(?:i need )?nothing else"
+    r"|no(?:pe)?(?=\W++(?:that|all|thank))"
+    r"|all good|sorted|solved|(?:i )?(?:found|figured) (?:it|them)(?: out)?|never ?mind"
+    r"|danke(?: schön| sehr| dir| ihnen)?|(?:vielen|besten|herzlichen) dank|dankeschön|alles klar"
+    r"|prima|klasse|verstanden|passt|tschüss?|auf wiedersehen|bis bald|nein(?=\W++danke)"
+    r"|(?:einen )?schöne[ns] (?:tag|abend|feierabend|wochenende)|das war.?s"
+    r"|gefunden|hat geklappt|erledigt|(?:das |jetzt )*+(?:funktioniert|klappt|geht|läuft)"
+    r"(?: es| jetzt| wieder)*+|(?:das )?hat (?:mir )?(?:sehr )?geholfen"
+    r"|merci(?: beaucoup| bien)?|parfait|génial|d.accord|entendu|compris|ça (?:marche|fonctionne)"
+    r"|c.est (?:bon|parfait)|au revoir|à bientôt|bonne (?:journée|soirée)"
+    r"|(?:muchas |mil )?gracias|perfecto|vale|listo|entendido|de acuerdo|ya funciona|adiós"
+    r"|hasta (?:luego|pronto)|(?:mille |molte )?grazie(?: mille)?|perfetto|ottimo|va bene|capito"
+    r"|funziona|arrivederci|a presto|(?:muito )?obrigad[oa]|perfeito|ótimo|entendi|certo|funcionou"
+    r"|adeus|até (?:logo|breve)|tchau|(?:hartelijk |erg )?bedankt|dank (?:u|je)(?: wel)?"
+    r"|dankjewel|dankuwel|top|begrepen|het werkt|tot ziens|fijne (?:dag|avond)"
+)
+_FILLER = (
+    r"so much|very much|a lot|a million|a ton|again|there|then|please|you|mate|guys|team|everyone"
+    r"|and|und|noch|euch|ihnen|bitte|now"
+    r"|pour l.aide|per l.aiuto|et|y|e|en"
+)
+_FOR = (
+    r"for (?:your|the|all|that|this)|für (?:die|ihre|eure|das)|pour (?:votre|tout)|por (?:su|tu|la)"
+    r"|per (?:la|tutto)|pela|voor (?:de|uw|je|alles)"
+)
 # What they thank for ends where the next word is a known one. Decided once: read in every possible
 # way, "thanks for the for the for the ..." takes exponential time.
 _THANKED = rf"(?:{_FOR})(?: \w++){{0,2}}?(?=\W*\Z|\W+(?:{_PLEASANT}|{_FILLER}|{_FOR})(?!\w))"
 _COURTESY = re.compile(
     rf"\A\W*+(?>(?:{_PLEASANT})(?!\w))(?:\W++(?>(?:{_PLEASANT}|{_FILLER}|{_THANKED})(?!\w)))*+\W*+\Z",
     re.IGNORECASE,
+)
+_ONLY_HELLO = re.compile(
+    rf"\A\W*+(?>(?:{_HELLO}|there|again|you|and|und)(?!\w)\W*+)++\Z", re.IGNORECASE
 )
 _GREETING = re.compile(
     rf"\A\W*+(?:(?>(?:{_PLEASANT}|there|so|but|and|wait|sorry|by the way|btw|und|aber|sag mal)"
@@ -146,7 +178,14 @@ def only_courteous(question: Question) -> bool:
     """
     last = question.history[-1].action if question.history else None
     text = _YES.sub("ok", question.asked) if last == "ESCALATE" else question.asked
-    return _COURTESY.fullmatch(text) is not None
+    if _COURTESY.fullmatch(text) is None:
+        return False
+    return "?" not in text or only_greets(question)
+
+
+def only_greets(question: Question) -> bool:
+    """Returns whether the message is a greeting, with no thanks and no goodbye in it."""
+    return _ONLY_HELLO.fullmatch(question.asked) is not None
 
 
 def asks_who_answers(question: Question) -> bool:

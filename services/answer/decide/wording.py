@@ -69,6 +69,8 @@ def _ask_back(house: HousePolicy, say: Templates, decision: Decision) -> str:
     if decision.consent is not None:
         team = house.reasons[decision.consent].team
         return say.consent.format(team=say.teams[team]).strip()
+    if decision.thanks and say.thanks:
+        return say.thanks.strip()
     if decision.courtesy:
         return (say.courtesy or say.clarify).strip()
     if decision.about and say.about:

@@ -1,7 +1,7 @@
 """Guard: a message becomes clean text in a known language, or a clear refusal."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from twofold.errors import InvalidInput, TooLarge
 from twofold.redact import without_secrets
@@ -24,7 +24,8 @@ def clean(message: str, max_chars: int) -> str:
     return without_secrets(text)
 
 
-def detect_locale(text: str, locales: Sequence[str]) -> str:
-    """Returns the language of `text`, one of the house's where possible; the first of these when
-    the text shows none."""
-    return language_of(text, locales) or locales[0]
+def detect_locale(text: str, locales: Sequence[str], before: Iterable[str] = ()) -> str:
+    """Returns the language of `text`, one of the house's where possible. A text that shows none
+    ("ok, super") has that of the first one `before` it that does, else the house's first."""
+    seen = (language_of(each, locales) for each in (text, *before))
+    return next(filter(None, seen), locales[0])

@@ -1,5 +1,6 @@
 """Who answers: rules, vetoes, evidence, consent and hours, by the decider's front door."""
 
+import asyncio
 import importlib.util
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +10,21 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from services.answer.contract import Candidate, Clues, Decision, Evidence, Found, Question, Turn
+from services.answer.contract import (
+    Ask,
+    Candidate,
+    Clues,
+    Decision,
+    Evidence,
+    Found,
+    Question,
+    Turn,
+)
 from services.answer.decide.decider import Decider
 from services.answer.decide.intent import fit, fit_house
 from services.answer.decide.rules import amounts
 from services.answer.decide.wording import topic_of, wording
-from services.answer.pipeline import Parts
+from services.answer.pipeline import Parts, ask_once
 from services.answer.search import Searched
 from services.answer.search.pack import Terms
 from twofold.clients.embedder import Embedder
@@ -312,6 +322,11 @@ COURTEOUS = (
     ),
     *("Vielen Dank für die Hilfe!", "Hallo", "super danke, tschüss", "gefunden, danke"),
     *("hat geklappt, danke und einen schönen Abend noch", "erledigt, schönes Wochenende!"),
+    *("perfect, that worked", "ok great, bye", "brilliant, that fixed it", "many thanks"),
+    *("no thanks, that's all", "makes sense, I'll try that. thank you"),
+    *("thats exactly what I needed, cheers", "jetzt klappt es, besten Dank"),
+    *("Merci beaucoup pour votre aide", "perfecto, muchas gracias", "ok, grazie mille!"),
+    *("Muito obrigada", "dank je wel, fijne avond"),
 )
 
 
@@ -323,7 +338,8 @@ def test_thanks_get_no_answer_and_call_nobody(
         decision = decide(decider, embedder, asking(text, *history), STRONG)
         assert (decision.action, decision.escalation) == ("CLARIFY", None)
         said = wording(HOUSE, decision, HERE, MONDAY_NOON)
-        assert said == HOUSE.templates["en"].courtesy
+        say = HOUSE.templates["en"]
+        assert said == (say.courtesy if text in ("Hi there", "Hallo") else say.thanks)
         # It is no failure of ours, so it makes no row of failures longer.
         talk = (*history, Turn("user", text), said_by(decision, said))
         again = decide(decider, embedder, asking("How do I replay a delivery?", *talk), STRONG)
@@ -374,6 +390,8 @@ def test_a_question_about_something_else_is_none_about_the_assistant(
         "hi, my account was hacked",
         "ok I want to talk to a human",
         "great, it still does not work",
+        "thanks for nothing",
+        "ok, works now?",
     ],
 )
 def test_thanks_with_a_question_are_a_question(
@@ -387,6 +405,25 @@ def test_a_yes_to_a_hand_over_that_asked_nothing_calls_nobody_again(
     decider: Decider, embedder: Embedder
 ) -> None:
     assert decide(decider, embedder, asking("yes please", TAKEN), WEAK).action == "CLARIFY"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "language"),
+    [
+        ("danke", "Hallo, wie lange gilt ein Schlüssel?", "de"),
+        ("ok, super", "Hallo, wie lange gilt ein Schlüssel?", "de"),
+        ("ok, super", "How long does a key last?", "en"),
+        ("merci beaucoup", "How long does a key last?", "en"),
+    ],
+)
+def test_thanks_are_answered_in_the_language_of_the_conversation(
+    text: str, said: str, language: str, lasting: Parts
+) -> None:
+    earlier = (Turn("user", said), Turn("assistant", "90 days.", "ANSWER"))
+    answered = asyncio.run(
+        ask_once(Ask(text, "default", history=earlier, evaluation=True), lasting)
+    )
+    assert answered.text == lasting.house.templates[language].thanks
 
 
 BILLED = Escalation("billing", "billing_dispute")
