@@ -69,6 +69,20 @@ _STEPS = re.compile(
     r"|\bwo (?:finde|kann|ist|sehe|stelle)\b",
     re.IGNORECASE,
 )
+_PROCEDURE = re.compile(
+    r"\bwalk (?:me|us) through\b|\bstep[- ]by[- ]step\b|\b(?:every|each|all(?: of)?(?: the)?) "
+    r"(?:clicks?|steps?)\b|\b(?:full|whole|complete|entire) (?:list|procedure|process|thing|steps?"
+    r"|instructions?)\b|\bwhat(?:'?s| is| are) the (?:procedure|process|steps?)\b"
+    r"|\bin (?:what|which) order\b|\bwhat (?:exactly )?(?:do|should|must) (?:i|we|you|they)"
+    r"(?: (?:both|all|have to|need to))*+ (?:do|click|press|enter|change)\b"
+    r"|\bshow (?:me|us) how to\b|\binstructions\b|\bschritt für schritt\b|\balle schritte\b"
+    r"|\bwas (?:muss|soll|kann) (?:ich|man|wir) (?:\w+ )?(?:tun|machen)\b",
+    re.IGNORECASE,
+)
+_WHY = re.compile(
+    r"\bwhy\b|\bhow come\b|\breasons?\b|\bcauses?\b|\bwrong\b|\bbug\b|\bwarum\b|\bweshalb\b",
+    re.IGNORECASE,
+)
 _DOING = re.compile(r"\bhow (?:do|can|to)\b|\bwie kann\b", re.IGNORECASE)
 _FIGURES = re.compile(r"\d[\d.,]*")
 """Numbers as they stand, for the clue that a piece repeats the question's: its weight was fitted to
@@ -136,6 +150,16 @@ class WantedAnswer(NamedTuple):
 
     def shares_figure(self, text: str) -> bool:
         return bool(self.figures) and not self.figures.isdisjoint(_FIGURES.findall(text))
+
+
+def asks_to_do(asking: str, message: str) -> bool:
+    """Returns whether a message, by the sentence of it that asks, wants to be told all that has to
+    be done."""
+    return _DOING.search(asking) is not None or _PROCEDURE.search(message) is not None
+
+
+def asks_why(message: str) -> bool:
+    return _WHY.search(message) is not None
 
 
 def read(text: str) -> WantedAnswer:

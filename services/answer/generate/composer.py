@@ -102,11 +102,11 @@ def compose(
             vector = meaning.of[text] + (text != texts[0]) * FIRST_ASKED * meaning.of[texts[0]]
             vector = vector / np.linalg.norm(vector)
         matched = searched.matched.get(text, {})
-        units = weigh(text, last, vector, pages, searched.terms, meaning, matched)
-        units = _new(units, each, searched.terms) or units
+        every = weigh(text, last, vector, pages, searched.terms, meaning, matched)
+        units = _new(every, each, searched.terms) or every
         if not units:
             continue
-        chosen = _choose(units, Context(units, pages, text, last), told, text, max_words)
+        chosen = _choose(units, Context(units, pages, text, last, every), told, text, max_words)
         if chosen:
             answers += _said(chosen, text, last, pages, _dates(chosen, pages, day, zone))
             told += chosen
@@ -142,7 +142,12 @@ def _new(units: Sequence[Unit], question: Question, terms: Terms) -> list[Unit]:
         return list(units)
     said = " ".join(turn.text for turn in question.history if turn.role == "assistant")
     said, own = squeeze(strip_marks(said)), terms.of(question.asked)
-    return [unit for unit in units if squeeze(unit.piece.lines[-1]) not in said or unit.terms & own]
+
+    def again(unit: Unit) -> bool:
+        least = SAME * len(own) if unit.piece.kind in ("steps", "list") else 1
+        return len(unit.terms & own) >= max(least, 1)
+
+    return [unit for unit in units if squeeze(unit.piece.lines[-1]) not in said or again(unit)]
 
 
 def _choose(
@@ -154,9 +159,10 @@ def _choose(
     harmless = [
         unit for unit in units if not any(_destroys(each, text) for each in context.steps(unit))
     ]
-    open_to = [unit for unit in harmless if not leads(unit.piece)] or harmless or list(units)
+    open_to = [unit for unit in harmless if not leads(unit.piece) and not context.promises(unit)]
+    open_to = open_to or harmless or list(units)
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
-    first = ranked[0]
+    first = context.meant(ranked[0])
     said = {(unit.mark, unit.piece) for unit in told}
     if (first.mark, first.piece) in said:
         return []
@@ -171,7 +177,7 @@ def _choose(
             or unit.piece.kind in ("steps", "list")
             or (unit.piece.kind == "item" and unfinished(unit.piece))
             or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))
-            or not (unit.likely or context.together(unit, first))
+            or not (context.together(unit, first) or (unit.likely and first is ranked[0]))
         ):
             continue
         if words + unit.piece.words > min(most, SECOND_WORDS):
@@ -179,9 +185,8 @@ def _choose(
         chosen += [each for each in context.of(unit) if each not in chosen]
         words += unit.piece.words
         answers += 1
-    order = {unit: place for place, unit in enumerate(units)}
     places = {(unit.mark, unit.piece.block): i for i, unit in reversed([*enumerate(chosen)])}
-    chosen.sort(key=lambda u: (places[u.mark, u.piece.block], order[u]))
+    chosen.sort(key=lambda u: (places[u.mark, u.piece.block], u.piece.place))
     return [unit for unit in chosen if (unit.mark, unit.piece) not in said]
 
 
@@ -234,9 +239,18 @@ def _said(
     block. `dates` are said before what they belong to."""
     blocks: list[str] = []
     before: Unit | None = None
+    steps = [unit.mark for unit in chosen if unit.piece.kind == "steps"]
+    sections = {pages[mark - 1].candidate.chunk.heading_path for mark in steps}
+    if len(sections) < 2:
+        sections.clear()
     for (mark, _), group in groupby(chosen, key=lambda unit: (unit.mark, unit.piece.block)):
         units = list(group)
         kind = units[0].piece.kind
+        chunk = pages[mark - 1].candidate.chunk
+        if chunk.heading_path in sections:
+            sections.remove(chunk.heading_path)
+            blocks.append(_heading(chunk))
+            before = None
         if kind == "row":
             blocks.append(f"{_table(units, text, last)}\n\n[{mark}]")
         elif kind == "code":
@@ -248,7 +262,7 @@ def _said(
                 for line in unit.piece.lines
             ]
             if kind in ("item", "list") and before is None and unfinished(units[0].piece):
-                lines.insert(0, _heading(pages[mark - 1].candidate.chunk))
+                lines.insert(0, _heading(chunk))
             said = (" " if kind in ("sentence", "step") else "\n").join(lines)
             if kind == "steps" and before is not None and before.piece.kind == "steps":
                 said = f"{blocks.pop()}\n{said}"

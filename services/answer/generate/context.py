@@ -8,21 +8,45 @@ from typing import Final
 from services.answer.generate import asked
 from services.answer.generate.weigh import Unit, leads, words_of
 from services.answer.search.asks import is_question, sentence_that_asks
-from services.answer.search.units import CutChunk
+from services.answer.search.rest import solves, tells_trouble
+from services.answer.search.units import CutChunk, Piece, numbered
+from twofold.index.contract import Chunk
 
 LEAD_WORDS: Final = 25
 RUN_WORDS: Final = 240
-"""A list of steps of no more is said whole, whatever parts it: code, or the end of a passage."""
+"""Steps of no more are said whole, whatever parts them: code, a section, the end of a passage."""
+PROCEDURE_WORDS: Final = 360
+"""The same where somebody wants to be told all that has to be done."""
 MORE_WORDS: Final = 30
 """Words up to which an answer is filled with the sentences that follow in its paragraph."""
 AFTER_STEPS: Final = 20
 """Words of the sentence after a list of steps that still belongs to it."""
+BACK: Final = 2
+"""Sentences before one that each lean on the one before them."""
+UNLIKELY: Final = -1.0
+"""Log odds below which the reader holds a row for no answer."""
 WHOLE_ROWS: Final = 6
 WHOLE_CELLS: Final = 18
 """A table of no more is said whole, where a question names none of its rows."""
 
 _WHOLE = re.compile(r"(?<![\w.,])\d+(?![\w.,]?\d)")
 """A whole number alone, by which a table's row may be named: an error's code, not a price."""
+_STEP = re.compile(r"(?:step|part|schritt|teil)\s*(\d{1,2})\b", re.IGNORECASE)
+_SAME = re.compile(r"\b(?:it|them)\b", re.IGNORECASE)
+"""Headings of a section that goes on with the steps of the one before."""
+_BELOW = re.compile(
+    r"\b(?:tables?|values?|examples?|commands?|code|query|list) (?:shown |given )?below\b"
+    r"|\b(?:the|these|this) following (?:table|example|command|code|query|values?)\b"
+    r"|\bas follows\b|\bin der (?:folgenden )?tabelle\b",
+    re.IGNORECASE,
+)
+"""Words of what stands next."""
+_ABOUT = re.compile(
+    r"\W*this (?:article|topic|page|document|guide)s? (?:\w+ ){0,2}?(?:provides?|gives?|explains?"
+    r"|describes?|discusses?|talks?|suggests?|offers?|shows?|covers?|is about|contains?|helps?)\b",
+    re.IGNORECASE,
+)
+"""What a page says of itself."""
 
 
 class Context:
@@ -30,14 +54,25 @@ class Context:
     section are read as one."""
 
     def __init__(
-        self, units: Sequence[Unit], pages: Sequence[CutChunk], text: str, last: str
+        self,
+        units: Sequence[Unit],
+        pages: Sequence[CutChunk],
+        text: str,
+        last: str,
+        every: Sequence[Unit] = (),
     ) -> None:
-        """`text` is the question, `last` its last message."""
-        self._text, self._last = text, last
+        """`text` is the question, `last` its last message; `every` are the units with those that
+        were said before."""
+        self._text, self._last, self._pages = text, last, pages
         asking = sentence_that_asks(last)
-        self._how = asked.read(asking).steps or not is_question(asking)
+        self._wants = asked.read(asking)
+        self._doing = asked.asks_to_do(asking, last)
+        self._how = self._doing or self._wants.steps or not is_question(asking)
+        self._before = {(each.mark, each.piece.place): each for each in every or units}
+        self._lists: dict[int, dict[int, Piece]] = {}
         self._sections: dict[int, list[Unit]] = {}
-        for marks in _sections(pages):
+        self._marks = _sections(pages)
+        for marks in self._marks:
             read = [unit for mark in marks for unit in units if unit.mark == mark]
             self._sections |= dict.fromkeys(marks, read)
 
@@ -51,38 +86,172 @@ class Context:
         if unit.piece.cells:
             return _rows(unit, section, self._text, self._last)
         whole = self.steps(unit)
-        at = section.index(whole[0])
-        before = section[at - 1] if at else None
-        if before is None or not _follows(before, whole[0]):
-            return whole
-        told = unit.piece.kind in ("sentence", "step") and before.piece.kind == unit.piece.kind
-        if told and unit.leans and _block(before) == _block(unit):
-            return [before, unit]
-        if unit.piece.kind in ("steps", "code", "list", "item"):
-            others = (each for each in reversed(section[:at]) if _block(each) != _block(whole[0]))
-            lead = next(others, None)
-            if lead is not None and leads(lead.piece) and lead.piece.words <= LEAD_WORDS:
-                return [lead, *whole]
+        if len(whole) == 1 and unit.piece.kind in ("sentence", "step"):
+            whole = self._led(unit)
+        elif whole[0].piece.kind in ("steps", "code", "list", "item"):
+            whole = [*self._lead(whole[0]), *whole]
+        whole = self._with_below(whole)
+        if self._doing and any(each.piece.kind == "steps" for each in whole):
+            return self._with_sections(whole)
         return whole
 
     def steps(self, unit: Unit) -> list[Unit]:
         """Returns all steps of the list that the unit is part of, with what stands between them.
         The unit alone, where it is none, they are too many, or another thing is asked than how
         something is done."""
+        section = [each for each in self._sections[unit.mark] if each.piece.kind != "step"]
+        if self._doing:
+            section = self._folded(section)
+        elif unit.piece.kind != "steps":
+            return [unit]
+        parts = [each for each in section if each.piece.kind == "steps"]
+        own = next((each for each in parts if _block(each) == _block(unit)), None)
+        if own is None:
+            return [unit]
+        run = next(run for run in _runs(parts) if own in run) if self._how else [own]
+        if unit.piece.kind != "steps" and not _begins(run[0]):
+            return [unit]
+        whole = section[section.index(run[0]) : _end(run[-1], section)]
+        whole = [each for each in whole if each.piece.kind != "list"]
+        most = PROCEDURE_WORDS if self._doing else RUN_WORDS
+        if sum(each.piece.words for each in whole) <= most:
+            return whole
         if unit.piece.kind != "steps":
             return [unit]
-        section = [each for each in self._sections[unit.mark] if each.piece.kind != "step"]
-        parts = [each for each in section if each.piece.kind == "steps"]
-        first = last = parts.index(unit)
-        while self._how and first and _goes_on(parts[first - 1], parts[first]):
-            first -= 1
-        while self._how and last + 1 < len(parts) and _goes_on(parts[last], parts[last + 1]):
-            last += 1
-        whole = section[section.index(parts[first]) : _end(parts[last], section)]
-        whole = [each for each in whole if each.piece.kind != "list"]
-        if sum(each.piece.words for each in whole) <= RUN_WORDS:
+        return section[section.index(own) : _end(own, section)]
+
+    def _folded(self, section: Sequence[Unit]) -> list[Unit]:
+        """Returns the units with each list of numbered items whole, whatever its length; not those
+        of a policy, whose clauses look the same."""
+        found: list[Unit] = []
+        for unit in section:
+            piece = self._numbered(unit.mark).get(unit.piece.block)
+            if piece is None:
+                found.append(unit)
+            elif not found or _block(found[-1]) != _block(unit):
+                found.append(unit if unit.piece.kind == "steps" else unit._replace(piece=piece))
+        return found
+
+    def _numbered(self, mark: int) -> dict[int, Piece]:
+        if mark not in self._lists:
+            chunk = self._pages[mark - 1].candidate.chunk
+            self._lists[mark] = {} if chunk.kind == "policy" else numbered(chunk)
+        return self._lists[mark]
+
+    def _led(self, unit: Unit) -> list[Unit]:
+        """Returns the sentence below those that it leans on, or below the one that holds the value
+        that is asked for."""
+        found = [unit]
+        while len(found) <= BACK:
+            first = found[0]
+            before = self._before.get((first.mark, first.piece.place - 1))
+            if before is None or before.piece.kind != unit.piece.kind:
+                break
+            same = _block(before) == _block(first)
+            if not same and not (first.joins and _next_block(before, first)):
+                break
+            fresh = before in self._sections[first.mark]
+            needed = first.joins or (fresh and (first.leans or self._holds_value(before, first)))
+            if not needed:
+                break
+            found.insert(0, before)
+        return found
+
+    def _holds_value(self, before: Unit, unit: Unit) -> bool:
+        """Returns whether a value is asked for, and the one before has it."""
+        wants = self._wants
+        return wants.value_in(before.piece.read) and not wants.value_in(unit.piece.read)
+
+    def _lead(self, unit: Unit) -> list[Unit]:
+        """Returns the sentence that leads to the unit, if any, below what that leans on."""
+        section = self._sections[unit.mark]
+        at = next((i for i, each in enumerate(section) if _block(each) == _block(unit)), 0)
+        if not at or not _follows(section[at - 1], section[at]):
+            return []
+        lead = section[at - 1]
+        if not leads(lead.piece) or lead.piece.words > LEAD_WORDS:
+            return []
+        return self._led(lead) if lead.joins else [lead]
+
+    def _with_sections(self, whole: list[Unit]) -> list[Unit]:
+        """Returns steps with those of the sections before and behind that are part of the same
+        procedure."""
+        chunk = self._pages[whole[0].mark - 1].candidate.chunk
+        page = sorted(
+            (marks for marks in self._marks if self._first(marks).document == chunk.document),
+            key=lambda marks: self._first(marks).position,
+        )
+        at = next(i for i, marks in enumerate(page) if whole[0].mark in marks)
+        words = sum(each.piece.words for each in whole)
+        for way in (1, -1):
+            here = at
+            while 0 <= here + way < len(page):
+                before, after = sorted((page[here], page[here + way]), key=page.index)
+                if not _goes_on(self._first(before[-1:]), self._first(after)):
+                    break
+                here += way
+                section = self._folded(self._sections[page[here][0]])
+                first = next((each for each in section if each.piece.kind == "steps"), None)
+                if first is None:
+                    break
+                part = self._with_below([*self._lead(first), *self.steps(first)])
+                words += sum(each.piece.words for each in part)
+                if words > PROCEDURE_WORDS:
+                    break
+                whole = [*whole, *part] if way > 0 else [*part, *whole]
+        return whole
+
+    def _first(self, marks: Sequence[int]) -> Chunk:
+        return self._pages[marks[0] - 1].candidate.chunk
+
+    def _with_below(self, whole: list[Unit]) -> list[Unit]:
+        """Returns the units with the table or the code that one of them speaks of, where it stands
+        behind them."""
+        section = self._sections[whole[-1].mark]
+        last = _end_of(whole[-1], section)
+        behind = section[last + 1 :]
+        if (
+            last < 0
+            or not behind
+            or behind[0].piece.kind not in ("row", "code")
+            or not _next_block(section[last], behind[0])
+            or not any(_BELOW.search(each.piece.shown) for each in whole)
+        ):
             return whole
-        return section[section.index(unit) : _end(unit, section)]
+        found = [each for each in behind if _block(each) == _block(behind[0])]
+        words = sum(each.piece.words for each in (*whole, *found))
+        return [*whole, *found] if words <= PROCEDURE_WORDS else whole
+
+    def meant(self, unit: Unit) -> Unit:
+        """Returns the unit; but what its page says to do, where it only says what the page is
+        about, or what goes wrong though nobody asks for that."""
+        chunk = self._pages[unit.mark - 1].candidate.chunk
+        about = self._is_about(unit, chunk)
+        if self._wants.value_in(unit.piece.read) or not (about or self._tells_trouble(chunk)):
+            return unit
+        marks = [m for m in self._sections if self._first([m]).document == chunk.document]
+        page = [
+            each
+            for mark in sorted(marks, key=lambda m: self._first([m]).position)
+            if solves(self._first([mark]))
+            for each in self._sections[mark]
+            if each.mark == mark and not leads(each.piece) and each.piece.kind != "step"
+        ]
+        steps = [each for each in page if each.piece.kind == "steps"]
+        return next(iter(steps or page), unit)
+
+    def _is_about(self, unit: Unit, chunk: Chunk) -> bool:
+        return not chunk.heading_path and _ABOUT.match(unit.piece.shown) is not None
+
+    def _tells_trouble(self, chunk: Chunk) -> bool:
+        return tells_trouble(chunk) and (self._how or asked.asks_why(self._last))
+
+    def promises(self, unit: Unit) -> bool:
+        """Returns whether the unit speaks of what stands below it, and that is not at hand."""
+        told = unit.piece.kind in ("sentence", "step")
+        if not told or not _BELOW.search(unit.piece.shown):
+            return False
+        return self._with_below([unit]) == [unit]
 
     def after(self, chosen: list[Unit], most: int) -> list[Unit]:
         """Returns a short sentence with the next ones of its paragraph; steps with the sentence
@@ -90,8 +259,9 @@ class Context:
         last = chosen[-1]
         section = self._sections[last.mark]
         words = sum(unit.piece.words for unit in chosen)
-        for unit in section[section.index(last) + 1 :]:
-            if unit.piece.kind == "step" and last.piece.kind == "steps":
+        at = section.index(last) if last in section else _end_of(last, section)
+        for unit in section[at + 1 :]:
+            if last.piece.kind == "steps" and _block(unit) == _block(last):
                 continue
             same = _block(unit) == _block(last) and last.piece.kind == "sentence"
             after = _next_block(last, unit) and last.piece.kind == "steps"
@@ -146,14 +316,49 @@ def _end(steps: Unit, section: Sequence[Unit]) -> int:
     return end + (leading and end < len(section) and section[end].piece.kind == "code")
 
 
-def _goes_on(steps: Unit, more: Unit) -> bool:
-    return steps.piece.numbers[1] + 1 == more.piece.numbers[0]
+def _end_of(unit: Unit, section: Sequence[Unit]) -> int:
+    """Returns the place of the last unit of a block; -1 where none is left of it."""
+    return max((i for i, each in enumerate(section) if _block(each) == _block(unit)), default=-1)
+
+
+def _begins(steps: Unit) -> bool:
+    """Returns whether they are the first ones of a list."""
+    indent, (first, _) = next(iter(steps.piece.counts.items()))
+    return (indent, first) == (0, 1)
+
+
+def _runs(parts: Sequence[Unit]) -> list[list[Unit]]:
+    """Returns the steps of a section, those together of which the numbers count on, however far
+    they are set in."""
+    runs: list[list[Unit]] = []
+    counted: dict[int, int] = {}
+    for unit in parts:
+        counts = unit.piece.counts
+        indent, (first, _) = next(iter(counts.items()))
+        if runs and counted.get(indent) == first - 1:
+            runs[-1].append(unit)
+        else:
+            runs.append([unit])
+            counted = {}
+        counted |= {indent: last for indent, (_, last) in counts.items()}
+    return runs
+
+
+def _goes_on(before: Chunk, after: Chunk) -> bool:
+    """Returns whether the steps of one section go on in another: their headings count on, or the
+    second does something to what the first one made."""
+    one, two = before.heading_path, after.heading_path
+    if not one or not two or one[:-1] != two[:-1]:
+        return False
+    if (step := _STEP.match(one[-1])) and (following := _STEP.match(two[-1])):
+        return int(following[1]) == int(step[1]) + 1
+    return _SAME.search(two[-1]) is not None and after.position == before.position + 1
 
 
 def _rows(unit: Unit, section: Sequence[Unit], text: str, last: str) -> list[Unit]:
     """Returns the rows of the unit's table that the question names, by its last message or else
-    by what it leans on. Where it names none, the unit; but all of a small table, where nothing
-    that is asked tells one of its rows from another."""
+    by what it leans on. Where it names none, the unit; but all of a small table, where neither the
+    reader nor anything that is asked tells one of its rows from another."""
     rows = [u for u in section if _block(u) == _block(unit) and u.piece.cells]
     for names in map(_names, (last, text)):
         named = [u for u in rows if not names.isdisjoint(_names(u.piece.cells[0]))]
@@ -166,7 +371,8 @@ def _rows(unit: Unit, section: Sequence[Unit], text: str, last: str) -> list[Uni
     small = len(rows) <= WHOLE_ROWS and sum(len(u.piece.cells) for u in rows) <= WHOLE_CELLS
     own = [_names(" ".join(u.piece.cells)) for u in rows]
     telling = frozenset[str]().union(*own) - own[0].intersection(*own)
-    return rows if small and telling.isdisjoint(wanted) else [unit]
+    told = unit.likely and all(u is unit or u.sure < UNLIKELY for u in rows)
+    return rows if small and telling.isdisjoint(wanted) and not told else [unit]
 
 
 def _names(text: str) -> set[str]:

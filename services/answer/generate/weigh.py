@@ -21,6 +21,7 @@ from services.answer.search.asks import sentence_that_asks
 from services.answer.search.condense import asks_what_changed
 from services.answer.search.match import Match
 from services.answer.search.pack import Terms
+from services.answer.search.pointers import asks_where, only_points
 from services.answer.search.units import READ, CutChunk, Piece, pieces_of
 from twofold.index.contract import Chunk
 from twofold.remembered import remembered
@@ -76,6 +77,15 @@ _LEANS = re.compile(
     re.IGNORECASE,
 )
 """A sentence that begins so says little without the one before it."""
+_JOINS = re.compile(
+    r"\A\W*+(?:otherwise|in (?:this|that|these|those|such(?: a)?) (?:cases?|situations?)"
+    r"|if (?:so|not)\b|as a result|however|instead|also\b|in addition|additionally|alternatively"
+    r"|therefore|thus\b|likewise|similarly|to do (?:this|that|so)"
+    r"|(?:until|by|after|because of|for) (?:that|this|then)"
+    r"|sonst\b|andernfalls|in diesem fall|stattdessen|außerdem|deshalb|dazu\b)",
+    re.IGNORECASE,
+)
+"""A sentence that begins so says nothing without the one before it."""
 _ENDS = re.compile(rf"[{STOPS}][\"'”’»)*_`\]」』）]*$")
 _POINTS = re.compile(
     r"\b(?:above|below|following|this (?:page|policy|article)|siehe oben|unten|diese seite)\b",
@@ -115,11 +125,21 @@ class Unit(NamedTuple):
     @property
     def likely(self) -> bool:
         """Whether the reader holds it for an answer rather than for none."""
-        return self.clues[_READ] > 0
+        return self.sure > 0
+
+    @property
+    def sure(self) -> float:
+        """The reader's log odds that it is an answer."""
+        return self.clues[_READ]
 
     @property
     def leans(self) -> bool:
-        return _LEANS.match(self.piece.lines[0]) is not None
+        return self.joins or _LEANS.match(self.piece.lines[0]) is not None
+
+    @property
+    def joins(self) -> bool:
+        """Whether it goes on with the sentence before it, whoever knows what that is about."""
+        return _JOINS.match(self.piece.lines[0]) is not None
 
 
 def words_meant(chunk: Chunk) -> list[str]:
@@ -149,7 +169,7 @@ def weigh(
     best = max(abs(page.candidate.score) for page in pages) or 1.0
     dense = max(page.candidate.dense for page in pages)
     rarity = _rarity(pages)
-    news = asks_what_changed(text)
+    news, where = asks_what_changed(text), asks_where(text)
     least = Match(0.0, min((each.odds for each in matched.values()), default=0.0))
     found: list[Unit] = []
     for mark, page in enumerate(pages, start=1):
@@ -165,7 +185,7 @@ def weigh(
         for piece, read in zip(page.pieces, page.headed, strict=True):
             held = terms.of(piece.read)
             own_match = matched.get(read, least)
-            if not own_match.holds:
+            if not own_match.holds or (only_points(piece) and not where):
                 continue
             cosine = own_match.near
             if meaning is None:

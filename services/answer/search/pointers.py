@@ -11,7 +11,7 @@ _DRESS = re.compile(r"[*_`#>|]+|^\W+|\]\([^)\s]*\)|[\[\]]")
 """Marks of Markdown, and where links lead."""
 _POINTS = re.compile(
     r"(?:see|see also|refer to|read more|learn more|find out more|more (?:on|about)"
-    r"|related (?:documentation|articles?|topics?|reading|information|content)"
+    r"|related (?:\w+ ){0,2}(?:documentation|articles?|topics?|reading|information|content)"
     r"|for (?:(?:more|further|additional|detailed) )?(?:information|details|instructions|help)\b"
     r"[^.!?]*?\b(?:see|refer to|visit|read)"
     r"|(?:using|looking for|new to) [^.!?]{1,60}\?(?: see\b)?"
@@ -37,6 +37,8 @@ _ASKS_WHERE = re.compile(
 
 def only_points(piece: Piece) -> bool:
     """Returns whether a piece says nothing but where to read on."""
+    if piece.link:
+        return True
     if len(piece.read) > LONGEST:
         return False
     text = _DRESS.sub("", piece.read).strip()

@@ -1,5 +1,6 @@
 """Rest: where a passage's length cuts a list, a table or what a sentence leads to, the passage that
-holds the rest is packed as well."""
+holds the rest is packed as well; and where it only says what a page is about, or what goes wrong,
+the section that says what is done about it."""
 
 import re
 from collections.abc import Sequence
@@ -8,13 +9,27 @@ from typing import Final
 
 from services.answer.contract import Candidate, Found, Question
 from services.answer.search.units import HEADER_ROWS
+from twofold.index.contract import Chunk
 from twofold.ledger import points_of
 from twofold.stack import Stack
 from twofold.text.blocks import blocks
 
-FAR: Final = 2
+FAR: Final = 4
 """Passages before one, and behind it, that may hold its rest. Of Magento's 700 lists of steps 132
 are cut by a passage's end, 15 of them over more than three passages."""
+AHEAD: Final = 12
+"""Passages behind one among which its page's section is looked for that says what to do."""
+
+_TROUBLE = re.compile(
+    r"\W*(?:issues?|symptoms?|problems?|steps to reproduce|description|error message)\b",
+    re.IGNORECASE,
+)
+_SOLVES = re.compile(
+    r"\b(?:solutions?|solve|fix|resolution|resolve|workarounds?|recommendations?|lösung"
+    r"|steps(?! to reproduce)|how to|apply|patch(?:es)?)\b",
+    re.IGNORECASE,
+)
+"""Sections of a page about a problem: what goes wrong, and what is done about it."""
 
 _NUMBERED = re.compile(r"\A[ \t]*+(\d{1,3})[.)]\s")
 
@@ -23,7 +38,8 @@ def with_rest(
     packed: Sequence[Candidate], found: Found, question: Question, stack: Stack
 ) -> tuple[Candidate, ...]:
     """Returns the packed candidates, each before those that hold the rest of what is cut at its
-    ends, as long as all fit into `context_chars`.
+    ends; and behind them what the best page says to do, where its opening or its problem is
+    packed. As long as all fit into `context_chars`.
 
     A rest is of the same section and version, and the asker may see it; where it was not found
     itself, it has the scores of the passage that it belongs to.
@@ -51,7 +67,32 @@ def with_rest(
                 taken.add(chunk.id)
                 room -= len(chunk.text)
                 last = chunk
+    told = next((i for i, each in enumerate(packed) if _only_tells(each)), None)
+    if told is None or packed[told].chunk.document != packed[0].chunk.document:
+        return tuple(whole)
+    solving = [chunk for chunk in map(near.get, beside[told][0]) if chunk and solves(chunk)]
+    for chunk in solving:
+        first = chunk.heading_path == solving[0].heading_path
+        if first and chunk.id not in taken and len(chunk.text) <= room:
+            whole.append(known.get(chunk.id) or replace(packed[told], chunk=chunk))
+            room -= len(chunk.text)
     return tuple(whole)
+
+
+def _only_tells(candidate: Candidate) -> bool:
+    """Returns whether a passage opens its page, or says what goes wrong."""
+    return not candidate.chunk.heading_path or tells_trouble(candidate.chunk)
+
+
+def tells_trouble(chunk: Chunk) -> bool:
+    """Returns whether the passage's section is about what goes wrong."""
+    return bool(chunk.heading_path) and _TROUBLE.match(chunk.heading_path[-1]) is not None
+
+
+def solves(chunk: Chunk) -> bool:
+    """Returns whether it is about what is done about it."""
+    path = chunk.heading_path
+    return bool(path) and _SOLVES.search(path[-1]) is not None and not tells_trouble(chunk)
 
 
 def goes_on(before: str, after: str) -> bool:
@@ -71,8 +112,8 @@ def goes_on(before: str, after: str) -> bool:
 
 
 def _beside(packed: Sequence[Candidate], stack: Stack) -> list[tuple[Sequence[str], Sequence[str]]]:
-    """Returns, for each of the packed, the ids of the next FAR passages of its version behind it,
-    and of those before it; the nearest first."""
+    """Returns, for each of the packed, the ids of the next passages of its version behind it, and
+    of those before it; the nearest first."""
     versions = {each.chunk.document: each.version for each in packed}
     with stack.ledger.connection() as connection:
         points = points_of(connection, versions)
@@ -83,7 +124,8 @@ def _beside(packed: Sequence[Candidate], stack: Stack) -> list[tuple[Sequence[st
             found.append(((), ()))
             continue
         at = ids.index(each.chunk.id)
-        found.append((ids[at + 1 : at + 1 + FAR], ids[max(0, at - FAR) : at][::-1]))
+        ahead = AHEAD if _only_tells(each) else FAR
+        found.append((ids[at + 1 : at + 1 + ahead], ids[max(0, at - FAR) : at][::-1]))
     return found
 
 

@@ -33,6 +33,11 @@ _CLAUSE = re.compile(r"^\W{0,2}\d{1,2}(?:\.\d{1,2})+\.?\s+(?=\S)")
 """The number of a policy's clause: nobody asked for it."""
 _QUESTION = re.compile("[?？؟]")
 _CELL = re.compile(r"(?<!\\)\|")
+_ONLY_LINK = re.compile(r"\s*+[-*+]\s+\*{0,2}\[[^\[\]]*+\]\([^()\s]*+\)\*{0,2}[.,;]?\s*")
+_IMAGE = re.compile(
+    r"(?:\A|\n+)[ \t]*[\w .-]+\.(?:png|jpe?g|gif|svg)[ \t]*(?=\n|\Z)", re.IGNORECASE
+)
+"""The name of an image that is not shown."""
 
 
 class Piece(NamedTuple):
@@ -48,6 +53,8 @@ class Piece(NamedTuple):
     head: tuple[str, ...] = ()
     """Of a row: the names of the columns."""
     cells: tuple[str, ...] = ()
+    link: bool = False
+    """Whether it is nothing but links."""
 
     @property
     def shown(self) -> str:
@@ -62,10 +69,14 @@ class Piece(NamedTuple):
         return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)
 
     @property
-    def numbers(self) -> tuple[int, int]:
-        """Of steps: the first one's number and the last one's."""
-        outer = [int(found[1]) for found in map(_STEP.match, self.lines) if found]
-        return outer[0], outer[-1]
+    def counts(self) -> dict[int, tuple[int, int]]:
+        """Of steps: their first number and the last one's, by how far they are set in."""
+        found: dict[int, tuple[int, int]] = {}
+        for line in self.lines:
+            if (step := _STEP.match(line.lstrip())) is not None:
+                indent, number = len(line) - len(line.lstrip()), int(step[1])
+                found[indent] = (found.get(indent, (number,))[0], number)
+        return found
 
     @property
     def words(self) -> int:
@@ -97,6 +108,31 @@ def headed(chunk: Chunk, piece: Piece) -> str:
     return "\n".join(dict.fromkeys((chunk.title, *chunk.heading_path, piece.read)))
 
 
+def numbered(chunk: Chunk) -> dict[int, Piece]:
+    """Returns the lists of numbered items, each whole whatever its length, by block; without those
+    that hold a question, or what somebody planted."""
+    found = {}
+    held = {piece.block for piece in pieces_of(chunk)}
+    for number, block in enumerate(blocks(chunk.text)):
+        if number not in held or block.kind != "list":
+            continue
+        cut = _cut(chunk.text, block)
+        lines = _indented(chunk.text, cut)
+        outer = min(len(line) - len(line.lstrip()) for line in lines)
+        said = chunk.text[slice(*block.span)]
+        if (
+            all(
+                _STEP.match(line[outer:]) for line in lines if not line[outer : outer + 1].isspace()
+            )
+            and not any(map(_QUESTION.search, lines))
+            and not (gives_orders(said) or asks_for_secrets(said))
+        ):
+            place = next(p.place for p in pieces_of(chunk) if p.block == number)
+            whole = Span(cut[0][0].start, cut[-1][0].end)
+            found[number] = Piece(number, place, "steps", whole, lines)
+    return found
+
+
 @lru_cache(maxsize=READ)
 def _pieces(text: str) -> tuple[Piece, ...]:
     return tuple(pieces(text))
@@ -118,7 +154,7 @@ def _of(text: str, number: int, block: Block) -> Iterator[Piece]:
     if block.kind == "table":
         yield from _rows(text, number, block)
         return
-    cut = [(span, escaped(plain(text[slice(*span)]))) for span in parts(text, block)]
+    cut = _cut(text, block)
     if block.kind == "code":
         if cut:
             yield Piece(number, 0, "code", cut[0][0], (text[slice(*block.span)],))
@@ -135,26 +171,27 @@ def _items(text: str, number: int, cut: Sequence[tuple[Span, str]]) -> Iterator[
     sentences of a long item, and a short list whole as well."""
     if not cut:
         return
-    lines = tuple(_indent(text, span) + line for span, line in cut)
+    lines = _indented(text, cut)
     whole = Span(cut[0][0].start, cut[-1][0].end)
+    links = [_ONLY_LINK.fullmatch(text, *span) is not None for span, _ in cut]
     if _are_steps(lines):
         yield Piece(number, 0, "steps", whole, lines)
         for span, _ in cut:
             yield from _sentences(text, number, span, "step")
         return
-    for span, line in cut:
+    for (span, line), link in zip(cut, links, strict=True):
         if words_in(line) <= ITEM_WORDS:
-            yield Piece(number, 0, "item", span, (line,))
+            yield Piece(number, 0, "item", span, (line,), link=link)
         else:
             yield from _sentences(text, number, span, "sentence")
     if len(cut) > 1 and sum(map(words_in, lines)) <= LIST_WORDS:
-        yield Piece(number, 0, "list", whole, lines)
+        yield Piece(number, 0, "list", whole, lines, link=all(links))
 
 
 def _sentences(text: str, number: int, item: Span, kind: str) -> Iterator[Piece]:
     """Yields the sentences of a list's item, without its bullet."""
     for part in sentences(text, item):
-        shown = _BULLET.sub("", escaped(plain(text[slice(*part)])))
+        shown = _BULLET.sub("", _shown(text[slice(*part)]))
         if shown.strip("*_ "):
             yield Piece(number, 0, kind, part, (shown,))
 
@@ -187,7 +224,17 @@ def _are_steps(lines: Sequence[str]) -> bool:
     return short and all(map(_STEP.match, outer))
 
 
-def _indent(text: str, item: Span) -> str:
-    """Returns the white space before an item that stands below another."""
-    said = text[slice(*item)]
-    return said[: len(said) - len(said.lstrip(" \t"))]
+def _cut(text: str, block: Block) -> list[tuple[Span, str]]:
+    """Returns the parts of a block, and how each is shown."""
+    return [(span, _shown(text[slice(*span)])) for span in parts(text, block)]
+
+
+def _shown(text: str) -> str:
+    return escaped(plain(_IMAGE.sub("", text)))
+
+
+def _indented(text: str, cut: Sequence[tuple[Span, str]]) -> tuple[str, ...]:
+    """Returns the items of a list as they are shown, each as far set in as it stands."""
+    said = [text[slice(*span)] for span, _ in cut]
+    indents = [each[: len(each) - len(each.lstrip(" \t"))] for each in said]
+    return tuple(indent + line for indent, (_, line) in zip(indents, cut, strict=True))

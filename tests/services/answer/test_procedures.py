@@ -1,0 +1,171 @@
+"""What a good support agent copies from the page, once it is known: the whole procedure, what is to
+be done rather than what goes wrong, and nothing that cannot be understood without the rest."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.answer.contract import Candidate, Turn
+from services.answer.search.units import pieces
+from tests.services.answer.test_compose_verify import asking, candidate, compose, terms_of
+from tests.services.answer.test_rest import OTHERS, asked, knowing
+from twofold.index.contract import Kind
+
+WALK = "how do I open the app of the sign-in and paste its URL, every click"
+
+
+def page(*sections: tuple[str, str], kind: Kind = "article") -> list[Candidate]:
+    """The passages of one page; each section is its heading and its text."""
+    found = []
+    for position, (heading, text) in enumerate(sections):
+        one = candidate(text, "page", 1.0 - position / 10)
+        chunk = replace(
+            one.chunk,
+            id=f"page-{position}",
+            heading_path=(heading,) if heading else (),
+            position=position,
+            kind=kind,
+        )
+        found.append(replace(one, chunk=chunk))
+    return found
+
+
+def told(question: str, packed: list[Candidate], *history: Turn, words: int = 120) -> str:
+    terms = terms_of(question, packed)
+    return compose(packed, asking(question, *history), terms, words).text
+
+
+APP = "1. Open the app of the sign-in.\n2. Fill in the values from the table below."
+VALUES = "| Field | Value |\n|---|---|\n| URL | `a` |\n| Role | `b` |"
+HERE = "1. Paste the URL of the app.\n2. Choose **Enforce**."
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "both"),
+    [
+        ("Step 1: The app", "Step 2: The sign-in", True),
+        ("Create the app", "Connect it", True),
+        ("Step 1: The app", "Step 3: The sign-in", False),
+        ("With an app", "With a key", False),
+        ("Add a seat", "Remove a seat", False),
+    ],
+)
+def test_a_procedure_is_told_over_its_sections(one: str, two: str, both: bool) -> None:
+    text = told(WALK, page((one, f"{APP}\n\n{VALUES}"), (two, HERE)))
+    assert (f"{two}:\n\n1. Paste" in text) == both
+    assert (f"{one}:\n\n1. Open" in text) == both
+    if both:
+        assert text.index("1. Open") < text.index("| Role | `b` |") < text.index("1. Paste")
+
+
+def test_a_part_of_a_procedure_is_told_to_who_asks_for_a_fact() -> None:
+    text = told(
+        "what is the value of the field role", page(("Create the app", f"{APP}\n\n{VALUES}"))
+    )
+    assert "| Role | `b` |" in text
+    assert "1. Open" not in text
+
+
+LONG = (
+    "5. Open a ticket for the upgrade. Name the day. " + "We answer within a day. " * 35 + "Then:"
+)
+
+
+def test_steps_are_whole_however_long_and_nested_they_are() -> None:
+    text = "1. Copy it.\n2. Check it.\n3. Turn it.\n4. Look.\n\n"
+    parts = [text, f"{LONG}\n   1. Close the shop.", "   2. Tell us.\n6. Open the shop."]
+    found = page(*(("Upgrade", part) for part in parts))
+    said = told("what do we have to do for the upgrade, in what order", found)
+    places = [
+        said.index(each) for each in ("1. Copy", "5. Open", "   1. Close", "   2. Tell", "6. ")
+    ]
+    assert places == sorted(places)
+    assert "1. Copy" not in told("how long until you answer a ticket for the upgrade", found)
+
+
+def test_clauses_of_a_policy_are_no_steps() -> None:
+    found = page(("Terms", f"1. A thing.\n2. Another one.\n\n{LONG}"), kind="policy")
+    said = told("what do we have to do for the upgrade, in what order", found)
+    assert "2. Another one" not in said
+
+
+ABOUT = "This article provides a fix for a grid of orders that is empty."
+ISSUE = "Orders are not in the grid of orders, which is empty."
+FIX = (
+    "Set the indexer to another mode. To do this, take these steps:\n\n1. Open **Tools**.\n2. Save."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "start"),
+    [
+        ("the grid of orders is empty, did it lose them?", "Set the indexer"),
+        ("how do I fix the grid of orders that is empty", "Set the indexer"),
+        ("is the page about a grid of orders that is empty?", "Set the indexer"),
+    ],
+)
+def test_what_a_page_says_to_do_is_told_instead_of_what_it_is_about(
+    question: str, start: str
+) -> None:
+    said = told(question, page(("", ABOUT), ("Solution", FIX)))
+    assert said.startswith(start)
+    assert "2. Save." in said
+    assert "This article" not in said
+
+
+def test_what_goes_wrong_is_told_to_who_asks_for_it_alone() -> None:
+    found = page(("Issue", ISSUE), ("Solution", FIX))
+    assert told("how do I get orders into the grid of orders", found).startswith("Set the")
+    assert told("are orders in the grid of orders?", found).endswith(f"{ISSUE} [1]")
+
+
+def test_the_section_that_says_what_to_do_is_packed_with_what_the_page_is_about(
+    tmp_path: Path,
+) -> None:
+    text = f"# Empty grid\n\n{ABOUT}\n\n## Affected\n\nAll.\n\n## Solution\n\n{FIX}\n"
+    text += "\n## Related reading\n\nMore.\n"
+    stack = knowing(tmp_path, {"grid.md": text} | OTHERS, context_chunks=1)
+    packed = asked(stack, "a grid of orders that is empty").packed
+    own = [each.chunk.heading_path for each in packed]
+    assert own == [(), ("Solution",)]
+
+
+def test_what_joins_a_sentence_said_before_brings_it_along() -> None:
+    text = "Both have to confirm within 48 hours. Otherwise the transfer lapses."
+    talk = (Turn("user", "how?"), Turn("assistant", "Both have to confirm within 48 hours."))
+    said = told("it lapses then", page(("Steps", text)), *talk, words=20)
+    assert said == "Both have to confirm within 48 hours. [1] Otherwise the transfer lapses. [1]"
+
+
+def test_steps_are_not_told_again_for_a_word_that_they_share() -> None:
+    text = "1. Open the mail.\n2. Click **Confirm**.\n\nThe mail is valid for 48 hours."
+    talk = (Turn("user", "how?"), Turn("assistant", "1. Open the mail.\n2. Click **Confirm**."))
+    late = "she opened her mail three days later, on holiday. now what"
+    assert told(late, page(("Steps", text)), *talk).startswith("The mail is valid")
+
+
+def test_a_value_comes_with_the_sentence_that_holds_it() -> None:
+    text = "Nothing else. The upgrade of a database takes 1 hour. Larger databases are slower."
+    said = told("how long are larger databases slower", page(("Upgrade", text)), words=8)
+    assert said == "The upgrade of a database takes 1 hour. [1] Larger databases are slower. [1]"
+
+
+def test_what_only_promises_an_example_is_not_told_without_it() -> None:
+    example = "The following example shows the file of the consumers."
+    code = "```\nconsumers\n```"
+    there = told("which file has the consumers", page(("File", f"{example}\n\n{code}")))
+    assert (example in there, code in there) == (True, True)
+    other = "The file is `env.php`."
+    assert example not in told("which file has the consumers", page(("File", f"{example} {other}")))
+
+
+def test_a_list_of_links_is_no_answer() -> None:
+    links = "- [Tickets: how to file one](a.md)\n- [Tickets: how to close one](b.md)"
+    found = page(("More", links), ("Tickets", "Press the button."))
+    assert told("how to file one of the tickets", found) == "Press the button. [2]"
+
+
+def test_an_image_that_is_not_shown_is_not_named() -> None:
+    text = "1. Click it.\n\n   the_button of it.png\n2. Save."
+    assert all(".png" not in piece.shown for piece in pieces(text))
