@@ -19,6 +19,9 @@ from twofold.text.languages import ENGLISH, base
 NOT_IN_SOURCES = "not_in_sources"
 """The reason every house policy has: nothing we may show answers the question."""
 
+PERSON_REQUESTED = "person_requested"
+"""The reason, where a house has it, that a person is all that is wanted."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,40}$")]
 Word = Annotated[str, Field(min_length=1)]
 Locale = Annotated[str, Field(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}$")]
@@ -187,6 +190,10 @@ class HousePolicy(_Model):
     def reason_teams(self) -> dict[str, str]:
         """Reason -> team: the closed sets, as the reply parser and grammar take them."""
         return {name: reason.team for name, reason in self.reasons.items()}
+
+    def is_matter(self, reason: str) -> bool:
+        """Returns whether a reason is a matter of its own, and not only that a person is needed."""
+        return reason not in (PERSON_REQUESTED, NOT_IN_SOURCES, self.limits.failures_reason)
 
     @cached_property
     def digest(self) -> str:

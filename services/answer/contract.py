@@ -201,7 +201,8 @@ class Decision:
     why: str
     signals: Mapping[str, Any]
     consent: str | None = None
-    """CLARIFY: the reason for a person that the customer is asked to agree to."""
+    """CLARIFY: the reason for a person that the customer is asked to agree to; ANSWER: the same,
+    for what it leaves unanswered."""
     courtesy: bool = False
     """CLARIFY: nothing was asked."""
     thanks: bool = False

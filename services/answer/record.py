@@ -78,7 +78,8 @@ def _known(ledger: Ledger, ask: Ask) -> tuple[Turn, ...]:
     said = Answer.id == turn.answer_id
     if turn.answer_id is None:
         since = time.time() - SAID_LATELY_S
-        said = (Answer.action == "CLARIFY") & (Answer.created_at > since)
+        asks_back = (Answer.action == "CLARIFY") | Answer.consent.is_not(None)
+        said = asks_back & (Answer.created_at > since)
         said &= Answer.text == turn.text
     with ledger.session() as session:
         row = session.scalars(

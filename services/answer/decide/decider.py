@@ -139,7 +139,7 @@ class Decider:
         """
         decision = self._message(question, None).settled
         if decision is None:
-            decision = self._escalate(GAP, "the sources cannot be searched", {})
+            decision = self._escalate(question, GAP, "the sources cannot be searched", {})
         signals = {**decision.signals, "failed": failed}
         return Witnesses(question, replace(decision, searched=False, signals=signals))
 
@@ -166,9 +166,14 @@ class Decider:
         """Returns the hand-over that replaces an ANSWER of which nothing may be shown."""
         return self._gap(heard.question, why, heard.signals)
 
-    def no_answer_to(self, asked: str, locale: str) -> str:
-        """Returns what is said of one question of several that the sources do not answer."""
-        return silent_on(topic_of(asked), locale)
+    def answering_in_part(
+        self, decision: Decision, unanswered: Sequence[str], locale: str
+    ) -> tuple[Decision, str]:
+        """Returns the decision for an ANSWER that leaves some of several questions `unanswered`,
+        which offers a person, and what is said of these."""
+        signals = {**decision.signals, "unanswered": list(unanswered)}
+        said = silent_on(self._house, unanswered, locale)
+        return replace(decision, consent=GAP, signals=signals), said
 
     def _by_cost(self, heard: Witnesses) -> Decision:
         question, kinds = heard.question, heard.kinds
@@ -224,7 +229,7 @@ class Decider:
             return Decision("DECLINE", None, why, {"orders": orders})
         asked_for = rules.consent_given(question)
         if asked_for is not None:
-            return self._escalate(asked_for, "the customer agreed to be handed over", {})
+            return self._escalate(question, asked_for, "the customer agreed to be handed over", {})
         if rules.only_courteous(question):
             return Decision(
                 "CLARIFY", None, "nothing is asked", {"courtesy": True},
@@ -237,7 +242,7 @@ class Decider:
         limits = self._house.limits
         if failures >= limits.failures:
             why = f"{counted(failures, 'failed answer')} in a row (limit {limits.failures})"
-            return self._escalate(limits.failures_reason, why, {"failures": failures})
+            return self._escalate(question, limits.failures_reason, why, {"failures": failures})
         return None
 
     def _for_a_person(self, heard: Witnesses, kinds: Mapping[str, float]) -> Decision | None:
@@ -309,14 +314,20 @@ class Decider:
         if self._house.reasons[reason].consent and rules.consent_pending(question) != reason:
             signals = {**signals, "consent": reason}
             return Decision("CLARIFY", None, f"{why}; consent first", signals, consent=reason)
-        return self._escalate(reason, why, signals)
+        return self._escalate(question, reason, why, signals)
 
     def _gap(self, question: Question, why: str, signals: Mapping[str, Any]) -> Decision:
-        topic = topic_of(question.asked)
-        return replace(self._escalate(GAP, why, {**signals, "topic": topic}), topic=topic)
+        topic = topic_of(question.asked, question.locale)
+        signals = {**signals, "topic": topic}
+        return replace(self._escalate(question, GAP, why, signals), topic=topic)
 
-    def _escalate(self, reason: str, why: str, signals: Mapping[str, Any]) -> Decision:
-        team = self._house.reasons[reason].team
+    def _escalate(
+        self, question: Question, reason: str, why: str, signals: Mapping[str, Any]
+    ) -> Decision:
+        """Who has the conversation in hand keeps it, where it brings no matter of its own."""
+        stays = question.leans if reason == GAP else not self._house.is_matter(reason)
+        held = rules.held_by(question) if stays else None
+        team = held if held in self._house.teams else self._house.reasons[reason].team
         return Decision("ESCALATE", Escalation(team, reason), why, signals)
 
 

@@ -4,7 +4,7 @@ person, and that the last answer did not help."""
 import re
 from typing import NamedTuple
 
-from services.answer.contract import Question
+from services.answer.contract import Question, Turn
 from twofold.policy import HousePolicy
 from twofold.reply import Escalation
 from twofold.text.numbers import read
@@ -19,10 +19,13 @@ _UNHELPED = re.compile(
     r"|\b(nicht|nichts) (geholfen|gebracht)\b",
     re.IGNORECASE,
 )
-_YES = re.compile(
-    r"^\W*(yes|yep|yeah|sure|ok(ay)?|please( do)?|go ahead|do (it|that)|ja|gerne?|bitte|klar)\b",
-    re.IGNORECASE,
+_AGREES = (
+    r"yes|yep|yeah|sure|please(?: do)?|go ahead|do (?:it|that)|ja|gerne?|bitte|klar|oui|volontiers"
+    r"|sí|sì|si(?=\W*\Z)|claro|certo|sim|graag"
 )
+_YES = re.compile(rf"^\W*(?:{_AGREES}|ok(?:ay)?)\b", re.IGNORECASE)
+_ONLY_YES = re.compile(rf"\A\W*+(?:{_AGREES})\b(?:[^\w?]++\w++){{0,4}}[^\w?]*\Z", re.IGNORECASE)
+"""Nothing but a yes: beside an answer a person was only offered, and most go on asking."""
 _HELLO = (
     r"hi|hello|hey|good (?:morning|afternoon|evening|day)|hallo|guten (?:tag|morgen|abend)|moin"
     r"|servus|grüezi|bonjour|bonsoir|salut|hola|buen[oa]s (?:días|tardes|noches)|ciao|buongiorno"
@@ -113,7 +116,7 @@ _WHO_ANSWERS = re.compile(
     rf"(?:\W++(?>(?:{_FILLER}|actually|eigentlich)(?!\w)))*+\W*+\Z",
     re.IGNORECASE,
 )
-_NO = re.compile(r"^\W*(no|nope|not (now|yet)|don.t|nein|nicht)\b", re.IGNORECASE)
+_NO = re.compile(r"^\W*(no|nope|not (now|yet)|don.t|nein|nicht|non|não|nee)\b", re.IGNORECASE)
 
 
 class MatchedRule(NamedTuple):
@@ -174,10 +177,12 @@ def failures_in_a_row(question: Question) -> int:
 def only_courteous(question: Question) -> bool:
     """Returns whether the message is only a greeting, thanks or a goodbye.
 
-    A yes to a hand-over that asked nothing counts as well: somebody takes over already.
+    A yes to a hand-over that asked nothing counts as well: somebody takes over already; and so
+    does a bare no to the offer of a person.
     """
     last = question.history[-1].action if question.history else None
     text = _YES.sub("ok", question.asked) if last == "ESCALATE" else question.asked
+    text = _NO.sub("ok", text) if consent_pending(question) else text
     if _COURTESY.fullmatch(text) is None:
         return False
     return "?" not in text or only_greets(question)
@@ -200,6 +205,17 @@ def handed_to(question: Question) -> Escalation | None:
     return last.escalation if last is not None and last.action == "ESCALATE" else None
 
 
+def held_by(question: Question) -> str | None:
+    """Returns the team that the conversation was handed to last; None where it never was, or
+    something was answered since."""
+    for turn in reversed(question.history):
+        if turn.action == "ANSWER":
+            return None
+        if turn.escalation is not None:
+            return turn.escalation.team
+    return None
+
+
 def has_team(question: Question, team: str) -> bool:
     """Returns whether the team has the conversation already."""
     given = (turn.escalation for turn in question.history if turn.action == "ESCALATE")
@@ -208,13 +224,19 @@ def has_team(question: Question, team: str) -> bool:
 
 def consent_pending(question: Question) -> str | None:
     """Returns the reason for which our last message asked consent; None where it asked none."""
-    ours = (turn for turn in reversed(question.history) if turn.role == "assistant")
-    last = next(ours, None)
+    last = _our_last(question)
     return last.consent if last is not None else None
 
 
 def consent_given(question: Question) -> str | None:
-    return consent_pending(question) if _YES.search(question.asked) else None
+    last = _our_last(question)
+    beside = last is not None and last.action == "ANSWER"
+    yes = (_ONLY_YES if beside else _YES).search(question.asked)
+    return consent_pending(question) if yes else None
+
+
+def _our_last(question: Question) -> Turn | None:
+    return next((turn for turn in reversed(question.history) if turn.role == "assistant"), None)
 
 
 def consent_refused(question: Question) -> str | None:

@@ -1,26 +1,62 @@
 """The house's sentences for a decision."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from services.answer.contract import Decision, Question
 from services.answer.decide import rules
-from services.answer.search.asks import sentence_that_asks
-from twofold.characters import UNSPACED
+from services.answer.search.asks import asks, bare, sentence_that_asks
 from twofold.policy import NOT_IN_SOURCES, HousePolicy, Templates
-from twofold.text.languages import base
+from twofold.text.languages import base, words_in
 
-TOPIC_WORDS: Final = 12
-TOPIC_CHARACTERS: Final = 24
-"""Of a script that does not part its words."""
+TOPIC_WORDS: Final = 24
+"""A question of so many is said back whole; of a longer one the sentence that asks."""
+LEAST_WORDS: Final = 6
+LEAST_POINTING: Final = 10
+"""A shorter piece says nothing, or points to what stands before it ("how do i set this up")."""
+_POINTS = re.compile(
+    r"\b(?:it|this|that|these|those|them|there|das|es|dies\w*|dort)\b", re.IGNORECASE
+)
 _SIGNS = re.compile(r"[][(){}<>*_`|~#@/\\\"“”]|:(?!\d)|\.(?=[^\W\d])")
 """What makes a link, an address or Markdown of words."""
 _LEADS_IN = re.compile(
     r"\A(?:(?:and|or|but|so|also|then|und|oder|aber|auch|dann) )+", re.IGNORECASE
 )
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
+_CLAUSE = re.compile(
+    r"(?<=[,;:])\s|\s[–-]\s|(?<=[、，；])"
+    r"|\s(?=(?:and|but|or|because|so|while|und|aber|oder|weil|sodass|et|mais|y|pero|e|però|maar)\s)",
+    re.IGNORECASE,
+)
+"""Where a reader takes breath."""
 SILENT_ON = {
     "en": "Our help center has no answer on {topic}.",
     "de": "Zu {topic} hat unser Hilfezentrum keine Antwort.",
+    "fr": "Notre centre d'aide ne dit rien sur {topic}.",
+    "es": "Nuestro centro de ayuda no dice nada sobre {topic}.",
+    "it": "Il nostro centro assistenza non dice nulla su {topic}.",
+    "pt": "A nossa central de ajuda não tem resposta sobre {topic}.",
+    "nl": "Ons helpcentrum heeft geen antwoord over {topic}.",
+}
+THIS = {
+    "en": "this",
+    "de": "dieser Frage",
+    "fr": "cette question",
+    "es": "esta pregunta",
+    "it": "questa domanda",
+    "pt": "esta pergunta",
+    "nl": "deze vraag",
+}
+"""What stands for a question that is too long to be said back."""
+THE_REST = {
+    "en": "the rest of what you ask",
+    "de": "dem Rest Ihrer Frage",
+    "fr": "le reste de votre question",
+    "es": "el resto de su pregunta",
+    "it": "il resto della sua domanda",
+    "pt": "o resto da sua pergunta",
+    "nl": "de rest van uw vraag",
 }
 
 
@@ -46,29 +82,48 @@ def wording(house: HousePolicy, decision: Decision, question: Question, now: flo
     return " ".join(text for part in parts if (text := part.strip()))
 
 
-def topic_of(message: str) -> str:
-    """Returns what a message asks, in its own words, quoted; cut where it is long.
+def topic_of(message: str, locale: str, else_: Mapping[str, str] = THIS) -> str:
+    """Returns what a message asks, in its own words, quoted; `else_` where it is a long story.
 
     A link, an address or a mark of Markdown that somebody wrote is said back as words.
     """
-    asked = sentence_that_asks(message)
-    if (unspaced := UNSPACED.search(asked)) is not None and len(unspaced[0]) > 1:
-        start = " ".join(asked.split()).rstrip("?？。")
-        return f"“{start[:TOPIC_CHARACTERS]}{'…' * (len(start) > TOPIC_CHARACTERS)}”"
-    parts = _SIGNS.sub(" ", _LEADS_IN.sub("", asked)).split()
-    words = [word for each in parts if (word := each.strip("?!.,;…"))]
-    return f"“{' '.join(words[:TOPIC_WORDS])}{'…' * (len(words) > TOPIC_WORDS or not words)}”"
+    quoted = _words(_quotable(_LEADS_IN.sub("", bare(message))))
+    return f"“{quoted}”" if quoted else else_.get(base(locale), else_["en"])
 
 
-def silent_on(topic: str, locale: str) -> str:
-    """Returns the sentence, put beside an answer, that a part of the question has none."""
-    return SILENT_ON.get(base(locale), SILENT_ON["en"]).format(topic=topic)
+def silent_on(house: HousePolicy, unanswered: Sequence[str], locale: str) -> str:
+    """Returns what is put beside an answer: that these other questions have none, and whether a
+    person shall see to them."""
+    say = house.say(locale)
+    lacks = SILENT_ON.get(base(locale), SILENT_ON["en"])
+    topics = dict.fromkeys(topic_of(each, locale, THE_REST) for each in unanswered)
+    team = say.teams[house.reasons[NOT_IN_SOURCES].team]
+    return " ".join((*(lacks.format(topic=topic) for topic in topics), _offer(say, team)))
+
+
+def _quotable(text: str) -> str:
+    """Returns the text, or of a long one the only sentence that asks; cut where a clause ends.
+    Empty where nothing of it can stand alone."""
+    if words_in(text) <= TOPIC_WORDS:
+        return text
+    sentence = sentence_that_asks(text)
+    if len(asks(text)) > 1 or (sentence == text and len(_SENTENCE.split(text.strip())) > 1):
+        return ""
+    least = LEAST_POINTING if _POINTS.search(sentence) else LEAST_WORDS
+    if least <= words_in(sentence) <= TOPIC_WORDS:
+        return sentence
+    starts = (sentence[: match.start()] for match in _CLAUSE.finditer(sentence))
+    kept = [each for each in starts if least <= words_in(each) <= TOPIC_WORDS]
+    return f"{kept[-1].rstrip(' ,;:')}…" if kept else ""
+
+
+def _words(text: str) -> str:
+    return " ".join(_SIGNS.sub(" ", text).split()).strip(" ?？!！.。,;:-–")
 
 
 def _ask_back(house: HousePolicy, say: Templates, decision: Decision) -> str:
     if decision.consent is not None:
-        team = house.reasons[decision.consent].team
-        return say.consent.format(team=say.teams[team]).strip()
+        return _offer(say, say.teams[house.reasons[decision.consent].team])
     if decision.thanks and say.thanks:
         return say.thanks.strip()
     if decision.courtesy:
@@ -81,6 +136,10 @@ def _ask_back(house: HousePolicy, say: Templates, decision: Decision) -> str:
         topics = ", ".join(f"“{title}”" for title in decision.choices)
         return say.clarify_between.format(topics=topics).strip()
     return say.clarify.strip()
+
+
+def _offer(say: Templates, team: str) -> str:
+    return say.consent.format(team=team).strip()
 
 
 def _hand_over(say: Templates, decision: Decision, again: bool) -> str:

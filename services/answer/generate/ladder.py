@@ -158,8 +158,11 @@ class Ladder:
             verified = verify(draft, seen.packed, seen.searched.terms, self.house)
         if draft is not None and verified.citations:
             text = fold_marks(verified.text)
-            for asked in draft.unanswered:
-                text += f"\n\n{self.decider.no_answer_to(asked, seen.question.locale)}"
+            if draft.unanswered:
+                decision, said = self.decider.answering_in_part(
+                    decision, draft.unanswered, seen.question.locale
+                )
+                text += f"\n\n{said}"
             return ReplyResult(decision, text, SERVED_BY, draft, verified)
         if decision.action == "ANSWER":
             why = "nothing that could be cited was left"

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
@@ -18,10 +18,9 @@ from twofold.errors import InvalidInput, NotFound
 from twofold.ledger import Ledger
 from twofold.ledger.models import Answer, Conversation, Feedback, Handoff
 from twofold.ledger.service import Delivery, HandoffReply
-from twofold.policy import NOT_IN_SOURCES, HousePolicy
+from twofold.policy import NOT_IN_SOURCES, PERSON_REQUESTED, HousePolicy
 from twofold.reply import strip_marks
 
-PERSON_REQUESTED: Final = "person_requested"
 OPEN: Final = ("pending", "delivered", "kept")
 STATES: Final = (*OPEN, "failed")
 MOST_TURNS: Final = 50
@@ -64,7 +63,7 @@ def request(ledger: Ledger, house: HousePolicy, wanted: PersonRequest) -> tuple[
 
 def _request(session: Session, house: HousePolicy, wanted: PersonRequest) -> tuple[str, bool]:
     now = time.time()
-    last = None
+    last = held = None
     if wanted.conversation_id is None:
         conversation_id = str(_id(wanted.workspace, wanted.key) if wanted.key else uuid4())
     else:
@@ -76,6 +75,7 @@ def _request(session: Session, house: HousePolicy, wanted: PersonRequest) -> tup
             .order_by(Answer.created_at.desc())
             .limit(1)
         )
+        held = _held(session, conversation_id)
     before = session.scalar(
         select(Handoff)
         .where(Handoff.conversation_id == conversation_id, Handoff.state.in_(OPEN))
@@ -99,13 +99,14 @@ def _request(session: Session, house: HousePolicy, wanted: PersonRequest) -> tup
         session.flush()
     reason = PERSON_REQUESTED if PERSON_REQUESTED in house.reasons else NOT_IN_SOURCES
     id = str(_id(conversation_id, last or ""))
+    team = wanted.team or (held.team if held else house.reasons[reason].team)
     session.add(
         Handoff(
             id=id,
             workspace=wanted.workspace,
             conversation_id=conversation_id,
             answer_id=last,
-            team=wanted.team or house.reasons[reason].team,
+            team=team,
             reason=reason,
             state="pending",
             packet={
@@ -113,11 +114,28 @@ def _request(session: Session, house: HousePolicy, wanted: PersonRequest) -> tup
                 "why": "they asked for it",
                 "locale": wanted.locale,
                 "contact": wanted.contact,
+                "follows": held.id if held and held.team == team else None,
             },
             created_at=now,
         )
     )
     return id, True
+
+
+def _held(session: Session, conversation_id: str) -> Handoff | None:
+    """Returns the conversation's latest handoff, unless something was answered since."""
+    answered = (
+        select(func.max(Answer.created_at))
+        .where(Answer.conversation_id == conversation_id, Answer.action == "ANSWER")
+        .scalar_subquery()
+    )
+    return session.scalar(
+        select(Handoff)
+        .where(Handoff.conversation_id == conversation_id)
+        .where(Handoff.created_at > func.coalesce(answered, 0.0))
+        .order_by(Handoff.created_at.desc())
+        .limit(1)
+    )
 
 
 def _id(*parts: str) -> Any:
@@ -277,7 +295,7 @@ def gravity(house: HousePolicy, reason: str) -> int:
     0 where a person is all that is wanted."""
     if reason in house.reasons and house.reasons[reason].grave:
         return 2
-    return int(reason not in (PERSON_REQUESTED, NOT_IN_SOURCES, house.limits.failures_reason))
+    return int(house.is_matter(reason))
 
 
 class Listed(NamedTuple):

@@ -283,19 +283,52 @@ def test_what_was_looked_for_is_what_the_mail_asks(decider: Decider, embedder: E
     )
 
 
+TALE = (
+    "Last week our webhooks moved to another machine. Since then my colleague in Lyon sees"
+    " deliveries that nobody sent. It began on a monday morning."
+)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ("whats the damage for 2.5 million events?", "“whats the damage for 2.5 million events”"),
         ("ok, and who gets paged at night", "“who gets paged at night”"),
+        (
+            "boss is out, sadly. our admin can send it in for him, right?",
+            "“boss is out, sadly. our admin can send it in for him, right”",
+        ),
         ("see [this](https://evil.example/x) **now**", "“see this https evil example x now”"),
-        ("?!", "“…”"),
-        (" ".join("why" for _ in range(40)), "“" + " ".join("why" for _ in range(12)) + "…”"),
         ("デスクランプの消費電力は何ワットですか？", "“デスクランプの消費電力は何ワットですか”"),
+        # Of a long one, the sentence that asks; of a long sentence, whole clauses.
+        (
+            f"{TALE} how do I move our old orders over to the new shop?",
+            "“how do I move our old orders over to the new shop”",
+        ),
+        (
+            "I want my bookkeeper to get every bill without a seat of her own, and then there is"
+            " our address that stands wrong on the one of last month",
+            "“I want my bookkeeper to get every bill without a seat of her own…”",
+        ),
+        # What cannot stand alone is left out.
+        *((text, "this") for text in (TALE, f"{TALE} how do I repair it?", "?!")),
+        (f"{TALE} who sees them in our team now? how long are they kept after that day?", "this"),
+        (" ".join("why" for _ in range(40)), "this"),
     ],
 )
 def test_what_was_looked_for_is_said_back_in_its_own_words(asked: str, said: str) -> None:
-    assert topic_of(asked) == said
+    assert topic_of(asked, "en") == said
+
+
+@pytest.mark.parametrize("locale", load_house(NEUTRAL).templates)
+def test_a_gap_that_is_not_quoted_reads_well_in_every_language(
+    locale: str, decider: Decider, embedder: Embedder
+) -> None:
+    heard = decider.hear(searched(embedder, asking(TALE, locale=locale), STRONG))
+    topic = decider.nothing_to_show(heard, "nothing could be cited").topic
+    assert topic
+    assert "“" not in topic
+    assert (topic == "this") == (locale == "en")
 
 
 @pytest.mark.parametrize(("odds", "action"), [(0.0, "ANSWER"), (-2.2, "ESCALATE")])

@@ -330,6 +330,22 @@ def test_another_team_gets_a_handoff_of_its_own(call: Client) -> None:
     assert [h["packet"]["follows"] for h in escalated(call)] == [None, None]
 
 
+def test_who_has_a_conversation_in_hand_keeps_a_wish_for_a_person(call: Client) -> None:
+    first = escalate(call)
+    here = {"conversation_id": first["conversation_id"]}
+    wish = call("POST", "/v1/chat", {"message": "Can I talk to a real person please", **here})
+    to = {"team": "security", "reason": "person_requested"}
+    assert wish.json()["escalation"] == to
+    assert "our security team" in wish.json()["text"]
+    assert call("POST", "/v1/chat", {"message": "thanks", **here}).json()["escalation"] is None
+    button = call("POST", "/v1/handoffs", here)
+    assert (button.status_code, button.json()["team"]) == (201, "security")
+    assert button.json()["packet"]["follows"] is not None
+    # What was answered since closed that matter.
+    assert call("POST", "/v1/chat", {"message": ROLL, **here}).json()["action"] == "ANSWER"
+    assert call("POST", "/v1/handoffs", here).json()["team"] == "support"
+
+
 def escalated(call: Client) -> list[Any]:
     found: list[Any] = call("GET", "/v1/handoffs").json()["handoffs"]
     return found

@@ -15,6 +15,7 @@ import pytest
 from ingestion.sources.folder import Folder
 from ingestion.sync.pipeline import sync
 from services.answer.contract import Ask, Found, Question, Turn
+from services.answer.events import Answered
 from services.answer.pipeline import ask_once
 from services.answer.search import Searched, search
 from services.answer.search.ellipsis import in_full
@@ -250,8 +251,20 @@ def test_a_question_beside_another_that_no_page_answers_is_told_so(tmp_path: Pat
     message = "How long does the old signing secret keep working? And can I pay with bitcoin?"
     with small_parts(tmp_path) as parts:
         told = asyncio.run(ask_once(Ask(message, "default", locale="en"), parts))
-    assert "12 hours" in told.text
-    assert told.text.endswith("has no answer on “can I pay with bitcoin”.")
+        offer = parts.house.templates["en"].consent.format(team="our support team")
+        assert "12 hours" in told.text
+        assert told.text.endswith(f"has no answer on “can I pay with bitcoin”. {offer}")
+        assert told.escalation is None  # nobody is promised before the customer wants somebody
+
+        def then(said: str) -> Answered:
+            ask = Ask(said, "default", conversation_id=told.conversation_id, locale="en")
+            return asyncio.run(ask_once(ask, parts))
+
+        assert then("no").text == parts.house.templates["en"].thanks
+        told = asyncio.run(ask_once(Ask(message, "default", locale="en"), parts))
+        assert then("ok, and how long on Brook?").escalation is None
+        told = asyncio.run(ask_once(Ask(message, "default", locale="en"), parts))
+        assert then("Yes please").escalation == ("support", "not_in_sources")
 
 
 def test_an_empty_index_matches_nothing(tmp_path: Path) -> None:
