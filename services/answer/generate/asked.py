@@ -1,6 +1,7 @@
 """What kind of answer a question wants, and which pieces look like one: in English and German."""
 
 import re
+from collections.abc import Sequence, Set
 from typing import Final, NamedTuple
 
 _ANY_NUMBER = re.compile(
@@ -112,7 +113,48 @@ _GRANTED = re.compile(
     re.IGNORECASE,
 )
 
+_EITHER = re.compile(r"\bor\b(?! (?:something|so|similar|the like|anything)\b)", re.IGNORECASE)
+_NONE = re.compile(
+    r"\bthere (?:is|are|will be) no (?P<what>.+?)"
+    r"(?=\b(?:for|of|on|in|to|at|with|yet|that|which|from|by|or|and)\b|[,;:.!?(]|$)",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(
+    r"(?:^|[,;:.!?(–])(?P<who>[^,;:.!?(–]*?)\b(?P<how>cannot|never|no longer"
+    r"|(?:can|is|are|does|do|will|was|were|has|have|may)(?: not|n't| never| no longer))\b"
+    r"(?P<rest>[^,;:.!?(–]*)",
+    re.IGNORECASE,
+)
+"""What is plainly denied: that there is something, or that something is done."""
+_OBLIGED = re.compile(r"\b(?:need|have to|has to|must|required?|necessary)\b", re.IGNORECASE)
+_PASSIVE = re.compile(r"\W*(?:yet |also |longer )?(?:be|been|being)\b", re.IGNORECASE)
+_SKIPPED = frozenset({"be", "been", "being", "yet", "to", "get", "also", "still", "currently"})
+_GENERIC = re.compile(r"offer|support|provid|allow|includ|accept|possib|availab|permitt|have$")
+"""Words that deny whatever it is: what that is stands beside them."""
+_LIMITED = re.compile(
+    r"\b(?:unless|except|if|until|but|other than|otherwise|(?:no|not) (?:more|less|only|just))\b",
+    re.IGNORECASE,
+)
+"""Words by which it is denied for some cases alone."""
+_LEAVE = re.compile(
+    r"\W*(?:(?P<who>[\w ]+?) (?:can|may) (?:also |be |always )*"
+    r"|(?P<of>[\w ]+?) (?:is|are) (?:allowed|supported|possible|permitted|included|accepted))"
+    r"\b(?P<rest>[\w ]*)[.!]?\W*",
+    re.IGNORECASE,
+)
+_MAY = re.compile(r"\b(?:can|could|may|possible|allowed|ok|okay|fine|supported?)\b", re.IGNORECASE)
+_EMPTY = frozenset(
+    """the and for you our your can are does not any all has have with this that its from there was
+    were will may""".split()  # noqa: SIM905  a list of so many is no list
+)
+_ANYWAY = frozenset({"time", "yourself", "always"})
+_POLAR_CELL = re.compile(r"\W*(?:(?P<no>no|not|never|nein)|(?P<yes>yes|ja))\b", re.IGNORECASE)
+_CELL_LIMITED = re.compile(r"\b(?:but|only|except|unless|aber|nur)\b", re.IGNORECASE)
+NEAR: Final = 8
+"""Words behind a denial that say what is denied."""
+
 _CLAUSE = re.compile(r"[,;:.!?()–]\s?")
+_WORDS = re.compile(r"[\w-]+")
 _LONG = re.compile(r"[^\W_]{4,}")
 BESIDE: Final = 4
 """Words on either side of a negation that say what is negated."""
@@ -180,11 +222,81 @@ def read(text: str) -> WantedAnswer:
 def verdict(asked: WantedAnswer, sentence: str) -> str:
     """Returns `no` or `yes`, as a question for one of them is answered by a sentence that is
     about the same; empty where the question is of another kind, or itself negated."""
-    if "polar" not in asked.kinds or _OPEN.search(asked.text) or _NEGATED.search(asked.text):
+    if not _polar(asked):
         return ""
     if any(_about(asked.text, sentence, match) for match in _NEGATED.finditer(sentence)):
         return "no"
     return "yes" if _GRANTED.search(sentence) else ""
+
+
+def plain_verdict(asked: WantedAnswer, sentence: str) -> str:
+    """Returns `no` or `yes` where the sentence denies or grants, in plain words and for every case,
+    the very thing that is asked for: its verb is the question's, and what it is done to."""
+    if not _polar(asked) or _EITHER.search(asked.text) or _LIMITED.search(sentence):
+        return ""
+    own = _words(asked.text)
+    if (none := _NONE.search(sentence)) is not None:
+        return "no" if all(_in(word, own) for word in _words(none["what"])) else ""
+    if (denied := _DENIED.search(sentence)) is not None:
+        return "no" if _is_denied(own, _OBLIGED.search(asked.text) is not None, denied) else ""
+    granted = _LEAVE.fullmatch(sentence)
+    if granted is None or _OBLIGED.search(asked.text) or not _MAY.search(asked.text):
+        return ""
+    said = _words(" ".join(filter(None, granted.group("who", "of", "rest"))))
+    return "yes" if said and all(_in(word, own) or word in _ANYWAY for word in said) else ""
+
+
+def _is_denied(own: Set[str], owed: bool, denied: re.Match[str]) -> bool:
+    """Returns whether what is denied is what a question of these words asks for; `owed`: it asks
+    whether it must be so."""
+    rest = [word for word in _WORDS.findall(denied["rest"].lower()) if word not in _SKIPPED]
+    if not rest or owed != (_OBLIGED.match(denied["rest"].strip()) is not None):
+        return False
+    who, what = _words(denied["who"]), _words(" ".join(rest[1 : 1 + NEAR]))
+    if owed:
+        return any(_in(word, own) for word in what)
+    if _GENERIC.match(rest[0]):
+        return sum(_in(word, own) for word in who | what) > 1
+    state = denied["how"].lower().startswith(("is", "are", "was", "were"))
+    passive = state or _PASSIVE.match(denied["rest"])
+    beside = who if passive else what or who
+    return _in(rest[0], own) and any(_in(word, own) for word in beside)
+
+
+def row_verdict(asked: WantedAnswer, head: Sequence[str], cells: Sequence[str]) -> str:
+    """Returns `no` or `yes` as a row of a table says it: in the one column that the question names,
+    or in the only one beside the first."""
+    if not _polar(asked) or _EITHER.search(asked.text):
+        return ""
+    own = _words(asked.text)
+    named = [i for i, name in enumerate(head) if i and any(_in(w, own) for w in _words(name))]
+    at = named if len(head) > 2 else [1]
+    if len(at) != 1 or at[0] >= len(cells):
+        return ""
+    said = _POLAR_CELL.match(cells[at[0]])
+    if said is None or _CELL_LIMITED.search(cells[at[0]]):
+        return ""
+    return "no" if said["no"] else "yes"
+
+
+def _polar(asked: WantedAnswer) -> bool:
+    """Returns whether a yes or a no is wanted."""
+    open_to = _OPEN.search(asked.text) or _NEGATED.search(asked.text)
+    return "polar" in asked.kinds and not open_to
+
+
+def _words(text: str) -> set[str]:
+    words = _WORDS.findall(text.lower())
+    return {word for word in words if len(word) > 2 and word not in _EMPTY}
+
+
+def _in(word: str, words: Set[str]) -> bool:
+    """Returns whether the word, in one form or another, is among the words."""
+    stem = word[: max(4, len(word) - 2)]
+    return len(word) > 2 and any(
+        other == word or other.startswith(stem) or (len(other) > 3 and word.startswith(other[:-1]))
+        for other in words
+    )
 
 
 def _about(question: str, sentence: str, negated: re.Match[str]) -> bool:

@@ -21,7 +21,7 @@ from services.answer.generate.context import Context
 from services.answer.generate.sentences import Sentences
 from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, weigh, words_of
 from services.answer.search import Searched, past
-from services.answer.search.asks import questions_in
+from services.answer.search.asks import questions_in, sentence_that_asks
 from services.answer.search.match import HOPELESS, best
 from services.answer.search.pack import Terms
 from services.answer.search.units import CutChunk, cut
@@ -47,6 +47,11 @@ SAME: Final = 0.5
 """A piece that shares so much of its terms (Jaccard) with one that is said adds nothing."""
 SURE: Final = 0.75
 """Share of a question's words that a sentence must mean before it is taken for a yes or a no."""
+
+LIKE: Final = 0.2
+ROW_LIKE: Final = 0.5
+"""The same of a sentence that denies or grants it in plain words, and of a row, which the reader
+holds for an answer."""
 
 AS_OF: Final = {"en": "As of {day}:", "de": "Stand {day}:"}
 BEFORE: Final = {"en": "Written before {day}:", "de": "Geschrieben vor dem {day}:"}
@@ -271,9 +276,10 @@ def _said(
             apart = " " if kind in ("sentence", "step") else "\n\n"
             blocks[-1] = f"{of_when}{apart}{blocks[-1]}"
         before = units[-1]
-    verdict = _verdict(chosen[0], last, pages[chosen[0].mark - 1].candidate.chunk.locale)
+    verdict = _verdict(chosen, last, pages[chosen[0].mark - 1].candidate.chunk.locale)
     if verdict and blocks:
-        blocks[0] = f"{verdict} {blocks[0]}"
+        apart = "\n\n" if chosen[0].piece.cells else " "
+        blocks[0] = f"{verdict}{apart}{blocks[0]}"
     return blocks
 
 
@@ -305,12 +311,18 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _verdict(unit: Unit, text: str, locale: str) -> str:
-    """Returns "Yes" or "No" where the question wants one and the sentence implies it without saying
-    so."""
-    if unit.piece.kind != "sentence" or unit.soft < SURE or _ANSWERS.match(unit.piece.shown):
-        return ""
-    said = asked.verdict(asked.read(text), unit.piece.shown)
+def _verdict(chosen: Sequence[Unit], text: str, locale: str) -> str:
+    """Returns "Yes" or "No" where the question wants one and what is said first implies it without
+    saying so: a sentence, or a row that stands alone."""
+    unit = chosen[0]
+    wants, said = asked.read(sentence_that_asks(text)), ""
+    if unit.piece.kind == "sentence" and not _ANSWERS.match(unit.piece.shown):
+        if unit.soft >= SURE:
+            said = asked.verdict(asked.read(text), unit.piece.shown)
+        if unit.likely and unit.soft >= LIKE:
+            said = said or asked.plain_verdict(wants, unit.piece.shown)
+    elif unit.likely and unit.soft >= ROW_LIKE and [u for u in chosen if u.piece.cells] == [unit]:
+        said = asked.row_verdict(wants, unit.piece.head, unit.piece.cells)
     return VERDICTS.get((base(locale), said), "")
 
 

@@ -362,6 +362,7 @@ def _rows(unit: Unit, section: Sequence[Unit], text: str, last: str) -> list[Uni
     rows = [u for u in section if _block(u) == _block(unit) and u.piece.cells]
     for names in map(_names, (last, text)):
         named = [u for u in rows if not names.isdisjoint(_names(u.piece.cells[0]))]
+        named = [u for u in named if _names(u.piece.cells[0]) <= names] or named
         if named and len(named) <= max(1, len(rows) / 2):
             return named
     wanted = _names(text) | _names(last)
