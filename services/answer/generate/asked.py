@@ -71,7 +71,9 @@ _STEPS = re.compile(
     re.IGNORECASE,
 )
 _PROCEDURE = re.compile(
-    r"\bwalk (?:me|us) through\b|\bstep[- ]by[- ]step\b|\b(?:every|each|all(?: of)?(?: the)?) "
+    r"\bhow (?:do|can|could|should|would) (?:i|we|you|one|people|my|our)\b|\bhow to\b"
+    r"|\bwie (?:kann|können|muss|soll|\w+e) (?:ich|wir|man)\b"
+    r"|\bwalk (?:me|us) through\b|\bstep[- ]by[- ]step\b|\b(?:every|each|all(?: of)?(?: the)?) "
     r"(?:clicks?|steps?)\b|\b(?:full|whole|complete|entire) (?:list|procedure|process|thing|steps?"
     r"|instructions?)\b|\bwhat(?:'?s| is| are) the (?:procedure|process|steps?)\b"
     r"|\bin (?:what|which) order\b|\bwhat (?:exactly )?(?:do|should|must) (?:i|we|you|they)"
@@ -194,10 +196,9 @@ class WantedAnswer(NamedTuple):
         return bool(self.figures) and not self.figures.isdisjoint(_FIGURES.findall(text))
 
 
-def asks_to_do(asking: str, message: str) -> bool:
-    """Returns whether a message, by the sentence of it that asks, wants to be told all that has to
-    be done."""
-    return _DOING.search(asking) is not None or _PROCEDURE.search(message) is not None
+def asks_to_do(message: str) -> bool:
+    """Returns whether a message wants to be told all that has to be done."""
+    return _PROCEDURE.search(message) is not None
 
 
 def asks_why(message: str) -> bool:

@@ -8,7 +8,7 @@ literal span (or cells of one), so it cannot invent.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import UTC, date, tzinfo
 from itertools import groupby
 from typing import Final
@@ -23,7 +23,6 @@ from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, wei
 from services.answer.search import Searched, past
 from services.answer.search.asks import questions_in, sentence_that_asks
 from services.answer.search.match import HOPELESS, best
-from services.answer.search.pack import Terms
 from services.answer.search.units import CutChunk, cut
 from twofold.index.contract import Chunk
 from twofold.reply import escaped, strip_marks
@@ -108,10 +107,12 @@ def compose(
             vector = vector / np.linalg.norm(vector)
         matched = searched.matched.get(text, {})
         every = weigh(text, last, vector, pages, searched.terms, meaning, matched)
-        units = _new(every, each, searched.terms) or every
+        old, own = _said_before(every, each), searched.terms.of(each.asked)
+        units = [u for u in every if u not in old or _asks_again(u, own)] or every
         if not units:
             continue
-        chosen = _choose(units, Context(units, pages, text, last, every), told, text, max_words)
+        context = Context(units, pages, text, last, every)
+        chosen = _choose(units, context, told, old, text, max_words)
         if chosen:
             answers += _said(chosen, text, last, pages, _dates(chosen, pages, day, zone))
             told += chosen
@@ -141,31 +142,41 @@ def _unanswered(texts: Sequence[str], searched: Searched) -> tuple[str, ...]:
     return tuple(text for text, best_odds in odds.items() if best_odds < HOPELESS)
 
 
-def _new(units: Sequence[Unit], question: Question, terms: Terms) -> list[Unit]:
-    """Returns the units that a follow-up has not read yet, or asks for again."""
+def _said_before(units: Sequence[Unit], question: Question) -> list[Unit]:
+    """Returns the units that a follow-up has read."""
     if not question.leans:
-        return list(units)
-    said = " ".join(turn.text for turn in question.history if turn.role == "assistant")
-    said, own = squeeze(strip_marks(said)), terms.of(question.asked)
+        return []
+    told = " ".join(turn.text for turn in question.history if turn.role == "assistant")
+    told = squeeze(strip_marks(told))
+    return [unit for unit in units if squeeze(unit.piece.lines[-1]) in told]
 
-    def again(unit: Unit) -> bool:
-        least = SAME * len(own) if unit.piece.kind in ("steps", "list") else 1
-        return len(unit.terms & own) >= max(least, 1)
 
-    return [unit for unit in units if squeeze(unit.piece.lines[-1]) not in said or again(unit)]
+def _asks_again(unit: Unit, own: Set[int]) -> bool:
+    """Returns whether a message of these terms asks for what it has read: for steps, by most of
+    its words."""
+    least = SAME * len(own) if unit.piece.kind in ("steps", "list") else 1
+    return len(unit.terms & own) >= max(least, 1)
 
 
 def _choose(
-    units: Sequence[Unit], context: Context, told: Sequence[Unit], text: str, most: int
+    units: Sequence[Unit],
+    context: Context,
+    told: Sequence[Unit],
+    old: Sequence[Unit],
+    text: str,
+    most: int,
 ) -> list[Unit]:
     """Returns what answers the question, in the order in which it is said: best first, but what
-    belongs to one block together. Nothing, where `told`, the answers to the questions before it,
-    has what answers it best."""
+    belongs to one block together; of `old`, which the message before it said, at most what answers
+    it best. Nothing, where `told`, the answers to the questions before it, has that."""
     harmless = [
         unit for unit in units if not any(_destroys(each, text) for each in context.steps(unit))
     ]
     open_to = [unit for unit in harmless if not leads(unit.piece) and not context.promises(unit)]
     open_to = open_to or harmless or list(units)
+    apart = [u for u in open_to if not any(_part(u, each) for each in told)]
+    if any(unit.likely for unit in apart):
+        open_to = apart
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
     first = context.meant(ranked[0])
     said = {(unit.mark, unit.piece) for unit in told}
@@ -179,6 +190,7 @@ def _choose(
             break
         if (
             unit in chosen
+            or unit in old
             or unit.piece.kind in ("steps", "list")
             or (unit.piece.kind == "item" and unfinished(unit.piece))
             or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))
@@ -204,10 +216,18 @@ def _destroys(unit: Unit, text: str) -> bool:
 
 def _within(one: Unit, two: Unit) -> bool:
     """Returns whether one unit stands in the other, or both are rows of one table."""
-    if (one.mark, one.piece.block) != (two.mark, two.piece.block):
-        return False
+    same = (one.mark, one.piece.block) == (two.mark, two.piece.block)
+    return (same and bool(one.piece.head and two.piece.head)) or _overlap(one, two)
+
+
+def _part(one: Unit, two: Unit) -> bool:
+    """Returns whether one is a part of the other."""
+    return one.piece != two.piece and _overlap(one, two)
+
+
+def _overlap(one: Unit, two: Unit) -> bool:
     a, b = one.piece.span, two.piece.span
-    return bool(one.piece.head and two.piece.head) or (a.start < b.end and b.start < a.end)
+    return one.mark == two.mark and a.start < b.end and b.start < a.end
 
 
 def _same(one: Unit, two: Unit) -> bool:

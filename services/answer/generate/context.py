@@ -19,6 +19,8 @@ PROCEDURE_WORDS: Final = 360
 """The same where somebody wants to be told all that has to be done."""
 MORE_WORDS: Final = 30
 """Words up to which an answer is filled with the sentences that follow in its paragraph."""
+PARAGRAPH_WORDS: Final = 60
+"""Words of a paragraph of no more are said from its beginning on, where it says how to do it."""
 AFTER_STEPS: Final = 20
 """Words of the sentence after a list of steps that still belongs to it."""
 BACK: Final = 2
@@ -26,6 +28,8 @@ BACK: Final = 2
 UNLIKELY: Final = -1.0
 """Log odds below which the reader holds a row for no answer."""
 WHOLE_ROWS: Final = 6
+COLUMN_ROWS: Final = 12
+"""Rows of a table of no more are all said, where nothing but one of its columns is asked for."""
 WHOLE_CELLS: Final = 18
 """A table of no more is said whole, where a question names none of its rows."""
 
@@ -66,7 +70,7 @@ class Context:
         self._text, self._last, self._pages = text, last, pages
         asking = sentence_that_asks(last)
         self._wants = asked.read(asking)
-        self._doing = asked.asks_to_do(asking, last)
+        self._doing = asked.asks_to_do(last)
         self._how = self._doing or self._wants.steps or not is_question(asking)
         self._before = {(each.mark, each.piece.place): each for each in every or units}
         self._lists: dict[int, dict[int, Piece]] = {}
@@ -88,6 +92,8 @@ class Context:
         whole = self.steps(unit)
         if len(whole) == 1 and unit.piece.kind in ("sentence", "step"):
             whole = self._led(unit)
+            if self._doing and unit.piece.kind == "sentence":
+                whole = self._paragraph(whole)
         elif whole[0].piece.kind in ("steps", "code", "list", "item"):
             whole = [*self._lead(whole[0]), *whole]
         whole = self._with_below(whole)
@@ -156,6 +162,15 @@ class Context:
                 break
             found.insert(0, before)
         return found
+
+    def _paragraph(self, told: list[Unit]) -> list[Unit]:
+        """Returns the sentences with those of their paragraph before them, if they are few."""
+        section = self._sections[told[-1].mark]
+        last = section.index(told[-1])
+        whole = [each for each in section[:last] if _block(each) == _block(told[-1])]
+        whole = [*whole, told[-1]]
+        few = sum(each.piece.words for each in whole) <= PARAGRAPH_WORDS
+        return whole if few and all(each.piece.kind == "sentence" for each in whole) else told
 
     def _holds_value(self, before: Unit, unit: Unit) -> bool:
         """Returns whether a value is asked for, and the one before has it."""
@@ -312,8 +327,10 @@ def _next_block(before: Unit, unit: Unit) -> bool:
 def _end(steps: Unit, section: Sequence[Unit]) -> int:
     """Returns the place behind the steps, and behind the code that the last of them leads to."""
     end = section.index(steps) + 1
-    leading = steps.piece.shown.rstrip("*_ ").endswith(":")
-    return end + (leading and end < len(section) and section[end].piece.kind == "code")
+    if steps.piece.shown.rstrip("*_ ").endswith(":"):
+        while end < len(section) and section[end].piece.kind == "code":
+            end += 1
+    return end
 
 
 def _end_of(unit: Unit, section: Sequence[Unit]) -> int:
@@ -367,11 +384,14 @@ def _rows(unit: Unit, section: Sequence[Unit], text: str, last: str) -> list[Uni
             return named
     wanted = _names(text) | _names(last)
     columns = _names(" ".join(unit.piece.head[1:])) if len(unit.piece.head) > 2 else set()
-    if any(map(str.isdigit, text)) or not wanted.isdisjoint(columns):
-        return [unit]
-    small = len(rows) <= WHOLE_ROWS and sum(len(u.piece.cells) for u in rows) <= WHOLE_CELLS
     own = [_names(" ".join(u.piece.cells)) for u in rows]
     telling = frozenset[str]().union(*own) - own[0].intersection(*own)
+    asks_column = not wanted.isdisjoint(columns)
+    if asks_column and telling.isdisjoint(wanted - columns) and len(rows) <= COLUMN_ROWS:
+        return rows
+    if any(map(str.isdigit, text)) or asks_column:
+        return [unit]
+    small = len(rows) <= WHOLE_ROWS and sum(len(u.piece.cells) for u in rows) <= WHOLE_CELLS
     told = unit.likely and all(u is unit or u.sure < UNLIKELY for u in rows)
     return rows if small and telling.isdisjoint(wanted) and not told else [unit]
 

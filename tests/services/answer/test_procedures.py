@@ -169,3 +169,41 @@ def test_a_list_of_links_is_no_answer() -> None:
 def test_an_image_that_is_not_shown_is_not_named() -> None:
     text = "1. Click it.\n\n   the_button of it.png\n2. Save."
     assert all(".png" not in piece.shown for piece in pieces(text))
+
+
+def test_all_code_that_the_last_step_leads_to_is_told() -> None:
+    text = (
+        "1. Copy the patch.\n2. Push the patch:\n\n```\ngit add\n```\n\n```\ngit push\n```\n\nDone."
+    )
+    said = told("how do I push the patch", page(("Patch", text)))
+    assert said.index("git add") < said.index("git push")
+
+
+def test_how_something_is_done_is_told_from_the_beginning_of_its_paragraph() -> None:
+    found = page(("Sync", "Dump the data first. An import brings the data into the other place."))
+    assert told("how do I bring the data into the other place", found).startswith("Dump")
+    assert told("is the data in the other place?", found).startswith("An import")
+
+
+ROLES = """| Action | Owner | Viewer |
+|---|---|---|
+| See payloads | yes | no |
+| Read logs | yes | yes |"""
+
+
+def test_a_column_is_told_whole_to_who_asks_for_it_alone() -> None:
+    found = page(("Roles", ROLES))
+    assert "| See payloads | no |\n| Read logs | yes |" in told("what can a viewer do", found)
+    assert "Read logs" not in told("what payloads can a viewer see", found)
+
+
+def test_what_was_told_as_a_sentence_is_not_told_again_in_its_list() -> None:
+    steps = "1. We set the state to waiting.\n2. A ticket is closed after 6 days of waiting."
+    found = page(
+        ("Tickets", steps), ("Solved", "A ticket that you set to solved is closed at once.")
+    )
+    asked_for = (
+        "after how many days is a ticket closed? and what happens to a ticket set to solved?"
+    )
+    said = told(asked_for, found)
+    assert said.count("6 days of waiting") == 1
