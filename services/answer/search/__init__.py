@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from services.answer.contract import Candidate, Evidence, Found, Question, Turn
-from services.answer.search.asks import asks, bare
+from services.answer.search.asks import asks, bare, of_two_things
 from services.answer.search.condense import ALONE, chosen, condense, leans, meant_before
 from services.answer.search.ellipsis import in_full
 from services.answer.search.evidence import weigh, weigh_given
@@ -19,6 +19,7 @@ from services.answer.search.rerank import Rerank
 from services.answer.search.rest import with_rest
 from services.answer.search.retrieve import KEPT, encode, score
 from services.answer.search.retrieve import retrieve as retrieved
+from services.answer.search.units import cut
 from twofold.index.contract import Chunk
 from twofold.stack import Stack
 
@@ -87,10 +88,28 @@ def search(
 
 def _retrieved(question: Question, stack: Stack, also: Synonyms) -> tuple[Question, Found]:
     """Returns the question as it is understood, and what is found. Where a message asks several
-    things, each is searched for as if it came after the one before; the best for each in turn."""
-    apart = asks(bare(question.asked))
-    if len(apart) < 2:
-        return _one(question, stack, also)
+    things, each is searched for; what it may ask of two things with one verb, where other pieces
+    answer each."""
+    message = bare(question.asked)
+    apart = asks(message)
+    if len(apart) > 1:
+        return _each(question, apart, stack, also)
+    if two := of_two_things(message):
+        asked, found = _each(question, two, stack, also, in_turn=False)
+        if _answered_apart(asked, found, stack):
+            return asked, found
+    return _one(question, stack, also)
+
+
+def _each(
+    question: Question,
+    apart: Sequence[str],
+    stack: Stack,
+    also: Synonyms,
+    in_turn: bool = True,
+) -> tuple[Question, Found]:
+    """Returns the same of several questions, the best for each in turn; each is searched for as if
+    it came after the one before, where they are asked `in_turn`."""
     parts: list[Question] = []
     lists = []
     history = question.history
@@ -100,7 +119,8 @@ def _retrieved(question: Question, stack: Stack, also: Synonyms) -> tuple[Questi
         parts += part.parts or (part if part.leans else replace(part, history=question.history),)
         lists.append(found.candidates)
         first = frozenset(each.chunk.document for each in found.candidates[:1])
-        history = (*history, Turn("user", text, standalone=part.standalone, documents=first))
+        if in_turn:
+            history = (*history, Turn("user", text, standalone=part.standalone, documents=first))
     turns = (each for row in zip_longest(*lists) for each in row if each is not None)
     mixed = {each.chunk.id: each for each in turns}
     whole = replace(question, leans=parts[0].leans, parts=tuple(parts))
@@ -108,6 +128,23 @@ def _retrieved(question: Question, stack: Stack, also: Synonyms) -> tuple[Questi
         whole = replace(whole, standalone=condense(question.asked, question.history))
     said = whole if whole.leans else replace(whole, history=())
     return whole, Found(tuple(mixed.values())[:KEPT], *encode(said, stack))
+
+
+def _answered_apart(question: Question, found: Found, stack: Stack) -> bool:
+    """Returns whether each part of the question has a passage of its own, of which a piece is more
+    likely than not to answer it: two rows of one table answer the whole."""
+    if stack.matcher is None or stack.reader is None:
+        return False
+    matched = match(question, found, stack.matcher, stack.reader)
+    pages = {
+        text: page.candidate.chunk.id for page in cut(found.candidates) for text in page.headed
+    }
+    own = set()
+    for pieces in filter(None, matched.values()):
+        nearest = max(pieces, key=lambda text: pieces[text].likely)
+        if pieces[nearest].odds > 0:
+            own.add(pages[nearest])
+    return len(own) == len(question.parts)
 
 
 def _one(
@@ -143,12 +180,12 @@ def _one(
 
 def _likeness(question: Question, found: Found, stack: Stack) -> float:
     """Returns how like the question what is found is: the best passage as the embedder sees it,
-    and the nearest piece as the matcher does."""
+    and the piece that answers most likely, as matcher and reader do."""
     first = found.candidates[:LOOKED_AT]
     if stack.matcher is None:
         return _cosine(found)
-    matched = match(question, replace(found, candidates=first), stack.matcher, None)
-    return _cosine(found) + best(matched, first).near
+    matched = match(question, replace(found, candidates=first), stack.matcher, stack.reader)
+    return _cosine(found) + best(matched, first).likely
 
 
 def _expanded(question: Question, found: Found, stack: Stack, also: Synonyms) -> Found | None:

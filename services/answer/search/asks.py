@@ -1,6 +1,7 @@
 """Splits a message into the questions that it asks: each gets its own answer."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -11,12 +12,16 @@ MOST: Final = 3
 LEAST_WORDS: Final = 3
 """A shorter piece is no question of its own."""
 FRAGMENT_WORDS: Final = 6
+SHORT: Final = 25
+"""Words of a message that may ask of two things with one verb; a longer one tells of more."""
 
 _END = re.compile(
     r"(?:\A|\n++)[^\S\n]{0,8}(?:[1-9a-c][.)]|[-*•])\s+|(?<=\s)\(?[1-9a-c]\)\s+|\n+"
     r"|(?<=[?!])\s+|(?<!i\.e\.)(?<!e\.g\.)(?<!z\.B\.)(?<=[.;])\s+(?=\S+ )"
-    r"|,\s+(?=(?:do|does|can|could|will|is|are|kann|darf)\s+(?:you|i|we|it|they|ich|wir|es)\b)"
-    r"|,\s+(?=how\s+(?:long|many|much|often|do|can)\b|wie\s+(?:lange|viele?|oft)\b)",
+    r"|,\s+(?=(?:do|does|can|could|will|is|are|kann|darf)\s+(?:you|i|we|it|they|ich|wir|es)\b"
+    r"|(?:do|does|can|could|will)\s+(?:that|this|he|she|my|our|(?:some|any)(?:body|one))\b)"
+    r"|,\s+(?=how\s+(?:long|many|much|often|big|fast|large|soon|do|can)\b"
+    r"|wie\s+(?:lange|viele?|oft)\b)",
     re.IGNORECASE,
 )
 _ASKING = (
@@ -45,6 +50,53 @@ _STARTS = re.compile(
     rf"(?:{_ASKING})\b",
     re.IGNORECASE,
 )
+_VERB = r"(?:is|are|was|were|do|does|did|can|could|will|would|should|may|must|happens?)"
+_SAYS = re.compile(
+    rf"\b(?:{_VERB}|\w*s|have|kann|können|darf|ist|sind|gibt|muss|kostet|gilt)\b", re.IGNORECASE
+)
+_CLAUSE = re.compile(
+    r"\A\W*+(?:if|once|after|while|because|since"
+    r"|(?:when|where|what|who|how)(?=\s+(?:i|we|you|they|he|she|it|my|our|your|their|the|an?)\b))\s",
+    re.IGNORECASE,
+)
+"""What only says when a question holds ("when we upgrade, ..."), or names a thing."""
+_INVERTED = re.compile(
+    rf"\b(?:(?:how(?: \w+)?|how (?:many|much)(?: \w+){{1,4}}|what|which \w+|who|when|where|why)"
+    rf" {_VERB}|(?:what|how)'?s)\b",
+    re.IGNORECASE,
+)
+"""Words in the order of a question, wherever they stand."""
+_ALSO = re.compile(
+    r"(?:(?:[,;–-]|\sand)\s+(?:and\s+)?|\A)(?:also|besides|plus|(?:one more|another) thing)\b"
+    r"[\s,:]*+(?=(?:i|we|my|our|the|your)\b)",
+    re.IGNORECASE,
+)
+"""What adds something to a question or a wish: another one, or what leads to it."""
+_WANTS = re.compile(
+    r"\A\W*+(?:(?:i|we)(?:'d| would)? (?:want|need|like|wish|have to|must|cannot|cant|can't)"
+    r"|please|show|tell|give|send|explain)\b",
+    re.IGNORECASE,
+)
+_OF = r"(?:for|of|on|with|in|at|from|to|per|under)"
+_NAMED = rf"(?:(?!(?:{_OF}|{_VERB}|which|what|how|when|who|where|why)\b)\S*[^\s.,;:?!] )"
+_BOTH = re.compile(
+    rf"\b(?P<ask>how (?:many|much)|which|what) (?P<one>{_NAMED}{{1,3}}?)and "
+    rf"(?P<two>{_NAMED}{{1,3}}?)"
+    rf"(?=(?:is|are|do|does|can|could|should|may|come|comes|fit|a|i|we|you|{_OF})\b)",
+    re.IGNORECASE,
+)
+_TWICE = re.compile(
+    rf"\b(?P<ask>{_OF}) (?P<one>{_NAMED}{{1,5}}?)and (?P=ask) (?P<two>[^,;:?!]{{1,60}}+)\W*\Z",
+    re.IGNORECASE,
+)
+_COMPARED = re.compile(
+    rf"\b(?P<ask>{_OF}) (?P<one>{_NAMED}{{1,4}}?)"
+    rf"(?:compared (?:to|with)|next to|versus|vs\.?|as opposed to) (?:{_OF} )?"
+    r"(?P<two>[^,;:?!]{1,60}+)\W*\Z",
+    re.IGNORECASE,
+)
+"""Two things of which one verb asks: behind a word that comes twice, compared, or one after the
+other."""
 _ONLY_POLITE = re.compile(
     r"\A\W*+(?:hi|hello|hey|hallo|thanks?|thank you|danke|ok(?:ay)?|please|bitte)\b"
     r"[\w ,]{0,20}\W*+",
@@ -77,9 +129,12 @@ def sentence_that_asks(message: str) -> str:
 
 
 def is_fragment(message: str) -> bool:
-    """Returns whether a message goes on with what was said and asks nothing by itself."""
-    few = len(message.split()) <= FRAGMENT_WORDS
-    return few and _JOINS.match(message) is not None and _STARTS.match(message) is None
+    """Returns whether a message goes on with what was said and asks nothing by itself ("and the
+    other", "how much max")."""
+    words = len(message.split())
+    if words <= LEAST_WORDS and _STARTS.match(message):
+        return _SAYS.search(message) is None
+    return words <= FRAGMENT_WORDS and bool(_JOINS.match(message)) and not _STARTS.match(message)
 
 
 def questions_in(question: Question) -> dict[str, Question]:
@@ -96,31 +151,61 @@ def asks(message: str) -> tuple[str, ...]:
     """Returns the questions of a message, each with the statement that leads to it; one where
     there is but one, which is then the whole message."""
     found: list[str] = []
-    lead = ""
-    for sentence in filter(None, map(str.strip, _END.split(message))):
-        if _ONLY_POLITE.fullmatch(sentence):
-            continue
-        first, *more = _AND.split(sentence)
-        whole = [first]
-        for piece in more:
-            if is_question(piece) and is_question(whole[-1]):
-                whole.append(piece)
-            else:
-                whole[-1] = f"{whole[-1]} and {piece}"
-        for piece in whole:
-            piece = _JOINED.sub("", piece) if found else piece
-            if is_question(piece) or (found and _ELLIPSIS.match(piece)):
-                found.append(f"{lead} {piece}".strip())
-                lead = ""
-            else:
-                lead = f"{lead} {piece}".strip()
+    lead, added = "", False
+    for piece, adds in _pieces(message):
+        if adds and _WANTS.match(lead):
+            found.append(lead)
+            lead = ""
+        added |= adds
+        piece = _JOINED.sub("", piece) if found else piece
+        lead = f"{lead} {piece}".strip()
+        if is_question(piece) or (found and _ELLIPSIS.match(piece)):
+            found.append(lead)
+            lead, added = "", False
     if lead and found:
-        found[-1] = f"{found[-1]} {lead}"
+        if added and _WANTS.match(lead):
+            found.append(lead)
+        else:
+            found[-1] = f"{found[-1]} {lead}"
     return tuple(found[:MOST]) if len(found) > 1 else (message,)
 
 
+def of_two_things(message: str) -> tuple[str, ...]:
+    """Returns what a message may ask of two things with one verb ("the limit for A and for B"), a
+    question for each; nothing where it has no such form. Evidence says whether it does."""
+    if len(message.split()) > SHORT or len(_END.split(message)) > 1:
+        return ()
+    for form in (_BOTH, _TWICE, _COMPARED):
+        if held := form.search(message):
+            before, after = message[: held.start()], message[held.end() :]
+            asked = (f"{before}{held['ask']} {held[each]}{after}" for each in ("one", "two"))
+            return tuple(map(str.strip, asked))
+    return ()
+
+
+def _pieces(message: str) -> Iterator[tuple[str, bool]]:
+    """Yields sentences, and parts of one where it asks several things; and of each, whether it is
+    said to come on top."""
+    for sentence in filter(None, map(str.strip, _END.split(message))):
+        if _ONLY_POLITE.fullmatch(sentence):
+            continue
+        for place, addition in enumerate(_ALSO.split(sentence)):
+            first, *more = _AND.split(addition)
+            whole = [first]
+            for piece in more:
+                if is_question(piece) and is_question(whole[-1]):
+                    whole.append(piece)
+                else:
+                    whole[-1] = f"{whole[-1]} and {piece}"
+            for piece in filter(None, map(str.strip, whole)):
+                yield piece, place > 0 and piece == whole[0].strip()
+
+
 def is_question(text: str) -> bool:
-    """Returns whether the sentence asks something by its first word or its mark."""
+    """Returns whether the sentence asks something by its mark, its first word or, behind a clause,
+    the order of its words."""
     if len(text.split()) < LEAST_WORDS:
         return False
-    return _STARTS.match(text) is not None or text.rstrip().endswith("?")
+    if text.rstrip().endswith("?"):
+        return True
+    return bool((_INVERTED.search if _CLAUSE.match(text) else _STARTS.match)(text))

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from services.answer.contract import Turn
-from services.answer.search.asks import is_fragment
+from services.answer.search.asks import is_fragment, sentence_that_asks
 from twofold.text import dates
 
 TURNS_KEPT = 2
@@ -18,6 +18,7 @@ SEARCHED_TURNS = 4
 """What a conversation's turns weigh in the search for its next message, which weighs 1: the k-th
 turn back DECAY**(k-1) of its speaker's weight. Set on the tune half of doc2dial: R@10 .78 -> .88
 against joining turns."""
+SAYS_NOTHING = ("ESCALATE", "DECLINE")
 ALONE = 0.6
 """Times their weight the turns count in the search for a message that does not lean on them: of
 what fits as well, what belongs to the conversation comes first. Section found among the first ten
@@ -25,11 +26,13 @@ for 400 turns of doc2dial (tune half): .82 without them, .87 by .4, .895 so; wit
 """
 BETTER = 0.1
 """A message that says nothing of earlier turns leans on them where what is found for both is so
-much more like (cosines of passage and piece) than what is found for the message alone."""
-NO_WORSE = -0.06
+much more like (cosine of the passage, and how likely the piece answers) than what is found for the
+message alone. On four help centers that the reader never saw the best piece is right for 135 of 201
+questions of a running conversation, 112 of them new ones; without its word for 131."""
+NO_WORSE = -0.1
 """One that refers to them does so even where that is no gain."""
 NEAR = 7
-"""Words from the start within which a pronoun refers to what was said before; later ones mostly
+"""Words from where it asks within which a pronoun refers to what was said before; later ones mostly
 refer to the message's own nouns."""
 MIDDLE = 15
 """The day of a month that is named alone."""
@@ -42,6 +45,10 @@ _LEADS = re.compile(
 _REFERS = re.compile(
     r"\b(?:it|its|that|this|those|these|they|them|their|he|she|his|her|him|one|ones|instead|es|ihn"
     r"|ihm|dies\w*|davon|damit|dafür|darin|dort)\b",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(
+    r"\b(?:(?:over|in) there|the (?:others?|rest|lot|same)|(?:too|as well|auch)(?=\W*\Z))\b",
     re.IGNORECASE,
 )
 _FIRST = re.compile(r"\A\W*+(?:the )?(?:first|1st|1|erste[rsn]?)\b(?: one)?\W*+", re.IGNORECASE)
@@ -99,7 +106,8 @@ def leans(message: str, gain: float) -> bool:
 
 def refers(message: str) -> bool:
     """Returns whether a word of it stands for something that was named before."""
-    return _REFERS.search(" ".join(message.split()[:NEAR])) is not None
+    first = " ".join(sentence_that_asks(message).split()[:NEAR])
+    return _REFERS.search(first) is not None or _GOES_ON.search(message) is not None
 
 
 def chosen(message: str, history: Sequence[Turn]) -> str | None:
@@ -118,10 +126,12 @@ def chosen(message: str, history: Sequence[Turn]) -> str | None:
 
 def weigh(message: str, history: Sequence[Turn], scale: float = 1.0) -> list[WeightedTurn]:
     """Returns what to search for: the message, then the turns before it, newest first, each
-    `scale` times its weight."""
+    `scale` times its weight. Of ours those that answered or asked: a hand-over's words are about
+    nothing."""
     said = [WeightedTurn(message, 1.0)]
+    told = [turn for turn in reversed(history) if turn.documents or turn.action not in SAYS_NOTHING]
     for role, weight in (("user", USER_WEIGHT), ("assistant", AGENT_WEIGHT)):
-        texts = [turn.text for turn in reversed(history) if turn.role == role]
+        texts = [turn.text for turn in told if turn.role == role]
         for back, text in enumerate(texts[:SEARCHED_TURNS]):
             said.append(WeightedTurn(text, scale * weight * DECAY**back))
     return said

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from services.answer.contract import Turn
-from services.answer.search.asks import asks, bare
-from services.answer.search.condense import as_of_in, chosen, condense, leans
+from services.answer.search.asks import asks, bare, of_two_things
+from services.answer.search.condense import as_of_in, chosen, condense, leans, weigh
 from services.answer.search.expand import respelt, synonyms
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
@@ -46,11 +46,25 @@ def test_it_carries_what_the_turn_before_leaned_on_and_no_more() -> None:
         ("paid out in cash?", 0.15, True),
         ("who is eligible?", 0.3, True),
         ("and rotate API keys?", -0.3, True),
+        ("Boss is out. Our admin can send it for him right?", 0.0, True),
+        ("do our hooks keep their ids over there", 0.0, True),
+        ("does our history come along too?", 0.0, True),
+        ("Is there a discount for schools", 0.0, False),
+        ("how much max", -0.3, True),
+        ("what's the limit", -0.3, False),
         ("Please explain to me how workspace owners rotate API keys", 0.02, False),
     ],
 )
 def test_evidence_says_whether_a_message_leans(message: str, gain: float, leaning: bool) -> None:
     assert leans(message, gain) == leaning
+
+
+def test_what_was_said_when_handing_over_is_not_searched_for() -> None:
+    answered, cited = Turn("assistant", "12 hours. [1]", "ANSWER"), frozenset({"secrets"})
+    handed = Turn("assistant", "I am passing it to our support team.", "ESCALATE")
+    told = handed._replace(text="Both for 12 hours. [1]", documents=cited)
+    said = weigh("and then?", (Turn("user", "How long?"), answered, handed, told))
+    assert [each.text for each in said] == ["and then?", "How long?", told.text, answered.text]
 
 
 @pytest.mark.parametrize(
@@ -84,10 +98,36 @@ def test_an_offered_choice_is_understood(message: str, title: str | None) -> Non
         ("- what is a lane\n- how many do I get", 2),
         ("Brook has 2. How many can I add?", 1),
         ("How do I send a) events b) batches", 1),
+        ("if we drop a token how fast is it dead, and whats the most we can have", 2),
+        ("I want the bills by mail, and also our address is wrong, can that be fixed", 2),
+        ("we need all bills, also I want to add a card", 2),
+        ("how long is it kept, how big can it get", 2),
+        ("when we upgrade, can we keep the price", 1),
+        ("what I changed is gone. is it lost?", 1),
+        ("we have ten people and two are ill, also one left. how do I free a seat", 1),
     ],
 )
 def test_questions_of_one_message_are_told_apart(message: str, apart: int) -> None:
     assert len(asks(message)) == apart
+
+
+@pytest.mark.parametrize(
+    ("message", "halves"),
+    [
+        ("how much room is there for tags and for lists?",
+         ("how much room is there for tags", "how much room is there for lists")),
+        ("log retention on Creek compared to River",
+         ("log retention on Creek", "log retention on River")),
+        ("what do I get on the small deal next to the big deal",
+         ("what do I get on the small deal", "what do I get on the big deal")),
+        ("how many seats and endpoints come with Creek",
+         ("how many seats come with Creek", "how many endpoints come with Creek")),
+        ("what does it mean and how do I end it", ()),
+        ("what is at the end, and which address do I write to", ()),
+    ],
+)  # fmt: skip
+def test_one_verb_may_ask_of_two_things(message: str, halves: tuple[str, ...]) -> None:
+    assert of_two_things(message) == halves
 
 
 def test_a_word_that_only_joins_two_questions_is_in_neither() -> None:

@@ -98,6 +98,18 @@ def answers_first(found: Searched, row: dict[str, Any]) -> bool:
     return any(squeeze(answer["quote"]) in text for answer in row["answers"])
 
 
+def test_two_things_asked_with_one_verb_are_parts_where_other_pieces_answer_each(
+    stack: Stack,
+) -> None:
+    both = search(asked("what is the price of the gold plan and of the silver plan"), stack)
+    assert [each.asked for each in both.question.parts] == [
+        "what is the price of the gold plan",
+        "what is the price of the silver plan",
+    ]
+    assert {each.chunk.text[:5] for each in both.packed[:2]} == {"The g", "The s"}
+    assert not search(asked("is it charged again on day 3 and on day 7"), stack).question.parts
+
+
 def test_without_a_matcher_the_embedder_and_the_words_decide(stack: Stack) -> None:
     found = search(asked(CUT_OFF), replace(stack, matcher=None))
     assert found.packed
@@ -232,7 +244,24 @@ def test_of_what_is_as_near_comes_first_what_the_reader_is_sure_of(
         found = search(asked(message, history=history), replace(stack, reader=reader))
         assert found.question.leans is leans
         assert plan in first(found)
-        assert reader.asked == [asked_in_turn(message, before) if leans else message]
+        assert reader.asked[-1] == (asked_in_turn(message, before) if leans else message)
+
+
+class SureOfOne(Sure):
+    """Is certain of what is asked with the turns before it, or of what is asked alone."""
+
+    def odds(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
+        sure = ("\n" in question) == (self.word == "in turn")
+        return np.full(len(pieces), 40.0 if sure else -40.0, np.float32)
+
+
+@pytest.mark.parametrize("message", ["what does the plan cost a month", "and what do they cost?"])
+def test_what_the_reader_holds_for_the_likelier_says_whether_a_message_leans(
+    stack: Stack, message: str
+) -> None:
+    for reading in ("in turn", "alone"):
+        found = search(asked(message, history=PLANS), replace(stack, reader=SureOfOne(reading)))
+        assert found.question.leans is (reading == "in turn")
 
 
 def test_a_reranker_has_the_last_word(stack: Stack) -> None:
