@@ -109,12 +109,6 @@ _OPEN = re.compile(
     re.IGNORECASE,
 )
 """How, what, where ... something can be done: no question for a yes."""
-_GRANTED = re.compile(
-    r"^(?!\W*(?:if|when|after|before|unless|wenn|falls|nach|vor)\b).*"
-    r"\b(?:can|may|yes|allowed|supported|available|possible|kann|können|dürfen|ja)\b",
-    re.IGNORECASE,
-)
-
 _EITHER = re.compile(r"\bor\b(?! (?:something|so|similar|the like|anything)\b)", re.IGNORECASE)
 _NONE = re.compile(
     r"\bthere (?:is|are|will be) no (?P<what>.+?)"
@@ -139,15 +133,18 @@ _LIMITED = re.compile(
 )
 """Words by which it is denied for some cases alone."""
 _LEAVE = re.compile(
-    r"\W*(?:(?P<who>[\w ]+?) (?:can|may) (?:also |be |always )*"
+    r"\W*(?:(?P<who>[\w ]+?) (?:can|may|kann|können|darf|dürfen) (?:also |be |always )*"
     r"|(?P<of>[\w ]+?) (?:is|are) (?:allowed|supported|possible|permitted|included|accepted))"
     r"\b(?P<rest>[\w ]*)[.!]?\W*",
     re.IGNORECASE,
 )
-_MAY = re.compile(r"\b(?:can|could|may|possible|allowed|ok|okay|fine|supported?)\b", re.IGNORECASE)
+_MAY = re.compile(
+    r"\b(?:can|could|may|possible|allowed|ok|okay|fine|supported?|kann|können|darf|dürfen)\b",
+    re.IGNORECASE,
+)
 _EMPTY = frozenset(
     """the and for you our your can are does not any all has have with this that its from there was
-    were will may""".split()  # noqa: SIM905  a list of so many is no list
+    were will may der die das ein eine und können kann dürfen""".split()  # noqa: SIM905  a list of so many is no list
 )
 _ANYWAY = frozenset({"time", "yourself", "always"})
 _POLAR_CELL = re.compile(r"\W*(?:(?P<no>no|not|never|nein)|(?P<yes>yes|ja))\b", re.IGNORECASE)
@@ -220,20 +217,17 @@ def read(text: str) -> WantedAnswer:
     return WantedAnswer(text, kinds, steps, frozenset(_FIGURES.findall(text)), counted)
 
 
-def verdict(asked: WantedAnswer, sentence: str) -> str:
-    """Returns `no` or `yes`, as a question for one of them is answered by a sentence that is
-    about the same; empty where the question is of another kind, or itself negated."""
-    if not _polar(asked):
-        return ""
-    if any(_about(asked.text, sentence, match) for match in _NEGATED.finditer(sentence)):
-        return "no"
-    return "yes" if _GRANTED.search(sentence) else ""
+def denies(asked: WantedAnswer, sentence: str) -> bool:
+    """Returns whether a sentence that is about all that is asked for denies some of it."""
+    if not _polar(asked) or _LIMITED.search(sentence):
+        return False
+    return any(_about(asked.text, sentence, match) for match in _NEGATED.finditer(sentence))
 
 
 def plain_verdict(asked: WantedAnswer, sentence: str) -> str:
     """Returns `no` or `yes` where the sentence denies or grants, in plain words and for every case,
     the very thing that is asked for: its verb is the question's, and what it is done to."""
-    if not _polar(asked) or _EITHER.search(asked.text) or _LIMITED.search(sentence):
+    if not _polar(asked) or _LIMITED.search(sentence):
         return ""
     own = _words(asked.text)
     if (none := _NONE.search(sentence)) is not None:
@@ -267,7 +261,7 @@ def _is_denied(own: Set[str], owed: bool, denied: re.Match[str]) -> bool:
 def row_verdict(asked: WantedAnswer, head: Sequence[str], cells: Sequence[str]) -> str:
     """Returns `no` or `yes` as a row of a table says it: in the one column that the question names,
     or in the only one beside the first."""
-    if not _polar(asked) or _EITHER.search(asked.text):
+    if not _polar(asked):
         return ""
     own = _words(asked.text)
     named = [i for i, name in enumerate(head) if i and any(_in(w, own) for w in _words(name))]
@@ -282,8 +276,8 @@ def row_verdict(asked: WantedAnswer, head: Sequence[str], cells: Sequence[str]) 
 
 def _polar(asked: WantedAnswer) -> bool:
     """Returns whether a yes or a no is wanted."""
-    open_to = _OPEN.search(asked.text) or _NEGATED.search(asked.text)
-    return "polar" in asked.kinds and not open_to
+    other = (_OPEN, _NEGATED, _EITHER)
+    return "polar" in asked.kinds and not any(each.search(asked.text) for each in other)
 
 
 def _words(text: str) -> set[str]:

@@ -48,9 +48,10 @@ SURE: Final = 0.75
 """Share of a question's words that a sentence must mean before it is taken for a yes or a no."""
 
 LIKE: Final = 0.2
+UNREAD_LIKE: Final = 0.6
 ROW_LIKE: Final = 0.5
-"""The same of a sentence that denies or grants it in plain words, and of a row, which the reader
-holds for an answer."""
+"""The same of a sentence that denies or grants it in plain words, where the reader holds it for an
+answer and where it does not; and of a row that it holds for one."""
 
 AS_OF: Final = {"en": "As of {day}:", "de": "Stand {day}:"}
 BEFORE: Final = {"en": "Written before {day}:", "de": "Geschrieben vor dem {day}:"}
@@ -298,7 +299,7 @@ def _said(
         before = units[-1]
     verdict = _verdict(chosen, last, pages[chosen[0].mark - 1].candidate.chunk.locale)
     if verdict and blocks:
-        apart = "\n\n" if chosen[0].piece.cells else " "
+        apart = " " if chosen[0].piece.kind == "sentence" else "\n\n"
         blocks[0] = f"{verdict}{apart}{blocks[0]}"
     return blocks
 
@@ -336,11 +337,11 @@ def _verdict(chosen: Sequence[Unit], text: str, locale: str) -> str:
     saying so: a sentence, or a row that stands alone."""
     unit = chosen[0]
     wants, said = asked.read(sentence_that_asks(text)), ""
-    if unit.piece.kind == "sentence" and not _ANSWERS.match(unit.piece.shown):
-        if unit.soft >= SURE:
-            said = asked.verdict(asked.read(text), unit.piece.shown)
-        if unit.likely and unit.soft >= LIKE:
-            said = said or asked.plain_verdict(wants, unit.piece.shown)
+    if unit.piece.kind in ("sentence", "item") and not _ANSWERS.match(unit.piece.shown):
+        if unit.soft >= (LIKE if unit.likely else UNREAD_LIKE):
+            said = asked.plain_verdict(wants, unit.piece.shown)
+        if unit.soft >= SURE and asked.denies(asked.read(text), unit.piece.shown):
+            said = "no"
     elif unit.likely and unit.soft >= ROW_LIKE and [u for u in chosen if u.piece.cells] == [unit]:
         said = asked.row_verdict(wants, unit.piece.head, unit.piece.cells)
     return VERDICTS.get((base(locale), said), "")

@@ -38,6 +38,7 @@ PLAIN = [
     ("is ordered delivery supported?", "Ordered delivery is supported on River.", ""),
     ("do i need a seat to see the logs?", "You can see the logs.", ""),
     ("is it free or do we pay for it?", "You do not pay for it.", ""),
+    ("can i have two owners?", "A workspace has an owner; other roles can be given to two.", ""),
     ("how can i delete a project?", "You can delete a project.", ""),
     ("can't i delete a project?", "You can delete a project.", ""),
 ]
@@ -103,3 +104,14 @@ def test_a_table_stands_below_its_yes_or_no() -> None:
     text = told("can a viewer see payloads?", [candidate(TABLE, "roles")], 2.0)
     assert text.startswith("No.\n\n| Action | Viewer |\n")
     assert "deliveries" not in text
+
+
+def test_a_yes_is_not_read_from_any_leave_that_is_near() -> None:
+    found = [candidate("A workspace has an owner; other roles can be given to two.", "roles")]
+    assert told("can a workspace have two owners with other roles", found, 2.0)[:3] != "Yes"
+
+
+def test_an_item_stands_below_its_yes_or_no() -> None:
+    found = [candidate("- Manual snapshots are not available on Pro.\n- Logs are.", "snapshots")]
+    said = told("are manual snapshots available on pro?", found, 2.0)
+    assert said.startswith("No.\n\n- Manual snapshots")
