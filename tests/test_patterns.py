@@ -52,7 +52,7 @@ def of_the_house() -> Iterator[tuple[str, re.Pattern[Any]]]:
     for path in (ROOT / "examples" / "brackwater" / "house.yaml", NEUTRAL):
         house = load_house(path)
         for name, reason in house.reasons.items():
-            for pattern in reason.patterns:
+            for pattern in (*reason.patterns, *reason.unless):
                 yield f"{path.name}: {name}", re.compile(pattern, re.IGNORECASE)
         for pattern in house.style.promises:
             yield f"{path.name}: promises", re.compile(pattern, re.IGNORECASE)

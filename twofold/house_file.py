@@ -155,9 +155,10 @@ def _slow(house: HousePolicy, file: _File, thorough: bool) -> Iterator[HouseProb
 def _patterns(data: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
     """Returns every pattern of a policy, by its place."""
     found = {
-        ("reasons", name, "patterns", str(n)): pattern
+        ("reasons", name, key, str(n)): pattern
         for name, reason in data["reasons"].items()
-        for n, pattern in enumerate(reason.get("patterns", ()))
+        for key in ("patterns", "unless")
+        for n, pattern in enumerate(reason.get(key, ()))
     }
     promises = enumerate(data["style"].get("promises", ()))
     return found | {("style", "promises", str(n)): each for n, each in promises}

@@ -48,14 +48,17 @@ class _Model(BaseModel):
 class Reason(_Model):
     """Why a person takes over.
 
-    `patterns` are case-insensitive regular expressions, any one decides. `examples` are what
-    customers say; they train the classifier. `consent` asks first instead of handing over at once.
-    `meanwhile`, by language, is said with the hand-over: what to do until somebody comes.
+    `patterns` are case-insensitive regular expressions, any one decides; what matches one of
+    `unless` is no match. `examples` are what customers say; they train the classifier. `consent`
+    asks first instead of handing over at once. `meanwhile`, by language, is said with the
+    hand-over: what to do until somebody comes.
     """
 
     team: Name
     when: str
     patterns: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    """What looks like one of `patterns` and is none: somebody else's anger, a question about it."""
     examples: tuple[str, ...] = ()
     consent: bool = False
     meanwhile: dict[Locale, Word] = {}
@@ -64,7 +67,7 @@ class Reason(_Model):
     firm: bool = False
     """Where a pattern matches, no example outweighs it; so with every grave reason."""
 
-    @field_validator("patterns")
+    @field_validator("patterns", "unless")
     @classmethod
     def _compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
@@ -74,9 +77,18 @@ class Reason(_Model):
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
         return patterns
 
+    def match(self, text: str) -> str:
+        """Returns what of the text matches one of `patterns`; empty where nothing does."""
+        unless, patterns = self._matchers
+        left = unless.sub(" … ", text) if unless else text
+        found = patterns.search(left) if patterns else None
+        return found.group().strip() if found else ""
+
     @cached_property
-    def matcher(self) -> re.Pattern[str] | None:
-        return re.compile("|".join(self.patterns), re.IGNORECASE) if self.patterns else None
+    def _matchers(self) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+        either = ("|".join(each) for each in (self.unless, self.patterns))
+        unless, patterns = (re.compile(one, re.IGNORECASE) if one else None for one in either)
+        return unless, patterns
 
 
 class Hours(_Model):
@@ -200,8 +212,10 @@ class HousePolicy(_Model):
         """The same for as long as it says the same to a model: a new version of ours, with options
         that this house does not use, makes nobody train again, nor do words that no model is
         shown."""
-        said = {"about", "thanks"}
-        unseen = {"reasons": {"__all__": {"meanwhile"}}, "templates": {"__all__": said}}
+        unseen = {
+            "reasons": {"__all__": {"meanwhile", "unless"}},
+            "templates": {"__all__": {"about", "thanks"}},
+        }
         return content_hash(self.model_dump_json(exclude_defaults=True, exclude=unseen))[:12]
 
     def say(self, locale: str) -> Templates:

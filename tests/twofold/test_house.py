@@ -150,5 +150,6 @@ def test_what_no_model_is_shown_makes_nobody_train_again() -> None:
     policy = load_house(NEUTRAL)
     said = policy.model_dump(mode="json")
     said["reasons"]["account_takeover"]["meanwhile"] = {"en": "Call 112."}
+    said["reasons"]["angry_customer"]["unless"] = ["my boss is"]
     said["templates"]["en"] |= {"about": "I am the concierge.", "thanks": "My pleasure."}
     assert HousePolicy.model_validate(said).digest == policy.digest

@@ -54,6 +54,9 @@ ANSWERS_HELD = 0.80
 the example suite's 33 hand-overs."""
 NO_AMOUNT = 0.2
 """A message that names no sum makes "over the limit" this much likelier."""
+NO_RETURN = 0.05
+"""The same of one in which no money goes back: "you give the 249 dollar plan away" is a question of
+price, whatever refunds look like it."""
 TOPIC_WORD = 0.2
 """A house topic word makes "off topic" this much likelier."""
 SETTLED = 0.1
@@ -267,6 +270,8 @@ class Decider:
                 weighed[limits.money_reason] *= NO_AMOUNT
             elif amount <= limits.money:
                 weighed[limits.money_reason] = 0.0
+            if not rules.wants_back(question):
+                weighed[limits.money_reason] *= NO_RETURN
         for rule in matched:
             # The classifier cannot overrule the rules of a reason that it never learned.
             firm = rule.firm or rule.reason not in intent

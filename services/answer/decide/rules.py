@@ -7,6 +7,7 @@ from typing import NamedTuple
 from services.answer.contract import Question, Turn
 from twofold.policy import HousePolicy
 from twofold.reply import Escalation
+from twofold.text.languages import may_be
 from twofold.text.numbers import read
 
 _UNHELPED = re.compile(
@@ -116,6 +117,11 @@ _WHO_ANSWERS = re.compile(
     rf"(?:\W++(?>(?:{_FILLER}|actually|eigentlich)(?!\w)))*+\W*+\Z",
     re.IGNORECASE,
 )
+_BACK = re.compile(
+    r"\b(?:back|return(?:s|ed)?\b|re-?fund|re-?pa[iy]|reimburs|owe|credit(?! card)|cancel|revers"
+    r"|charge-?back)|zurück|erstatt|gutsch|rückzahl|storn",
+    re.IGNORECASE,
+)
 _NO = re.compile(r"^\W*(no|nope|not (now|yet)|don.t|nein|nicht|non|não|nee)\b", re.IGNORECASE)
 
 
@@ -133,14 +139,13 @@ def matching(house: HousePolicy, question: Question) -> tuple[MatchedRule, ...]:
     for name, reason in house.reasons.items():
         money = name == house.limits.money_reason
         text = question.standalone if money else question.asked
-        match = reason.matcher.search(text) if reason.matcher else None
-        if match is None:
+        if not (on := reason.match(text)):
             continue
         # The pattern for money back is half of the money rule; the amount, often given in another
         # message, is the other half.
         if money and max(amounts(text), default=0.0) <= house.limits.money:
             continue
-        rules.append(MatchedRule(name, match.group().strip(), reason.grave or reason.firm))
+        rules.append(MatchedRule(name, on, reason.grave or reason.firm))
     return tuple(rules)
 
 
@@ -155,6 +160,12 @@ def amounts(text: str) -> list[float]:
         for both in readings
         if both[0].currency and all(number.is_quantity for number in both)
     ]
+
+
+def wants_back(question: Question) -> bool:
+    """Returns whether anything is to go back, in a language whose words for it we know."""
+    text = question.standalone
+    return _BACK.search(text) is not None or not may_be(text, ("en", "de"))
 
 
 def failures_in_a_row(question: Question) -> int:

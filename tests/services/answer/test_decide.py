@@ -158,12 +158,39 @@ TAKEN_OVER = [
         "contract", "We want to negotiate the terms of our contract", "ESCALATE", "contract_change"
     ),
     Case("anger", "Your support is a complete joke", "ESCALATE", "angry_customer"),
+    Case("anger-of-two", "our CEO is furious with your service", "ESCALATE", "angry_customer"),
+    Case("anger-at-us", "My boss is livid. You people lost our data", "ESCALATE", "angry_customer"),
     Case("repeated", "This is the third time I am asking you this", "ESCALATE", "repeated_failure"),
 ]
 LEFT_ALONE = [
     Case("cancel", "how do I cancel", "ANSWER"),
     Case("refund-time", "How long do refunds of $500 take to arrive?", "ANSWER"),
     Case("refund-small", "Can I get a refund of $49?", "ANSWER"),
+    Case("refund-who-de", "Wer entscheidet über Erstattungen ab 500 €?", "ANSWER", locale="de"),
+    Case(
+        "no-refund",
+        "were a 14 month old company with 300k raised and heard you give the 249 dollar plan away"
+        " for half a year. how do we get in",
+        "ANSWER",
+    ),
+    Case(
+        "another-s-anger",
+        "two days of deliveries are gone and my boss is furious with me, where do I find them",
+        "ANSWER",
+    ),
+    Case(
+        "another-s-anger-de",
+        "Mein Chef ist stinksauer, weil zwei Tage fehlen. Wo finde ich die Zustellungen?",
+        "ANSWER",
+        locale="de",
+    ),
+    Case("contract-cost", "What does it cost to change the terms of our contract?", "ANSWER"),
+    Case(
+        "contract-cost-de",
+        "Was kostet es, wenn wir den Vertrag vorzeitig ändern?",
+        "ANSWER",
+        locale="de",
+    ),
     Case("charged-twice", "What happens when a customer is charged twice?", "ANSWER"),
     Case("lawyer", "Our lawyer asks where the DPA can be downloaded", "ANSWER"),
     Case("hacked", "What do you advise if an account is hacked?", "ANSWER"),
