@@ -112,8 +112,7 @@ def compose(
         units = [u for u in every if u not in old or _asks_again(u, own)] or every
         if not units:
             continue
-        context = Context(units, pages, text, last, every)
-        chosen = _choose(units, context, told, old, text, max_words)
+        chosen = _choose(units, Context(units, pages, text, last, old), told, text, max_words)
         if chosen:
             answers += _said(chosen, text, last, pages, _dates(chosen, pages, day, zone))
             told += chosen
@@ -160,16 +159,11 @@ def _asks_again(unit: Unit, own: Set[int]) -> bool:
 
 
 def _choose(
-    units: Sequence[Unit],
-    context: Context,
-    told: Sequence[Unit],
-    old: Sequence[Unit],
-    text: str,
-    most: int,
+    units: Sequence[Unit], context: Context, told: Sequence[Unit], text: str, most: int
 ) -> list[Unit]:
     """Returns what answers the question, in the order in which it is said: best first, but what
-    belongs to one block together; of `old`, which the message before it said, at most what answers
-    it best. Nothing, where `told`, the answers to the questions before it, has that."""
+    belongs to one block together; of what the message before it said, at most what answers it
+    best. Nothing, where `told`, the answers to the questions before it, has that."""
     harmless = [
         unit for unit in units if not any(_destroys(each, text) for each in context.steps(unit))
     ]
@@ -191,7 +185,7 @@ def _choose(
             break
         if (
             unit in chosen
-            or unit in old
+            or unit in context.old
             or unit.piece.kind in ("steps", "list")
             or (unit.piece.kind == "item" and unfinished(unit.piece))
             or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))

@@ -63,16 +63,17 @@ class Context:
         pages: Sequence[CutChunk],
         text: str,
         last: str,
-        every: Sequence[Unit] = (),
+        old: Sequence[Unit] = (),
     ) -> None:
-        """`text` is the question, `last` its last message; `every` are the units with those that
-        were said before."""
+        """`text` is the question, `last` its last message; `old` are the units that an earlier
+        message said, whether or not they are said again."""
         self._text, self._last, self._pages = text, last, pages
         asking = sentence_that_asks(last)
         self._wants = asked.read(asking)
         self._doing = asked.asks_to_do(last)
         self._how = self._doing or self._wants.steps or not is_question(asking)
-        self._before = {(each.mark, each.piece.place): each for each in every or units}
+        self.old = old
+        self._before = {(each.mark, each.piece.place): each for each in (*old, *units)}
         self._lists: dict[int, dict[int, Piece]] = {}
         self._sections: dict[int, list[Unit]] = {}
         self._marks = _sections(pages)
