@@ -17,9 +17,9 @@ import numpy as np
 
 from services.answer.contract import Draft, Question
 from services.answer.generate import asked
-from services.answer.generate.context import Context
+from services.answer.generate.context import Context, is_about, names
 from services.answer.generate.sentences import Sentences
-from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, weigh, words_of
+from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, weigh
 from services.answer.search import Searched, past
 from services.answer.search.asks import questions_in, sentence_that_asks
 from services.answer.search.match import HOPELESS, best
@@ -167,7 +167,11 @@ def _choose(
     harmless = [
         unit for unit in units if not any(_destroys(each, text) for each in context.steps(unit))
     ]
-    open_to = [unit for unit in harmless if not leads(unit.piece) and not context.promises(unit)]
+    open_to = [
+        unit
+        for unit in harmless
+        if not (leads(unit.piece) or context.promises(unit) or _asks(unit))
+    ]
     open_to = open_to or harmless or list(units)
     apart = [u for u in open_to if not any(_part(u, each) for each in told)]
     if any(unit.likely for unit in apart):
@@ -177,7 +181,7 @@ def _choose(
     said = {(unit.mark, unit.piece) for unit in told}
     if (first.mark, first.piece) in said:
         return []
-    chosen = context.after(context.of(first), most)
+    chosen = context.after(context.paragraph(context.of(first)), most)
     words = sum(unit.piece.words for unit in chosen)
     answers = 1
     for unit in ranked[1:]:
@@ -186,6 +190,7 @@ def _choose(
         if (
             unit in chosen
             or unit in context.old
+            or is_about(unit)
             or unit.piece.kind in ("steps", "list")
             or (unit.piece.kind == "item" and unfinished(unit.piece))
             or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))
@@ -200,6 +205,11 @@ def _choose(
     places = {(unit.mark, unit.piece.block): i for i, unit in reversed([*enumerate(chosen)])}
     chosen.sort(key=lambda u: (places[u.mark, u.piece.block], u.piece.place))
     return [unit for unit in chosen if (unit.mark, unit.piece) not in said]
+
+
+def _asks(unit: Unit) -> bool:
+    """Returns whether the sentence is a question: what follows it says something."""
+    return unit.piece.kind == "sentence" and unit.piece.shown.endswith(("?", "？", "؟"))
 
 
 def _destroys(unit: Unit, text: str) -> bool:
@@ -311,9 +321,9 @@ def _table(units: Sequence[Unit], text: str, last: str) -> str:
     if not piece.head:
         return piece.shown
     named: set[int] = set()
-    for words in (set(words_of(last)), set(words_of(text))):
+    for words in (names(last), names(text)):
         named = named or {
-            i for i, name in enumerate(piece.head) if i and words.intersection(words_of(name))
+            i for i, name in enumerate(piece.head) if i and words.intersection(names(name))
         }
     keep = sorted({0} | named) if named else range(len(piece.head))
     rows = [piece.head, *(unit.piece.cells for unit in units)]

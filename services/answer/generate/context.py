@@ -46,8 +46,9 @@ _BELOW = re.compile(
 )
 """Words of what stands next."""
 _ABOUT = re.compile(
-    r"\W*this (?:article|topic|page|document|guide)s? (?:\w+ ){0,2}?(?:provides?|gives?|explains?"
-    r"|describes?|discusses?|talks?|suggests?|offers?|shows?|covers?|is about|contains?|helps?)\b",
+    r"\W*th(?:is|e) (?:article|topic|page|document|guide)s? (?:\w+ ){0,2}?"
+    r"(?:provides?|gives?|recommends?|explains?|describes?|discusses?|talks?|suggests?|offers?|shows?"
+    r"|covers?|is about|contains?|helps?)\b",
     re.IGNORECASE,
 )
 """What a page says of itself."""
@@ -93,8 +94,6 @@ class Context:
         whole = self.steps(unit)
         if len(whole) == 1 and unit.piece.kind in ("sentence", "step"):
             whole = self._led(unit)
-            if self._doing and unit.piece.kind == "sentence":
-                whole = self._paragraph(whole)
         elif whole[0].piece.kind in ("steps", "code", "list", "item"):
             whole = [*self._lead(whole[0]), *whole]
         whole = self._with_below(whole)
@@ -164,9 +163,12 @@ class Context:
             found.insert(0, before)
         return found
 
-    def _paragraph(self, told: list[Unit]) -> list[Unit]:
-        """Returns the sentences with those of their paragraph before them, if they are few."""
+    def paragraph(self, told: list[Unit]) -> list[Unit]:
+        """Returns the sentences that say how something is done with those of their paragraph before
+        them, if they are few."""
         section = self._sections[told[-1].mark]
+        if not self._doing or told[-1] not in section:
+            return told
         last = section.index(told[-1])
         whole = [each for each in section[:last] if _block(each) == _block(told[-1])]
         whole = [*whole, told[-1]]
@@ -242,7 +244,7 @@ class Context:
         """Returns the unit; but what its page says to do, where it only says what the page is
         about, or what goes wrong though nobody asks for that."""
         chunk = self._pages[unit.mark - 1].candidate.chunk
-        about = self._is_about(unit, chunk)
+        about = is_about(unit) and not chunk.heading_path
         if self._wants.value_in(unit.piece.read) or not (about or self._tells_trouble(chunk)):
             return unit
         marks = [m for m in self._sections if self._first([m]).document == chunk.document]
@@ -254,10 +256,9 @@ class Context:
             if each.mark == mark and not leads(each.piece) and each.piece.kind != "step"
         ]
         steps = [each for each in page if each.piece.kind == "steps"]
+        if not steps and page and page[0].piece.kind == "item":
+            steps = [each for each in page if each.piece.kind == "list"]
         return next(iter(steps or page), unit)
-
-    def _is_about(self, unit: Unit, chunk: Chunk) -> bool:
-        return not chunk.heading_path and _ABOUT.match(unit.piece.shown) is not None
 
     def _tells_trouble(self, chunk: Chunk) -> bool:
         return tells_trouble(chunk) and (self._how or asked.asks_why(self._last))
@@ -291,6 +292,17 @@ class Context:
             if after:
                 break
         return chosen
+
+
+def is_about(unit: Unit) -> bool:
+    """Returns whether the sentence only says what its page is about."""
+    return unit.piece.kind == "sentence" and _ABOUT.match(unit.piece.shown) is not None
+
+
+def names(text: str) -> set[str]:
+    """Returns the words and figures by which a row or a column can be named; one and many alike."""
+    words = (word.removesuffix("s") if len(word) > 3 else word for word in words_of(text))
+    return {*words, *_WHOLE.findall(text)}
 
 
 def _sections(pages: Sequence[CutChunk]) -> list[list[int]]:
@@ -378,15 +390,20 @@ def _rows(unit: Unit, section: Sequence[Unit], text: str, last: str) -> list[Uni
     by what it leans on. Where it names none, the unit; but all of a small table, where neither the
     reader nor anything that is asked tells one of its rows from another."""
     rows = [u for u in section if _block(u) == _block(unit) and u.piece.cells]
-    for names in map(_names, (last, text)):
-        named = [u for u in rows if not names.isdisjoint(_names(u.piece.cells[0]))]
-        named = [u for u in named if _names(u.piece.cells[0]) <= names] or named
+    for own in map(names, (last, text)):
+        first = [names(u.piece.cells[0]) for u in rows]
+        most = max(len(own & each) for each in first)
+        named = [
+            u
+            for u, each in zip(rows, first, strict=True)
+            if own & each and (each <= own or len(own & each) == most)
+        ]
         if named and len(named) <= max(1, len(rows) / 2):
             return named
-    wanted = _names(text) | _names(last)
-    columns = _names(" ".join(unit.piece.head[1:])) if len(unit.piece.head) > 2 else set()
-    own = [_names(" ".join(u.piece.cells)) for u in rows]
-    telling = frozenset[str]().union(*own) - own[0].intersection(*own)
+    wanted = names(text) | names(last)
+    columns = names(" ".join(unit.piece.head[1:])) if len(unit.piece.head) > 2 else set()
+    held = [names(" ".join(u.piece.cells)) for u in rows]
+    telling = frozenset[str]().union(*held) - held[0].intersection(*held)
     asks_column = not wanted.isdisjoint(columns)
     if asks_column and telling.isdisjoint(wanted - columns) and len(rows) <= COLUMN_ROWS:
         return rows
@@ -395,8 +412,3 @@ def _rows(unit: Unit, section: Sequence[Unit], text: str, last: str) -> list[Uni
     small = len(rows) <= WHOLE_ROWS and sum(len(u.piece.cells) for u in rows) <= WHOLE_CELLS
     told = unit.likely and all(u is unit or u.sure < UNLIKELY for u in rows)
     return rows if small and telling.isdisjoint(wanted) and not told else [unit]
-
-
-def _names(text: str) -> set[str]:
-    """Returns the words and figures by which a row can be named."""
-    return {*words_of(text), *_WHOLE.findall(text)}

@@ -207,3 +207,33 @@ def test_what_was_told_as_a_sentence_is_not_told_again_in_its_list() -> None:
     )
     said = told(asked_for, found)
     assert said.count("6 days of waiting") == 1
+
+
+SEEN = """| Action | Owner | Viewer |
+|---|---|---|
+| See invoices | yes | no |
+| Read the audit log | yes | no |
+| See payloads | yes | no |
+| Change the plan | yes | no |"""
+
+
+def test_the_row_is_told_that_most_words_name_in_the_column_that_is_named_in_any_number() -> None:
+    said = told("can viewers see the audit log?", page(("Roles", SEEN)))
+    assert "| Action | Viewer |\n| --- | --- |\n| Read the audit log | no |\n\n" in said
+
+
+def test_a_solution_that_is_a_list_is_told_whole() -> None:
+    options = "- If you see the message, ask for credits.\n- If not, send the log of the mails."
+    said = told("how do I fix the grid of orders", page(("Issue", ISSUE), ("Solution", options)))
+    assert said.count("- If") == 2
+
+
+def test_a_question_of_the_page_is_no_answer() -> None:
+    text = "Do you send mails to many teams? Use the address of a team."
+    assert told("mails to many teams", page(("Teams", text))).startswith("Use the address")
+
+
+def test_what_a_page_is_about_is_not_said_beside_the_answer() -> None:
+    about = "The article recommends how to fix an empty grid of orders."
+    said = told("an empty grid of orders", page(("Grid", f"{ISSUE}\n\n{about}")))
+    assert "The article" not in said
