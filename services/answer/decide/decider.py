@@ -301,7 +301,7 @@ class Decider:
     def _classified(self, text: str, vector: npt.NDArray[np.float32]) -> dict[str, float]:
         if self._model is None:
             return {PLAIN: 1.0}
-        seen = features([text], vector[np.newaxis])[0]
+        seen = features([text], vector[np.newaxis], self._model.words)[0]
         found = self._model.of(seen)
         likely = _normal({kind: p * self._shift[kind] for kind, p in found.items()})
         return _as_far_as_known(likely, self._model.nearest(seen))

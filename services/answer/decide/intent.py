@@ -7,10 +7,11 @@ Lippert 2007, "Notes on Regularized Least Squares"), so the model is trained, ca
 in one go, in a fraction of a second on a house's few hundred examples.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,11 @@ BALANCE = 0.5
 MANNER_SCALE = 0.2
 """Of each trait beside a unit vector: leave-one-out accuracy of the example house .72 without, .77
 with .15 to .2, .75 with .3."""
+WORDS_SCALE = 0.5
+"""Of the words of a text beside its unit vector: leave-one-out accuracy of the example house .76
+without, .77 with .2, .79 with .5, .78 with .7."""
+STEM = 5
+"""Letters of a word that are looked at: "refund", "refunds", "refunded" are one."""
 BLOCK = 2048
 
 Floats = npt.NDArray[np.float64]
@@ -72,6 +78,7 @@ _MANNER = (
 )
 ENOUGH = 20
 """Examples of a language below which the classifier cannot read it."""
+_WORD = re.compile(r"[^\W\d_]+")
 LONG_WORDS = 30
 SHORT_WORDS = 4
 
@@ -88,6 +95,32 @@ class IntentQuality:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """The words that several examples have, rarer ones weighing more. A vector takes "our lawyers
+    look for the terms" for what lawyers write; its words say that nobody threatens."""
+
+    _rarity: Mapping[str, tuple[int, float]]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Words":
+        held = Counter(stem for text in texts for stem in _stems(text))
+        common = sorted(stem for stem, count in held.items() if count > 1)
+        return cls({s: (i, math.log(len(texts) / held[s])) for i, s in enumerate(common)})
+
+    def __len__(self) -> int:
+        return len(self._rarity)
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Returns (n, words) vectors, of unit length where a text has any of the words."""
+        found = np.zeros((len(texts), len(self)), np.float32)
+        for row, text in zip(found, texts, strict=True):
+            for place, rarity in map(self._rarity.__getitem__, _stems(text) & self._rarity.keys()):
+                row[place] = rarity
+        lengths: Vectors = np.linalg.norm(found, axis=1, keepdims=True)
+        return found / np.maximum(lengths, 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
 class IntentModel:
     """Gives a message a probability for each of `classes`; made by `fit`."""
 
@@ -99,6 +132,8 @@ class IntentModel:
     _starts: npt.NDArray[np.intp]
     _mix: Floats
     _outside: int
+    words: Words | None = None
+    """What its vectors end with, where they do."""
 
     def probabilities(self, vectors: Vectors) -> Floats:
         """Returns calibrated probabilities (n, classes), rows summing to 1, for (n, d) unit
@@ -113,8 +148,10 @@ class IntentModel:
         return dict(zip(self.classes, map(float, row), strict=True))
 
     def nearest(self, vector: Vectors) -> float:
-        """Returns the likeness, about a cosine, of one vector (d,) to its most similar example."""
-        return float((self._examples @ vector).max())
+        """Returns the likeness, about a cosine, of one vector (d,) to its most similar example, by
+        meaning and manner."""
+        meant = len(vector) - (len(self.words) if self.words is not None else 0)
+        return float((self._examples[:, :meant] @ vector[:meant]).max())
 
     def _logits(self, vectors: Vectors) -> Floats:
         linear = _with_one(vectors) @ self._weights
@@ -191,14 +228,23 @@ def fit_house(house: HousePolicy, embedder: Embedder) -> IntentModel | None:
     if len({kind for _, kind in examples}) < 2:
         return None
     texts = [text for text, _ in examples]
-    return fit(features(texts, embedder.embed(texts)), [kind for _, kind in examples])
+    words = Words.of(texts)
+    seen = features(texts, embedder.embed(texts), words)
+    return replace(fit(seen, [kind for _, kind in examples]), words=words)
 
 
-def features(texts: Sequence[str], vectors: Vectors) -> Vectors:
+def features(texts: Sequence[str], vectors: Vectors, words: Words | None = None) -> Vectors:
     """Returns (n, d) vectors of the texts, widened by features of how each is asked, in English
-    and German."""
+    and German, and by its `words`."""
     manner = np.array([_manner(text) for text in texts], dtype=vectors.dtype)
-    return np.concatenate([vectors, MANNER_SCALE * manner], axis=1)
+    seen = np.concatenate([vectors, MANNER_SCALE * manner], axis=1)
+    if words is None:
+        return seen
+    return np.concatenate([seen, WORDS_SCALE * words.vectors(texts)], axis=1, dtype=vectors.dtype)
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:STEM] for word in _WORD.findall(text.lower())}
 
 
 def _manner(text: str) -> list[float]:

@@ -193,6 +193,12 @@ LEFT_ALONE = [
     ),
     Case("charged-twice", "What happens when a customer is charged twice?", "ANSWER"),
     Case("lawyer", "Our lawyer asks where the DPA can be downloaded", "ANSWER"),
+    Case(
+        "lawyers-read",
+        "is there a page for our lawyers where your terms about liability stand",
+        "ANSWER",
+        evidence=Evidence(0.5, -3.0, Clues(cosine=0.6, passage=0.5)),
+    ),
     Case("hacked", "What do you advise if an account is hacked?", "ANSWER"),
     Case("dont-know", "Our users don't know how to verify a signature", "ANSWER"),
     Case("still-have-codes", "I lost my phone but still have my recovery codes", "ANSWER"),
@@ -657,7 +663,7 @@ def test_amounts(text: str, expected: list[float]) -> None:
 def test_the_classifier_is_calibrated_on_what_it_has_not_seen(embedder: Embedder) -> None:
     model = fit_house(HOUSE, embedder)
     assert model is not None
-    assert model.judged.accuracy > 0.7
+    assert model.judged.accuracy > 0.77
     assert model.judged.calibration_error < 0.08
 
 
