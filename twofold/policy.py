@@ -203,6 +203,10 @@ class HousePolicy(_Model):
         """Reason -> team: the closed sets, as the reply parser and grammar take them."""
         return {name: reason.team for name, reason in self.reasons.items()}
 
+    @cached_property
+    def grave(self) -> frozenset[str]:
+        return frozenset(name for name, reason in self.reasons.items() if reason.grave)
+
     def is_matter(self, reason: str) -> bool:
         """Returns whether a reason is a matter of its own, and not only that a person is needed."""
         return reason not in (PERSON_REQUESTED, NOT_IN_SOURCES, self.limits.failures_reason)

@@ -110,8 +110,7 @@ class Decider:
         examples = house_examples(house)
         self._shift = _shift(Counter(kind for _, kind in examples))
         self._learned = learned_languages([text for text, _ in examples])
-        grave = {name for name, reason in house.reasons.items() if reason.grave}
-        self._never_less = grave | {house.limits.failures_reason}
+        self._never_less = house.grave | {house.limits.failures_reason}
         self._topics = _any_of(house.topics)
         self._vector_of = lru_cache(maxsize=64)(lambda text: embedder.embed([text])[0])
 
@@ -330,8 +329,11 @@ class Decider:
         self, question: Question, reason: str, why: str, signals: Mapping[str, Any]
     ) -> Decision:
         """Who has the conversation in hand keeps it, where it brings no matter of its own."""
-        stays = question.leans if reason == GAP else not self._house.is_matter(reason)
-        held = rules.held_by(question) if stays else None
+        held = None
+        if reason == GAP:
+            held = rules.held_by(question) if question.leans else None
+        elif not self._house.is_matter(reason):
+            held = rules.held_by(question, self._house.grave)
         team = held if held in self._house.teams else self._house.reasons[reason].team
         return Decision("ESCALATE", Escalation(team, reason), why, signals)
 

@@ -2,6 +2,7 @@
 person, and that the last answer did not help."""
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from services.answer.contract import Question, Turn
@@ -216,14 +217,14 @@ def handed_to(question: Question) -> Escalation | None:
     return last.escalation if last is not None and last.action == "ESCALATE" else None
 
 
-def held_by(question: Question) -> str | None:
+def held_by(question: Question, lasting: Collection[str] = ()) -> str | None:
     """Returns the team that the conversation was handed to last; None where it never was, or
-    something was answered since."""
+    something was answered since: only a reason among `lasting` outlives that."""
+    answered = False
     for turn in reversed(question.history):
-        if turn.action == "ANSWER":
-            return None
-        if turn.escalation is not None:
-            return turn.escalation.team
+        answered |= turn.action == "ANSWER"
+        if (to := turn.escalation) is not None and (not answered or to.reason in lasting):
+            return to.team
     return None
 
 

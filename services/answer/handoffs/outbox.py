@@ -75,7 +75,7 @@ def _request(session: Session, house: HousePolicy, wanted: PersonRequest) -> tup
             .order_by(Answer.created_at.desc())
             .limit(1)
         )
-        held = _held(session, conversation_id)
+        held = _held(session, house, conversation_id)
     before = session.scalar(
         select(Handoff)
         .where(Handoff.conversation_id == conversation_id, Handoff.state.in_(OPEN))
@@ -122,8 +122,9 @@ def _request(session: Session, house: HousePolicy, wanted: PersonRequest) -> tup
     return id, True
 
 
-def _held(session: Session, conversation_id: str) -> Handoff | None:
-    """Returns the conversation's latest handoff, unless something was answered since."""
+def _held(session: Session, house: HousePolicy, conversation_id: str) -> Handoff | None:
+    """Returns the conversation's latest handoff that is grave, or since which nothing was
+    answered."""
     answered = (
         select(func.max(Answer.created_at))
         .where(Answer.conversation_id == conversation_id, Answer.action == "ANSWER")
@@ -132,7 +133,9 @@ def _held(session: Session, conversation_id: str) -> Handoff | None:
     return session.scalar(
         select(Handoff)
         .where(Handoff.conversation_id == conversation_id)
-        .where(Handoff.created_at > func.coalesce(answered, 0.0))
+        .where(
+            (Handoff.created_at > func.coalesce(answered, 0.0)) | Handoff.reason.in_(house.grave)
+        )
         .order_by(Handoff.created_at.desc())
         .limit(1)
     )

@@ -341,9 +341,21 @@ def test_who_has_a_conversation_in_hand_keeps_a_wish_for_a_person(call: Client) 
     button = call("POST", "/v1/handoffs", here)
     assert (button.status_code, button.json()["team"]) == (201, "security")
     assert button.json()["packet"]["follows"] is not None
-    # What was answered since closed that matter.
+    # A grave matter outlives what is answered since.
+    assert call("POST", "/v1/chat", {"message": ROLL, **here}).json()["action"] == "ANSWER"
+    assert call("POST", "/v1/handoffs", here).json()["team"] == "security"
+    again = call("POST", "/v1/chat", {"message": "Can I talk to a real person please", **here})
+    assert again.json()["escalation"] == to
+
+
+def test_a_matter_that_is_not_grave_ends_with_the_next_answer(call: Client) -> None:
+    first = call("POST", "/v1/chat", {"message": "I was charged twice this month"}).json()
+    assert first["escalation"]["team"] == "billing"
+    here = {"conversation_id": first["conversation_id"]}
     assert call("POST", "/v1/chat", {"message": ROLL, **here}).json()["action"] == "ANSWER"
     assert call("POST", "/v1/handoffs", here).json()["team"] == "support"
+    wish = call("POST", "/v1/chat", {"message": "Can I talk to a real person please", **here})
+    assert wish.json()["escalation"]["team"] == "support"
 
 
 def escalated(call: Client) -> list[Any]:
