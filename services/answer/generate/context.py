@@ -13,6 +13,8 @@ from services.answer.search.units import CutChunk, Piece, numbered
 from twofold.index.contract import Chunk
 
 LEAD_WORDS: Final = 25
+LONG_LEAD: Final = 40
+"""Words of a sentence that leads to what is said: of more where it says how something is done."""
 RUN_WORDS: Final = 240
 """Steps of no more are said whole, whatever parts them: code, a section, the end of a passage."""
 PROCEDURE_WORDS: Final = 360
@@ -165,15 +167,21 @@ class Context:
 
     def paragraph(self, told: list[Unit]) -> list[Unit]:
         """Returns the sentences that say how something is done with those of their paragraph before
-        them, if they are few."""
+        them, if they are few; and below the code that they lean on."""
         section = self._sections[told[-1].mark]
-        if not self._doing or told[-1] not in section:
+        if not self._doing or told[0] not in section or told[-1].piece.kind != "sentence":
             return told
         last = section.index(told[-1])
         whole = [each for each in section[:last] if _block(each) == _block(told[-1])]
         whole = [*whole, told[-1]]
         few = sum(each.piece.words for each in whole) <= PARAGRAPH_WORDS
-        return whole if few and all(each.piece.kind == "sentence" for each in whole) else told
+        if few and all(each.piece.kind == "sentence" for each in whole):
+            told = whole
+        at = section.index(told[0])
+        code = section[at - 1] if at and told[0].leans else None
+        if code is None or code.piece.kind != "code" or not _next_block(code, told[0]):
+            return told
+        return [*self._lead(code), code, *told]
 
     def _holds_value(self, before: Unit, unit: Unit) -> bool:
         """Returns whether a value is asked for, and the one before has it."""
@@ -187,7 +195,7 @@ class Context:
         if not at or not _follows(section[at - 1], section[at]):
             return []
         lead = section[at - 1]
-        if not leads(lead.piece) or lead.piece.words > LEAD_WORDS:
+        if not leads(lead.piece) or lead.piece.words > (LONG_LEAD if self._doing else LEAD_WORDS):
             return []
         return self._led(lead) if lead.joins else [lead]
 

@@ -237,3 +237,12 @@ def test_what_a_page_is_about_is_not_said_beside_the_answer() -> None:
     about = "The article recommends how to fix an empty grid of orders."
     said = told("an empty grid of orders", page(("Grid", f"{ISSUE}\n\n{about}")))
     assert "The article" not in said
+
+
+def test_code_comes_before_the_sentence_that_leans_on_it() -> None:
+    text = "Run this query:\n\n```\nSELECT it\n```\n\nThis shows tables. You see how big each is."
+    said = told("how do I see how big each is", page(("Tables", text)))
+    places = [
+        said.index(each) for each in ("Run this query:", "SELECT it", "This shows", "You see")
+    ]
+    assert places == sorted(places)
