@@ -1,8 +1,8 @@
 """The extractive composer: a reply out of the sources' own sentences. It needs no model.
 
 Each question of a message is answered by what answers it best, and then it stops: a sentence, a row
-of a table with its header and the columns asked for, or a whole list of steps; with what it cannot
-be understood without, and a second piece only where that is nearly as likely. Every line is a
+of a table with its header and the columns asked for, or a whole procedure; with what it cannot be
+understood without, and a second piece only where that is nearly as likely. Every line is a
 literal span (or cells of one), so it cannot invent.
 """
 
