@@ -207,8 +207,9 @@ def test_a_wish_for_a_person_does_not_outweigh_what_is_the_matter(
     assert (card["team"], card["reason"]) == ("security", "account_takeover")
     first, further, *_ = card["summary"].splitlines()
     assert first.startswith("For security: ")
-    assert further.endswith("for support: The customer asks for a person instead of the assistant.")
-    assert further.startswith("Since then" if said[0] == HACKED else "Before that")
+    # Who has the matter in hand gets the wish as well.
+    wish = "Since then, for security" if said[0] == HACKED else "Before that, for support"
+    assert further == f"{wish}: The customer asks for a person instead of the assistant."
 
 
 def test_an_edited_reply_becomes_a_row_to_learn_from(here: World) -> None:
