@@ -123,7 +123,7 @@ _DENIED = re.compile(
 )
 """What is plainly denied: that there is something, or that something is done."""
 _OBLIGED = re.compile(r"\b(?:need|have to|has to|must|required?|necessary)\b", re.IGNORECASE)
-_PASSIVE = re.compile(r"\W*(?:yet |also |longer )?(?:be|been|being)\b", re.IGNORECASE)
+_PASSIVE = re.compile(r"\A\W*+(?:yet |also |longer )?(?:be|been|being)\b", re.IGNORECASE)
 _SKIPPED = frozenset({"be", "been", "being", "yet", "to", "get", "also", "still", "currently"})
 _GENERIC = re.compile(r"offer|support|provid|allow|includ|accept|possib|availab|permitt|have$")
 """Words that deny whatever it is: what that is stands beside them."""
@@ -133,9 +133,9 @@ _LIMITED = re.compile(
 )
 """Words by which it is denied for some cases alone."""
 _LEAVE = re.compile(
-    r"\W*(?:(?P<who>[\w ]+?) (?:can|may|kann|können|darf|dürfen) (?:also |be |always )*"
-    r"|(?P<of>[\w ]+?) (?:is|are) (?:allowed|supported|possible|permitted|included|accepted))"
-    r"\b(?P<rest>[\w ]*)[.!]?\W*",
+    r"\A\W*+(?:(?P<who>\w[\w ]*?) (?:can|may|kann|können|darf|dürfen) (?:also |be |always )*"
+    r"|(?P<of>\w[\w ]*?) (?:is|are) (?:allowed|supported|possible|permitted|included|accepted))"
+    r"\b(?P<rest>[\w ]{0,200}+)[.!]?\W*+",
     re.IGNORECASE,
 )
 _MAY = re.compile(
@@ -147,7 +147,7 @@ _EMPTY = frozenset(
     were will may der die das ein eine und können kann dürfen""".split()  # noqa: SIM905  a list of so many is no list
 )
 _ANYWAY = frozenset({"time", "yourself", "always"})
-_POLAR_CELL = re.compile(r"\W*(?:(?P<no>no|not|never|nein)|(?P<yes>yes|ja))\b", re.IGNORECASE)
+_POLAR_CELL = re.compile(r"\A\W*+(?:(?P<no>no|not|never|nein)|(?P<yes>yes|ja))\b", re.IGNORECASE)
 _CELL_LIMITED = re.compile(r"\b(?:but|only|except|unless|aber|nur)\b", re.IGNORECASE)
 NEAR: Final = 8
 """Words behind a denial that say what is denied."""

@@ -21,7 +21,7 @@ AHEAD: Final = 12
 """Passages behind one among which its page's section is looked for that says what to do."""
 
 _TROUBLE = re.compile(
-    r"\W*(?:issues?|symptoms?|problems?|steps to reproduce|description|error message)\b",
+    r"\A\W*+(?:issues?|symptoms?|problems?|steps to reproduce|description|error message)\b",
     re.IGNORECASE,
 )
 _SOLVES = re.compile(

@@ -33,9 +33,10 @@ _CLAUSE = re.compile(r"^\W{0,2}\d{1,2}(?:\.\d{1,2})+\.?\s+(?=\S)")
 """The number of a policy's clause: nobody asked for it."""
 _QUESTION = re.compile("[?？؟]")
 _CELL = re.compile(r"(?<!\\)\|")
-_ONLY_LINK = re.compile(r"\s*+[-*+]\s+\*{0,2}\[[^\[\]]*+\]\([^()\s]*+\)\*{0,2}[.,;]?\s*")
+_ONLY_LINK = re.compile(r"[-*+]\s++\*{0,2}\[[^\[\]]*+\]\([^()\s]*+\)\*{0,2}[.,;]?")
 _IMAGE = re.compile(
-    r"(?:\A|\n+)[ \t]*[\w .-]+\.(?:png|jpe?g|gif|svg)[ \t]*(?=\n|\Z)", re.IGNORECASE
+    r"(?:\A|(?<!\n)\n++)[ \t]*+[\w.-][\w .-]*\.(?:png|jpe?g|gif|svg)[ \t]*+(?=\n|\Z)",
+    re.IGNORECASE,
 )
 """The name of an image that is not shown."""
 
@@ -173,7 +174,7 @@ def _items(text: str, number: int, cut: Sequence[tuple[Span, str]]) -> Iterator[
         return
     lines = _indented(text, cut)
     whole = Span(cut[0][0].start, cut[-1][0].end)
-    links = [_ONLY_LINK.fullmatch(text, *span) is not None for span, _ in cut]
+    links = [bool(_ONLY_LINK.fullmatch(text[span.start : span.end].strip())) for span, _ in cut]
     if _are_steps(lines):
         yield Piece(number, 0, "steps", whole, lines)
         for span, _ in cut:
