@@ -66,17 +66,9 @@ class Asked(NamedTuple):
     """Questions about one page stay in one fold."""
 
 
-class Row(NamedTuple):
-    """A question's pieces: (n, clues), with likeness as the matcher sees it and as the embedder
-    does; and what each says of what must be said, (n, facts)."""
-
-    matched: Floats
-    embedded: Floats
-    says: npt.NDArray[np.bool_]
-    page: str
-
-
 class Fitted(NamedTuple):
+    """A question's pieces: (n, clues), and what each says of what must be said, (n, facts)."""
+
     clues: Floats
     says: npt.NDArray[np.bool_]
     page: str
@@ -84,6 +76,14 @@ class Fitted(NamedTuple):
     @property
     def right(self) -> Floats:
         return np.asarray(self.says.mean(axis=1))
+
+
+class Row(NamedTuple):
+    """The pieces of a question with likeness as the matcher sees it, and as the embedder does. The
+    first are those alone that hold."""
+
+    matched: Fitted
+    embedded: Fitted
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def main() -> None:
             rows += read_all(list(center(name, stack.settings.workspace)), stack)
     made: dict[str, object] = {"made_by": "python -m tools.fit.composer"}
     for name in ("matched", "embedded"):
-        chosen = [Fitted(getattr(row, name), row.says, row.page) for row in rows]
+        chosen = [getattr(row, name) for row in rows]
         print(name, end=": ")
         report(chosen)
         weights = zip(CLUES, fit(chosen), strict=True)
@@ -194,8 +194,18 @@ def read(asked: Asked, stack: Stack, sentences: Sentences) -> Row | None:
         weigh.weigh(text, question.asked, vector, pages, searched.terms, meaning, matched)
         for matched in (near, {})
     ]
-    matched, embedded = (np.array([unit.clues for unit in units]) for units in both)
-    return Row(matched, embedded, np.array([asked.says(unit) for unit in both[0]]), asked.page)
+    if not all(both):
+        return None
+    return Row(
+        *(
+            Fitted(
+                np.array([unit.clues for unit in units]),
+                np.array([asked.says(unit) for unit in units]),
+                asked.page,
+            )
+            for units in both
+        )
+    )
 
 
 def fit(rows: list[Fitted]) -> Floats:

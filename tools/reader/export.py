@@ -28,7 +28,7 @@ from twofold.clients.runtime import padded
 
 OUT = Path(__file__).parents[2] / reader.PACKAGE / reader.FILE
 BEGAN_WITH = "all-mpnet-base-v2 (what is tuned)"
-RANK = 32
+RANK = 64
 COUNT = 300
 """Questions that nothing is trained on."""
 

@@ -30,19 +30,19 @@ LATER_WEIGHT: Final = 0.5
 """The same for a message that leans on earlier turns, and for one that seems not to: it may all the
 same, and was searched for with a share of them. With WEIGHT it lost .026 of nDCG on doc2dial."""
 
-READ: Final = 6
+READ: Final = 8
 """Pieces nearest to a question that are read: each takes a processor some 15 ms. On help centers
-that nothing was trained on the best piece is right for .781 of the questions with four read, .785
-with six, .793 with eight, .797 with twelve."""
+that nothing was trained on the best piece is right for .793 of the questions with four read, .803
+with six, .812 with eight, .814 with twelve."""
 UNREAD: Final = -6.0
 """Log odds where nothing of what is packed was read."""
 HOPELESS: Final = -2.0
 """Log odds of the best piece for one of several questions, below which the answer says nothing to
-it: so says the reader of .42 of what no page of a help center that it never saw answers, and of
-.058 of what one does."""
-READ_WEIGHT: Final = 0.07
+it: so says the reader of .55 of what no page of a help center that it never saw answers, and of
+.054 of what one does."""
+READ_WEIGHT: Final = 0.1
 """Of a piece's log odds, against its cosine: on the same help centers the best piece is right for
-.785 of the questions that one answers; without the odds for .72, by them alone for .76."""
+.812 of the questions that one answers; without the odds for .72, by them alone for .805."""
 MOST_ODDS: Final = 5.0
 """Log odds either way from which on a piece is as sure as any other."""
 CLOSE: Final = 0.15
