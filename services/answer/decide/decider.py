@@ -37,6 +37,7 @@ from twofold.counted import counted
 from twofold.injection import gives_orders
 from twofold.policy import HousePolicy
 from twofold.reply import Escalation, Header
+from twofold.text.blocks import sentences
 from twofold.text.languages import may_be
 
 WEAK_RULE = 60.0
@@ -57,6 +58,10 @@ NO_AMOUNT = 0.2
 NO_RETURN = 0.05
 """The same of one in which no money goes back: "you give the 249 dollar plan away" is a question of
 price, whatever refunds look like it."""
+GRAVE_SENTENCE = 0.8
+"""How surely a sentence alone must read as a grave matter, to count for the message it is in."""
+SENTENCES = 8
+"""Of a message, so read: the first and the last."""
 TOPIC_WORD = 0.2
 """A house topic word makes "off topic" this much likelier."""
 SETTLED = 0.1
@@ -290,12 +295,35 @@ class Decider:
         by the conversation."""
         whole = self._classified(question.standalone, vector)
         if question.standalone == question.asked:
-            return whole
+            return self._with_gravest(whole, question.asked)
         last = self._classified(question.asked, self._vector_of(question.asked))
         kinds = (PLAIN, OFF_TOPIC, VAGUE)
         left = sum(last.get(kind, 0.0) for kind in kinds)
         of_whole = sum(whole.get(kind, 0.0) for kind in kinds) or 1.0
-        return last | {kind: whole.get(kind, 0.0) * left / of_whole for kind in kinds}
+        both = last | {kind: whole.get(kind, 0.0) * left / of_whole for kind in kinds}
+        return self._with_gravest(both, question.asked)
+
+    def _with_gravest(self, likely: dict[str, float], text: str) -> dict[str, float]:
+        """Returns the kinds with the gravest sentence heard, if it asks nothing: in a long tale a
+        threat is one of many, and the whole reads like something else."""
+        spans = sentences(text)
+        if len(spans) < 2:
+            return likely
+        ends = [
+            *spans[: SENTENCES // 2],
+            *spans[max(len(spans) - SENTENCES // 2, SENTENCES // 2) :],
+        ]
+        for start, end in ends:
+            said = text[start:end]
+            if said.endswith("?"):
+                continue
+            alone = self._classified(said, self._vector_of(said))
+            reason = max(self._house.grave, key=lambda each: alone.get(each, 0.0), default=PLAIN)
+            p = alone.get(reason, 0.0)
+            if p >= GRAVE_SENTENCE and p > (before := likely.get(reason, 0.0)):
+                rest = (1 - p) / (1 - before)
+                likely = {kind: each * rest for kind, each in likely.items()} | {reason: p}
+        return likely
 
     def _classified(self, text: str, vector: npt.NDArray[np.float32]) -> dict[str, float]:
         if self._model is None:

@@ -32,6 +32,7 @@ _HELLO = (
     r"hi|hello|hey|good (?:morning|afternoon|evening|day)|hallo|guten (?:tag|morgen|abend)|moin"
     r"|servus|grüezi|bonjour|bonsoir|salut|hola|buen[oa]s (?:días|tardes|noches)|ciao|buongiorno"
     r"|buonasera|olá|oi|bom dia|boa (?:tarde|noite)|hoi|goede(?:morgen|middag|navond)"
+    r"|(?:is )?any(?:one|body) (?:here|there|around)|(?:ist )?(?:hier |da )?jemand (?:hier|da)"
 )
 _PLEASANT = (
     rf"{_HELLO}|(?:many |no )?thanks?|thank y?o?u|thx|tysm|ty|cheers|great|perfect|nice|cool|super"
@@ -44,9 +45,9 @@ _PLEASANT = (
     r"|(?:works|working|fixed|solved) (?:now|it)|bye|goodbye|see you|take care"
     r"|have a (?:nice|good|great|lovely) (?:one|day|evening|night|weekend|week)"
     r"|much appreciated|(?:i )?appreciate it|(?:that|it)(?:.?s| was| is) (?:great|perfect|good)"
-    r"|that(?:.?s| was| is) (?:all|it)(?: for (?:now|today))?"
     r"|(?:that(?:.?s| was| is) )?(?:all|exactly|just|precisely|what)(?: what)? (?:i|we) "
     r"(?:need(?:ed)?|want(?:ed)?|(?:was|were) looking for)(?: to know)?"
+    r"|that(?:.?s| was| is) (?:all|it)(?: for (?:now|today))?"
     r"|(?:i have )?no (?:more|other|further) questions|(?:i need )?nothing else"
     r"|no(?:pe)?(?=\W++(?:that|all|thank))"
     r"|all good|sorted|solved|(?:i )?(?:found|figured) (?:it|them)(?: out)?|never ?mind"

@@ -114,6 +114,13 @@ TAKEN_OVER = [
         "person_requested",
     ),
     Case("legal", "My lawyer will be in touch on Monday.", "ESCALATE", "legal_threat"),
+    Case(
+        "legal-at-the-end-of-a-tale",
+        "The downtime last week lost us a client contract of 75,000 euros. Our lawyer is filing a"
+        " claim unless your legal people call us by Monday.",
+        "ESCALATE",
+        "legal_threat",
+    ),
     Case("legal-de", "Sie hören von meinem Anwalt.", "ESCALATE", "legal_threat", locale="de"),
     Case("safety", "Fix it or I will burn down your office", "ESCALATE", "safety_threat"),
     Case("safety-de", "Ich bringe euch um", "ESCALATE", "safety_threat", locale="de"),
@@ -162,6 +169,8 @@ TAKEN_OVER = [
     Case("anger-at-us", "My boss is livid. You people lost our data", "ESCALATE", "angry_customer"),
     Case("repeated", "This is the third time I am asking you this", "ESCALATE", "repeated_failure"),
 ]
+READ_BY_THE_CLASSIFIER = ("takeover-paraphrased", "legal-at-the-end-of-a-tale")
+
 LEFT_ALONE = [
     Case("cancel", "how do I cancel", "ANSWER"),
     Case("refund-time", "How long do refunds of $500 take to arrive?", "ANSWER"),
@@ -392,7 +401,8 @@ COURTEOUS = (
     *("no thanks, that's all", "makes sense, I'll try that. thank you"),
     *("thats exactly what I needed, cheers", "jetzt klappt es, besten Dank"),
     *("Merci beaucoup pour votre aide", "perfecto, muchas gracias", "ok, grazie mille!"),
-    *("Muito obrigada", "dank je wel, fijne avond"),
+    *("Muito obrigada", "dank je wel, fijne avond", "great, thats all i needed. thanks!"),
+    *("hi there, anybody here?", "hello, is anyone there"),
 )
 
 
@@ -405,7 +415,8 @@ def test_thanks_get_no_answer_and_call_nobody(
         assert (decision.action, decision.escalation) == ("CLARIFY", None)
         said = wording(HOUSE, decision, HERE, MONDAY_NOON)
         say = HOUSE.templates["en"]
-        assert said == (say.courtesy if text in ("Hi there", "Hallo") else say.thanks)
+        greets = text.startswith(("Hi", "Hallo", "hi", "hello"))
+        assert said == (say.courtesy if greets else say.thanks)
         # It is no failure of ours, so it makes no row of failures longer.
         talk = (*history, Turn("user", text), said_by(decision, said))
         again = decide(decider, embedder, asking("How do I replay a delivery?", *talk), STRONG)
@@ -611,7 +622,7 @@ BARE = HOUSE.model_copy(
 
 @pytest.mark.parametrize(
     "case",
-    [case for case in TAKEN_OVER if case.id != "takeover-paraphrased"],
+    [case for case in TAKEN_OVER if case.id not in READ_BY_THE_CLASSIFIER],
     ids=lambda case: case.id,
 )
 def test_rules_hold_without_a_classifier(case: Case, embedder: Embedder) -> None:
