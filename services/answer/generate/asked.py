@@ -76,6 +76,8 @@ _PROCEDURE = re.compile(
     r"|\bwalk (?:me|us) through\b|\bstep[- ]by[- ]step\b|\b(?:every|each|all(?: of)?(?: the)?) "
     r"(?:clicks?|steps?)\b|\b(?:full|whole|complete|entire) (?:list|procedure|process|thing|steps?"
     r"|instructions?)\b|\bwhat(?:'?s| is| are) the (?:procedure|process|steps?)\b"
+    r"|\bwhat (?:now|next)\b|\bnow what\b|\bhow (?:this|that|it) (?:is|would be|can be) done\b"
+    r"|\bwhere (?:do|can|should) (?:i|we) (?:click|press|start)\b|\bwas (?:nun|jetzt)\b"
     r"|\bin (?:what|which) order\b|\bwhat (?:exactly )?(?:do|should|must) (?:i|we|you|they)"
     r"(?: (?:both|all|have to|need to))*+ (?:do|click|press|enter|change)\b"
     r"|\bshow (?:me|us) how to\b|\binstructions\b|\bschritt für schritt\b|\balle schritte\b"
@@ -205,7 +207,7 @@ def asks_why(message: str) -> bool:
 def read(text: str) -> WantedAnswer:
     """Returns what the question wants."""
     kinds = frozenset(name for name, (asked, _) in _PATTERNS.items() if asked.search(text))
-    steps = _STEPS.search(text) is not None
+    steps = _STEPS.search(text) is not None or asks_to_do(text)
     if steps and kinds & {"time", "count"}:
         steps = _DOING.search(text) is not None
     counted = tuple(

@@ -43,7 +43,9 @@ _SAME = re.compile(r"\b(?:it|them)\b", re.IGNORECASE)
 _BELOW = re.compile(
     r"\b(?:tables?|values?|examples?|commands?|code|query|list) (?:shown |given )?below\b"
     r"|\b(?:the|these|this) following (?:table|example|command|code|query|values?)\b"
-    r"|\bas follows\b|\bin der (?:folgenden )?tabelle\b",
+    r"|\b(?:all|any|each|one|both|some) of the following\b"
+    r"|\b(?:do|set|take|follow|try|perform|complete) the following\b|\bas follows\b"
+    r"|\bin der (?:folgenden )?tabelle\b",
     re.IGNORECASE,
 )
 """Words of what stands next."""
@@ -231,26 +233,32 @@ class Context:
         return self._pages[marks[0] - 1].candidate.chunk
 
     def _with_below(self, whole: list[Unit]) -> list[Unit]:
-        """Returns the units with the table or the code that one of them speaks of, where it stands
-        behind them."""
+        """Returns the units with the table, the code or the list that one of them speaks of, where
+        it stands behind them."""
         section = self._sections[whole[-1].mark]
         last = _end_of(whole[-1], section)
         behind = section[last + 1 :]
         if (
             last < 0
             or not behind
-            or behind[0].piece.kind not in ("row", "code")
+            or behind[0].piece.kind not in ("row", "code", "steps", "item")
             or not _next_block(section[last], behind[0])
             or not any(_BELOW.search(each.piece.shown) for each in whole)
         ):
             return whole
-        found = [each for each in behind if _block(each) == _block(behind[0])]
+        block, kind = _block(behind[0]), behind[0].piece.kind
+        found = [each for each in behind if _block(each) == block and each.piece.kind == kind]
         words = sum(each.piece.words for each in (*whole, *found))
         return [*whole, *found] if words <= PROCEDURE_WORDS else whole
 
     def meant(self, unit: Unit) -> Unit:
-        """Returns the unit; but what its page says to do, where it only says what the page is
+        """Returns the unit; but of steps the sentence that holds what is asked for, where nobody
+        asks for steps; and what its page says to do, where the unit only says what the page is
         about, or what goes wrong though nobody asks for that."""
+        if unit.piece.kind == "steps" and not (self._how or self._doing):
+            own = [u for u in self._sections[unit.mark] if u.piece.kind == "step"]
+            own = [u for u in own if _block(u) == _block(unit)]
+            return max(own, key=lambda each: each.worth, default=unit)
         chunk = self._pages[unit.mark - 1].candidate.chunk
         about = is_about(unit) and not chunk.heading_path
         if self._wants.value_in(unit.piece.read) or not (about or self._tells_trouble(chunk)):

@@ -160,6 +160,25 @@ def test_what_only_promises_an_example_is_not_told_without_it() -> None:
     assert example not in told("which file has the consumers", page(("File", f"{example} {other}")))
 
 
+def test_what_only_promises_a_list_is_not_told_without_it() -> None:
+    promise, items = "Set all of the following limits of memory.", "- the cache\n- the queue"
+    there = told("which limits of memory to set", page(("Limits", f"{promise}\n\n{items}")))
+    assert promise in there
+    assert "the cache" in there
+    assert "the queue" in there
+    other = "The limit of the cache is 2 GB."
+    alone = told("which limits of memory to set", page(("Limits", f"{promise} {other}")))
+    assert promise not in alone
+
+
+def test_of_steps_the_sentence_is_told_that_holds_what_is_asked_for() -> None:
+    text = (
+        "1. Open the tokens.\n2. Create a token. The token is valid for 12 months.\n3. Map roles."
+    )
+    assert told("how long does a token live", page(("Token", text))).startswith("The token is")
+    assert told("how do i create a token", page(("Token", text))).startswith("1. Open")
+
+
 def test_a_list_of_links_is_no_answer() -> None:
     links = "- [Tickets: how to file one](a.md)\n- [Tickets: how to close one](b.md)"
     found = page(("More", links), ("Tickets", "Press the button."))
