@@ -237,19 +237,31 @@ class Context:
         it stands behind them."""
         section = self._sections[whole[-1].mark]
         last = _end_of(whole[-1], section)
+        if last < 0 or not any(_BELOW.search(each.piece.shown) for each in whole):
+            return whole
         behind = section[last + 1 :]
-        if (
-            last < 0
-            or not behind
-            or behind[0].piece.kind not in ("row", "code", "steps", "item")
-            or not _next_block(section[last], behind[0])
-            or not any(_BELOW.search(each.piece.shown) for each in whole)
-        ):
+        if behind and not _next_block(section[last], behind[0]):
+            return whole
+        behind = behind or self._under(section[last])
+        if not behind or behind[0].piece.kind not in ("row", "code", "steps", "item"):
             return whole
         block, kind = _block(behind[0]), behind[0].piece.kind
         found = [each for each in behind if _block(each) == block and each.piece.kind == kind]
         words = sum(each.piece.words for each in (*whole, *found))
         return [*whole, *found] if words <= PROCEDURE_WORDS else whole
+
+    def _under(self, unit: Unit) -> list[Unit]:
+        """Returns the units of the passage that follows, where its heading stands below the
+        unit's."""
+        own = self._pages[unit.mark - 1].candidate.chunk
+        for mark, section in self._sections.items():
+            chunk = self._pages[mark - 1].candidate.chunk
+            if (chunk.document, chunk.position) == (
+                own.document,
+                own.position + 1,
+            ) and chunk.heading_path[: len(own.heading_path)] == own.heading_path:
+                return [each for each in section if each.mark == mark]
+        return []
 
     def meant(self, unit: Unit) -> Unit:
         """Returns the unit; but of steps the sentence that holds what is asked for, where nobody

@@ -72,7 +72,8 @@ def with_rest(
         return tuple(whole)
     solving = [chunk for chunk in map(near.get, beside[told][0]) if chunk and solves(chunk)]
     for chunk in solving:
-        first = chunk.heading_path == solving[0].heading_path
+        path = solving[0].heading_path
+        first = chunk.heading_path[: len(path)] == path
         if first and chunk.id not in taken and len(chunk.text) <= room:
             whole.append(known.get(chunk.id) or replace(packed[told], chunk=chunk))
             room -= len(chunk.text)
@@ -90,9 +91,8 @@ def tells_trouble(chunk: Chunk) -> bool:
 
 
 def solves(chunk: Chunk) -> bool:
-    """Returns whether it is about what is done about it."""
-    path = chunk.heading_path
-    return bool(path) and _SOLVES.search(path[-1]) is not None and not tells_trouble(chunk)
+    """Returns whether it is about what is done about it, or stands below that."""
+    return any(map(_SOLVES.search, chunk.heading_path)) and not tells_trouble(chunk)
 
 
 def goes_on(before: str, after: str) -> bool:

@@ -171,6 +171,17 @@ def test_what_only_promises_a_list_is_not_told_without_it() -> None:
     assert promise not in alone
 
 
+@pytest.mark.parametrize(("below", "told_too"), [(("Fix", "Servers"), True), (("Other",), False)])
+def test_what_is_promised_may_stand_below_the_next_heading(
+    below: tuple[str, ...], told_too: bool
+) -> None:
+    promise, steps = "Set all of the following to mend it.", "1. Open the file.\n2. Save it."
+    found = page(("Fix", promise), ("Servers", steps))
+    found[1] = replace(found[1], chunk=replace(found[1].chunk, heading_path=below))
+    said = told("what to set to mend it", found)
+    assert (promise in said) is told_too
+
+
 def test_of_steps_the_sentence_is_told_that_holds_what_is_asked_for() -> None:
     text = (
         "1. Open the tokens.\n2. Create a token. The token is valid for 12 months.\n3. Map roles."
