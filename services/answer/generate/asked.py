@@ -88,6 +88,10 @@ _WHY = re.compile(
     r"\bwhy\b|\bhow come\b|\breasons?\b|\bcauses?\b|\bwrong\b|\bbug\b|\bwarum\b|\bweshalb\b",
     re.IGNORECASE,
 )
+_COMPARES = re.compile(
+    r"\bdiffer(?:s|ent|ences?)?\b|\bversus\b|\bvs\b|\bcompared? (?:to|with)\b|\bunterschied\w*",
+    re.IGNORECASE,
+)
 _DOING = re.compile(r"\bhow (?:do|can|to)\b|\bwie kann\b", re.IGNORECASE)
 _FIGURES = re.compile(r"\d[\d.,]*")
 """Numbers as they stand, for the clue that a piece repeats the question's: its weight was fitted to
@@ -198,6 +202,11 @@ class WantedAnswer(NamedTuple):
 def asks_to_do(message: str) -> bool:
     """Returns whether a message wants to be told all that has to be done."""
     return _PROCEDURE.search(message) is not None
+
+
+def compares(message: str) -> bool:
+    """Returns whether a message wants two things told apart."""
+    return _COMPARES.search(message) is not None
 
 
 def asks_why(message: str) -> bool:

@@ -36,7 +36,7 @@ BY_WORDS: Final = "by_words"
 GAP: Final = 1.5
 """How far behind the best piece (log odds) another one may stand and still be said."""
 SECOND_WORDS: Final = 55
-"""Words in all up to which a second piece is said."""
+"""Words in all up to which a second piece is said, where nothing is compared."""
 MOST: Final = 2
 """Pieces that answer one question: the second out of another section only where the reader holds it
 for an answer, too. Other such pieces are noise; so are most of where no reader reads."""
@@ -184,6 +184,7 @@ def _choose(
     chosen = context.after(context.paragraph(context.of(first)), most)
     words = sum(unit.piece.words for unit in chosen)
     answers = 1
+    room = most if asked.compares(text) else min(most, SECOND_WORDS)
     for unit in ranked[1:]:
         if answers == MOST or unit.worth < first.worth - GAP:
             break
@@ -197,7 +198,7 @@ def _choose(
             or not (context.together(unit, first) or (unit.likely and first is ranked[0]))
         ):
             continue
-        if words + unit.piece.words > min(most, SECOND_WORDS):
+        if words + unit.piece.words > room:
             continue
         chosen += [each for each in context.of(unit) if each not in chosen]
         words += unit.piece.words

@@ -182,6 +182,26 @@ def test_what_is_promised_may_stand_below_the_next_heading(
     assert (promise in said) is told_too
 
 
+APPEAL = (
+    "An appeal is where a member says that no rule was broken and brings further facts which may"
+    " show that another decision should have been reached by the staff in the first place."
+)
+REVIEW = (
+    "A review is where somebody accepts what was found, mends what gave offence, promises to keep"
+    " to our terms from that day on, and only then gets back into the closed account."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "both"),
+    [("what is the difference between appeal and review", True), ("what is an appeal", False)],
+)
+def test_what_is_told_apart_may_take_more_words(question: str, both: bool) -> None:
+    said = told(question, page(("Appeal and review", f"{APPEAL}\n\n{REVIEW}")))
+    assert APPEAL in said
+    assert (REVIEW in said) is both
+
+
 def test_of_steps_the_sentence_is_told_that_holds_what_is_asked_for() -> None:
     text = (
         "1. Open the tokens.\n2. Create a token. The token is valid for 12 months.\n3. Map roles."
