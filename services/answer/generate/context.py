@@ -50,7 +50,7 @@ _BELOW = re.compile(
 )
 """Words of what stands next."""
 _ABOUT = re.compile(
-    r"\W*th(?:is|e) (?:article|topic|page|document|guide)s? (?:\w+ ){0,2}?"
+    r"\A\W*+th(?:is|e) (?:article|topic|page|document|guide)s? (?:\w+ ){0,2}?"
     r"(?:provides?|gives?|recommends?|explains?|describes?|discusses?|talks?|suggests?|offers?|shows?"
     r"|covers?|is about|contains?|helps?)\b",
     re.IGNORECASE,
