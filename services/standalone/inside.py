@@ -82,7 +82,8 @@ class _Call(httpx.AsyncByteStream):
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._head.set_result(message)
+            if not self._head.done():  # whoever asked may have left before
+                self._head.set_result(message)
         elif message.get("body") and not self._left.is_set():
             await self._pieces.put(message["body"])
 
