@@ -239,9 +239,15 @@ def measured(reader: Reader, texts: Texts, dev: Sequence[Case], by: Matcher) -> 
 
 
 def manifest(options: argparse.Namespace) -> dict[str, Any]:
-    """What went in: seed, recipe, data by hash, versions."""
+    """What went in: seed, recipe, data by hash, versions; and before it what made the weights that
+    it begins with."""
+    before: list[str] = []
+    if options.start:
+        first = json.loads(options.start.with_name("manifest.json").read_text())
+        before = [each.replace("--out RUN", "--out FIRST") for each in first["made_by"][:-1]]
     return {
         "made_by": [
+            *before,
             "python -m tools.reader.train --wheels WHEELS --pairs PAIRS_QA --doc2dial DOC2DIAL"
             " --out RUN"
             f" --minutes {options.minutes:g} --threads {options.threads}"
@@ -299,7 +305,8 @@ def main() -> None:
     if options.go_on:
         reader.go_on(published)
     if options.start:
-        reader.load_state_dict(torch.load(options.start, weights_only=True)["average"])
+        begun = torch.load(options.start, weights_only=True)
+        reader.load_state_dict(begun["average"])
     del published
     trunk = [p for p in reader.trunk.parameters() if p.requires_grad]
     head = [*reader.wide.parameters(), *reader.odds.parameters()]
@@ -312,7 +319,7 @@ def main() -> None:
     losses: dict[str, float] = {}
     start = saved = time.monotonic()
     whole = options.minutes * 60
-    questions = 0
+    questions = int(begun["questions"]) if options.start else 0
 
     def checkpoint(step: int) -> None:
         state = {"average": average, "step": step, "questions": questions}

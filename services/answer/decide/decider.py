@@ -117,6 +117,7 @@ class Decider:
         self._learned = learned_languages([text for text, _ in examples])
         self._never_less = house.grave | {house.limits.failures_reason}
         self._topics = _any_of(house.topics)
+        self._embed = embedder.embed
         self._vector_of = lru_cache(maxsize=64)(lambda text: embedder.embed([text])[0])
 
     def hear(self, searched: Searched) -> Witnesses:
@@ -307,17 +308,13 @@ class Decider:
         """Returns the kinds with the gravest sentence heard, if it asks nothing: in a long tale a
         threat is one of many, and the whole reads like something else."""
         spans = sentences(text)
-        if len(spans) < 2:
+        said = [text[start:end] for start, end in spans if text[end - 1] != "?"]
+        if len(spans) < 2 or not said or self._model is None:
             return likely
-        ends = [
-            *spans[: SENTENCES // 2],
-            *spans[max(len(spans) - SENTENCES // 2, SENTENCES // 2) :],
-        ]
-        for start, end in ends:
-            said = text[start:end]
-            if said.endswith("?"):
-                continue
-            alone = self._classified(said, self._vector_of(said))
+        half = SENTENCES // 2
+        ends = [*said[:half], *said[half:][-half:]]
+        for one, vector in zip(ends, self._embed(ends), strict=True):
+            alone = self._classified(one, vector)
             reason = max(self._house.grave, key=lambda each: alone.get(each, 0.0), default=PLAIN)
             p = alone.get(reason, 0.0)
             if p >= GRAVE_SENTENCE and p > (before := likely.get(reason, 0.0)):

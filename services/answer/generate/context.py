@@ -267,7 +267,7 @@ class Context:
         """Returns the unit; but of steps the sentence that holds what is asked for, where nobody
         asks for steps; and what its page says to do, where the unit only says what the page is
         about, or what goes wrong though nobody asks for that."""
-        if unit.piece.kind == "steps" and not (self._how or self._doing):
+        if unit.piece.kind == "steps" and not self._how:
             own = [u for u in self._sections[unit.mark] if u.piece.kind == "step"]
             own = [u for u in own if _block(u) == _block(unit)]
             return max(own, key=lambda each: each.worth, default=unit)
