@@ -92,6 +92,14 @@ _COMPARES = re.compile(
     r"\bdiffer(?:s|ent|ences?)?\b|\bversus\b|\bvs\b|\bcompared? (?:to|with)\b|\bunterschied\w*",
     re.IGNORECASE,
 )
+_NAME = r"(?:(?:the|a|an|your|my|our) )?(?P<{}>[^\s,;.:?!]+(?: [^\s,;.:?!]+){{0,3}}?)"
+_BETWEEN = re.compile(
+    rf"\b(?:between|zwischen) {_NAME.format('one')} (?:and|or|und|oder|vs\.?) {_NAME.format('two')}"
+    r"(?=[,;.:?!]|\Z|,? (?:the|in|on|for|when|if|please|exactly|here|i|we)\b)",
+    re.IGNORECASE,
+)
+_VERSUS = re.compile(r"\b(?P<one>\w++) (?:vs\.?|versus) (?P<two>\w++)", re.IGNORECASE)
+"""Two things that are to be told apart."""
 _DOING = re.compile(r"\bhow (?:do|can|to)\b|\bwie kann\b", re.IGNORECASE)
 _FIGURES = re.compile(r"\d[\d.,]*")
 """Numbers as they stand, for the clue that a piece repeats the question's: its weight was fitted to
@@ -99,6 +107,8 @@ this pattern. Which values are equal, `twofold.text.numbers` says."""
 _VALUES: Final = frozenset({"number", "time", "money", "count", "version"})
 STEM: Final = 5
 """Letters by which two forms of a word are one."""
+ROOT: Final = 4
+"""The same of a verb ("pausing", "paused")."""
 _COUNTED = re.compile(
     r"\b(?:how many|number of|max(?:imum)?(?: number of)?|wie viele?) ((?:\w+ ?){1,2})"
 )
@@ -195,6 +205,10 @@ class WantedAnswer(NamedTuple):
         """Returns those of `kinds` that the text looks like."""
         return frozenset(kind for kind in self.kinds if _PATTERNS[kind][1].search(text))
 
+    def priced_in(self, text: str) -> bool:
+        """Returns whether a price is asked for, and the text says one."""
+        return "money" in self.answered_by(text)
+
     def shares_figure(self, text: str) -> bool:
         return bool(self.figures) and not self.figures.isdisjoint(_FIGURES.findall(text))
 
@@ -207,6 +221,17 @@ def asks_to_do(message: str) -> bool:
 def compares(message: str) -> bool:
     """Returns whether a message wants two things told apart."""
     return _COMPARES.search(message) is not None
+
+
+def told_apart(message: str) -> tuple[str, str] | None:
+    """Returns the beginnings of the first words of two things that a message wants told apart; None
+    where it names no two."""
+    for form in (_BETWEEN, _VERSUS):
+        if (held := form.search(message)) is not None:
+            one, two = (_LONG.findall(held[each].lower())[:1] for each in ("one", "two"))
+            if one and two and one[0][:ROOT] != two[0][:ROOT]:
+                return one[0][:ROOT], two[0][:ROOT]
+    return None
 
 
 def asks_why(message: str) -> bool:

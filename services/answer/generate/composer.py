@@ -17,7 +17,7 @@ import numpy as np
 
 from services.answer.contract import Draft, Question
 from services.answer.generate import asked
-from services.answer.generate.context import Context, is_about, names
+from services.answer.generate.context import Context, asks, is_about, names
 from services.answer.generate.sentences import Sentences
 from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, weigh
 from services.answer.search import Searched, past
@@ -40,6 +40,13 @@ SECOND_WORDS: Final = 55
 MOST: Final = 2
 """Pieces that answer one question: the second out of another section only where the reader holds it
 for an answer, too. Other such pieces are noise; so are most of where no reader reads."""
+SURER: Final = 1.0
+"""Log odds by which the reader must hold it for more likely than a piece that says what to do."""
+FOLLOWED: Final = 0.7
+"""Log odds that a unit gains, in answer to a follow-up, where the last answer cites its page."""
+ROUTE: Final = 2.5
+"""Log odds that a unit about what goes wrong gains where its page says what to do about it, which
+is told instead: what such sections lose by what they are called (`symptom`)."""
 FIRST_ASKED: Final = 0.3
 """What the first question of a message weighs in the meaning of a later one."""
 SAME: Final = 0.5
@@ -108,6 +115,7 @@ def compose(
             vector = vector / np.linalg.norm(vector)
         matched = searched.matched.get(text, {})
         every = weigh(text, last, vector, pages, searched.terms, meaning, matched)
+        every = _followed(every, each, pages)
         old, own = _said_before(every, each), searched.terms.of(each.asked)
         units = [u for u in every if u not in old or _asks_again(u, own)] or every
         if not units:
@@ -151,6 +159,18 @@ def _said_before(units: Sequence[Unit], question: Question) -> list[Unit]:
     return [unit for unit in units if squeeze(unit.piece.lines[-1]) in told]
 
 
+def _followed(units: Sequence[Unit], question: Question, pages: Sequence[CutChunk]) -> list[Unit]:
+    """Returns the units; to a follow-up those of the documents that were just cited are worth
+    more."""
+    cited = question.history[-1].documents if question.leans else frozenset()
+    return [
+        unit._replace(worth=unit.worth + FOLLOWED)
+        if pages[unit.mark - 1].candidate.chunk.document in cited
+        else unit
+        for unit in units
+    ]
+
+
 def _asks_again(unit: Unit, own: Set[int]) -> bool:
     """Returns whether a message of these terms asks for what it has read: for steps, by most of
     its words."""
@@ -170,19 +190,30 @@ def _choose(
     open_to = [
         unit
         for unit in harmless
-        if not (leads(unit.piece) or context.promises(unit) or _asks(unit))
+        if not (leads(unit.piece) or context.promises(unit) or asks(unit))
+        and not (context.empty(unit) or context.hangs(unit))
     ]
     open_to = open_to or harmless or list(units)
     apart = [u for u in open_to if not any(_part(u, each) for each in told)]
     if any(unit.likely for unit in apart):
         open_to = apart
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
+    by_route = sorted(ranked, key=lambda unit: -unit.worth - ROUTE * context.leads_on(unit))
+    if not context.solves(ranked[0]) or by_route[0].sure > ranked[0].sure + SURER:
+        ranked = by_route
+    if both := context.both(ranked):
+        return both
     first = context.meant(ranked[0])
     said = {(unit.mark, unit.piece) for unit in told}
-    if (first.mark, first.piece) in said:
+    if (first.mark, first.piece) in said or any(_part(first, each) for each in told):
         return []
-    chosen = context.after(context.paragraph(context.of(first)), most)
+    if remedy := context.remedy(first):
+        return [unit for unit in remedy if (unit.mark, unit.piece) not in said]
+    chosen = context.of(first)
     words = sum(unit.piece.words for unit in chosen)
+    chosen = context.after(context.paragraph(chosen, most), most)
+    told_words = sum(unit.piece.words for unit in chosen)
+    itself = (first.mark, first.piece.block) == (ranked[0].mark, ranked[0].piece.block)
     answers = 1
     room = most if asked.compares(text) else min(most, SECOND_WORDS)
     for unit in ranked[1:]:
@@ -195,10 +226,10 @@ def _choose(
             or unit.piece.kind in ("steps", "list")
             or (unit.piece.kind == "item" and unfinished(unit.piece))
             or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))
-            or not (context.together(unit, first) or (unit.likely and first is ranked[0]))
+            or not (context.together(unit, first) or (unit.likely and itself))
         ):
             continue
-        if words + unit.piece.words > room:
+        if (words if context.together(unit, first) else told_words) + unit.piece.words > room:
             continue
         chosen += [each for each in context.of(unit) if each not in chosen]
         words += unit.piece.words
@@ -206,11 +237,6 @@ def _choose(
     places = {(unit.mark, unit.piece.block): i for i, unit in reversed([*enumerate(chosen)])}
     chosen.sort(key=lambda u: (places[u.mark, u.piece.block], u.piece.place))
     return [unit for unit in chosen if (unit.mark, unit.piece) not in said]
-
-
-def _asks(unit: Unit) -> bool:
-    """Returns whether the sentence is a question: what follows it says something."""
-    return unit.piece.kind == "sentence" and unit.piece.shown.endswith(("?", "？", "؟"))
 
 
 def _destroys(unit: Unit, text: str) -> bool:
@@ -316,8 +342,8 @@ def _heading(chunk: Chunk) -> str:
 
 
 def _table(units: Sequence[Unit], text: str, last: str) -> str:
-    """Returns the rows below their header, with the first column and those that the question
-    names; with all where it names none."""
+    """Returns the rows below their header, with the first column, those that the question names,
+    and those of prices where it asks for one; with all where it names none."""
     piece = units[0].piece
     if not piece.head:
         return piece.shown
@@ -326,8 +352,11 @@ def _table(units: Sequence[Unit], text: str, last: str) -> str:
         named = named or {
             i for i, name in enumerate(piece.head) if i and words.intersection(names(name))
         }
-    keep = sorted({0} | named) if named else range(len(piece.head))
     rows = [piece.head, *(unit.piece.cells for unit in units)]
+    if named:
+        wants = asked.read(text)
+        named |= {i for row in rows[1:] for i, cell in enumerate(row) if wants.priced_in(cell)}
+    keep = sorted({0} | named) if named else range(len(piece.head))
     lines = [_row([row[i] for i in keep if i < len(row)]) for row in rows]
     lines.insert(1, _row(["---"] * len(keep)))
     return "\n".join(lines)

@@ -8,8 +8,8 @@ from typing import Final
 from services.answer.generate import asked
 from services.answer.generate.weigh import Unit, leads, words_of
 from services.answer.search.asks import is_question, sentence_that_asks
-from services.answer.search.rest import solves, tells_trouble
-from services.answer.search.units import CutChunk, Piece, numbered
+from services.answer.search.rest import gives_cause, solves, tells_trouble
+from services.answer.search.units import LIST_WORDS, CutChunk, Piece, numbered
 from twofold.index.contract import Chunk
 
 LEAD_WORDS: Final = 25
@@ -19,6 +19,10 @@ RUN_WORDS: Final = 240
 """Steps of no more are said whole, whatever parts them: code, a section, the end of a passage."""
 PROCEDURE_WORDS: Final = 360
 """The same where somebody wants to be told all that has to be done."""
+SUBJECT: Final = 3
+"""Words of a sentence or an item among which it names what it is about."""
+LISTED: Final = 0.5
+"""How far a list may stand behind one of its items (log odds) and still be said whole."""
 MORE_WORDS: Final = 30
 """Words up to which an answer is filled with the sentences that follow in its paragraph."""
 PARAGRAPH_WORDS: Final = 60
@@ -49,6 +53,8 @@ _BELOW = re.compile(
     re.IGNORECASE,
 )
 """Words of what stands next."""
+_ASIDE: Final = ("**Info", "**Hinweis")
+"""Beginnings of what an author set apart."""
 _ABOUT = re.compile(
     r"\A\W*+th(?:is|e) (?:article|topic|page|document|guide)s? (?:\w+ ){0,2}?"
     r"(?:provides?|gives?|recommends?|explains?|describes?|discusses?|talks?|suggests?|offers?|shows?"
@@ -167,23 +173,45 @@ class Context:
             found.insert(0, before)
         return found
 
-    def paragraph(self, told: list[Unit]) -> list[Unit]:
-        """Returns the sentences that say how something is done with those of their paragraph before
-        them, if they are few; and below the code that they lean on."""
+    def paragraph(self, told: list[Unit], most: int) -> list[Unit]:
+        """Returns sentences with all of their paragraph, if that is short, and what it leads to;
+        where they say how something is done, below the code that they lean on. A value that is
+        asked for is told alone."""
         section = self._sections[told[-1].mark]
-        if not self._doing or told[0] not in section or told[-1].piece.kind != "sentence":
+        if told[0] not in section or told[-1].piece.kind != "sentence":
             return told
-        last = section.index(told[-1])
-        whole = [each for each in section[:last] if _block(each) == _block(told[-1])]
-        whole = [*whole, told[-1]]
-        few = sum(each.piece.words for each in whole) <= PARAGRAPH_WORDS
+        if not self._how and any(self._wants.value_in(each.piece.read) for each in told):
+            return told
+        whole = [each for each in section if _block(each) == _block(told[-1])]
+        whole = [each for each in whole if each in told or not self.promises(each)]
+        while whole and whole[0] not in told and (asks(whole[0]) or is_about(whole[0])):
+            whole = whole[1:]
+        few = sum(each.piece.words for each in whole) <= min(most, PARAGRAPH_WORDS)
         if few and all(each.piece.kind == "sentence" for each in whole):
-            told = whole
+            led = self._led_to(whole[-1]) if leads(whole[-1].piece) else []
+            cut = leads(whole[-1].piece) and not led and whole[-1] not in told
+            told = [*(whole[:-1] if cut else whole), *led]
         at = section.index(told[0])
         code = section[at - 1] if at and told[0].leans else None
-        if code is None or code.piece.kind != "code" or not _next_block(code, told[0]):
+        if (
+            not self._doing
+            or code is None
+            or code.piece.kind != "code"
+            or not _next_block(code, told[0])
+        ):
             return told
         return [*self._lead(code), code, *told]
+
+    def _led_to(self, lead: Unit) -> list[Unit]:
+        """Returns the short list or code that a sentence leads to."""
+        section = self._sections[lead.mark]
+        behind = section[section.index(lead) + 1 :]
+        if not behind or not _next_block(lead, behind[0]):
+            return []
+        block = [each for each in behind if _block(each) == _block(behind[0])]
+        found = [each for each in block if each.piece.kind in ("list", "steps", "code")]
+        found = found or [each for each in block if each.piece.kind == "item"]
+        return found if sum(each.piece.words for each in found) <= LIST_WORDS else []
 
     def _holds_value(self, before: Unit, unit: Unit) -> bool:
         """Returns whether a value is asked for, and the one before has it."""
@@ -265,31 +293,82 @@ class Context:
 
     def meant(self, unit: Unit) -> Unit:
         """Returns the unit; but of steps the sentence that holds what is asked for, where nobody
-        asks for steps; and what its page says to do, where the unit only says what the page is
-        about, or what goes wrong though nobody asks for that."""
+        asks for steps; and the list that an item stands in, where that answers about as well."""
         if unit.piece.kind == "steps" and not self._how:
             own = [u for u in self._sections[unit.mark] if u.piece.kind == "step"]
-            own = [u for u in own if _block(u) == _block(unit)]
+            own = [u for u in own if _block(u) == _block(unit) and not self.hangs(u)]
             return max(own, key=lambda each: each.worth, default=unit)
+        if unit.piece.kind == "item" and "polar" not in self._wants.kinds:
+            own = [u for u in self._sections[unit.mark] if u.piece.kind == "list"]
+            own = [u for u in own if _block(u) == _block(unit) and u.worth > unit.worth - LISTED]
+            return next(iter(own), unit)
+        return unit
+
+    def remedy(self, unit: Unit) -> list[Unit]:
+        """Returns what the unit's page says of the cause and to do about it, where the unit only
+        says what the page is about, or what goes wrong though nobody asks for that. Nothing for
+        other units."""
         chunk = self._pages[unit.mark - 1].candidate.chunk
-        about = is_about(unit) and not chunk.heading_path
-        if self._wants.value_in(unit.piece.read) or not (about or self._tells_trouble(chunk)):
-            return unit
+        tells = self._opens(unit.mark) or self._tells_trouble(chunk)
+        if not tells or self._wants.value_in(unit.piece.read):
+            return []
         marks = [m for m in self._sections if self._first([m]).document == chunk.document]
-        page = [
-            each
-            for mark in sorted(marks, key=lambda m: self._first([m]).position)
-            if solves(self._first([mark]))
-            for each in self._sections[mark]
-            if each.mark == mark and not leads(each.piece) and each.piece.kind != "step"
-        ]
-        steps = [each for each in page if each.piece.kind == "steps"]
-        if not steps and page and page[0].piece.kind == "item":
-            steps = [each for each in page if each.piece.kind == "list"]
-        return next(iter(steps or page), unit)
+        marks.sort(key=lambda mark: self._first([mark]).position)
+        page = {mark: _once(self._sections[mark], mark) for mark in marks}
+        told = [each for mark in marks if solves(self._first([mark])) for each in page[mark]]
+        if not told:
+            return []
+        if sum(each.piece.words for each in told) > RUN_WORDS:
+            steps = [each for each in told if each.piece.kind == "steps"]
+            first = next((each for each in steps or told if not leads(each.piece)), told[0])
+            return self.after(self.paragraph(self.of(first), RUN_WORDS), RUN_WORDS)
+        causes = [m for m in marks if gives_cause(self._first([m]))]
+        cause = [each for mark in causes for each in page[mark]]
+        few = sum(each.piece.words for each in cause) <= PARAGRAPH_WORDS
+        return [*cause, *told] if few else told
+
+    def solves(self, unit: Unit) -> bool:
+        """Returns whether the unit stands where its page says what to do."""
+        return solves(self._first([unit.mark]))
+
+    def leads_on(self, unit: Unit) -> bool:
+        """Returns whether the unit says what goes wrong, and its page what to do about it."""
+        chunk = self._pages[unit.mark - 1].candidate.chunk
+        return self._tells_trouble(chunk) and bool(self.remedy(unit))
+
+    def _opens(self, mark: int) -> bool:
+        """Returns whether the passage opens a page, and says what that is about."""
+        if self._first([mark]).heading_path:
+            return False
+        return any(is_about(each) for each in self._sections[mark] if each.mark == mark)
 
     def _tells_trouble(self, chunk: Chunk) -> bool:
         return tells_trouble(chunk) and (self._how or asked.asks_why(self._last))
+
+    def both(self, ranked: Sequence[Unit]) -> list[Unit]:
+        """Returns what says each of two things that are to be told apart, of one passage; nothing
+        where no two are, or one sentence speaks of both."""
+        named = asked.told_apart(self._text)
+        if named is None:
+            return []
+        told = [u for u in ranked if u.piece.kind in ("sentence", "item", "row")]
+        sides = [
+            [u for u in told if _begins_with(u, own) and not _holds(u, other)]
+            for own, other in (named, named[::-1])
+        ]
+        pairs = [(a, b) for a in sides[0] for b in sides[1] if self.together(a, b)]
+        best = max(pairs, key=lambda pair: pair[0].worth + pair[1].worth, default=())
+        return sorted(best, key=lambda u: (u.mark, u.piece.place))
+
+    def hangs(self, unit: Unit) -> bool:
+        """Returns whether the unit is a sentence of a step that leans on another one, which is not
+        at hand: of something that nobody named."""
+        before = self._before.get((unit.mark, unit.piece.place - 1))
+        return unit.piece.kind == "step" and unit.leans and before is None
+
+    def empty(self, unit: Unit) -> bool:
+        """Returns whether the unit only says what its page is about, and nothing follows."""
+        return is_about(unit) and not self.remedy(unit)
 
     def promises(self, unit: Unit) -> bool:
         """Returns whether the unit speaks of what stands below it, and that is not at hand."""
@@ -320,6 +399,29 @@ class Context:
             if after:
                 break
         return chosen
+
+
+def _once(section: Sequence[Unit], mark: int) -> list[Unit]:
+    """Returns the units of a passage, what stands in another one left out."""
+    own = [each for each in section if each.mark == mark and each.piece.kind != "step"]
+    own = [each for each in own if not each.piece.shown.startswith(_ASIDE)]
+    lists = {each.piece.block for each in own if each.piece.kind == "list"}
+    return [u for u in own if u.piece.kind != "item" or u.piece.block not in lists]
+
+
+def _begins_with(unit: Unit, root: str) -> bool:
+    """Returns whether one of the first words of the unit has such a beginning."""
+    words = words_of(unit.piece.cells[0] if unit.piece.cells else unit.piece.shown)[:SUBJECT]
+    return any(word.startswith(root) for word in words)
+
+
+def _holds(unit: Unit, root: str) -> bool:
+    return any(word.startswith(root) for word in words_of(unit.piece.read))
+
+
+def asks(unit: Unit) -> bool:
+    """Returns whether the sentence is a question: what follows it says something."""
+    return unit.piece.kind == "sentence" and unit.piece.shown.endswith(("?", "？", "؟"))
 
 
 def is_about(unit: Unit) -> bool:
@@ -435,7 +537,8 @@ def _rows(unit: Unit, section: Sequence[Unit], text: str, last: str) -> list[Uni
     asks_column = not wanted.isdisjoint(columns)
     if asks_column and telling.isdisjoint(wanted - columns) and len(rows) <= COLUMN_ROWS:
         return rows
-    if any(map(str.isdigit, text)) or asks_column:
+    counted = any(any(map(str.isdigit, u.piece.cells[0])) for u in rows)
+    if asks_column or (counted and any(map(str.isdigit, text))):
         return [unit]
     small = len(rows) <= WHOLE_ROWS and sum(len(u.piece.cells) for u in rows) <= WHOLE_CELLS
     told = unit.likely and all(u is unit or u.sure < UNLIKELY for u in rows)

@@ -77,6 +77,23 @@ _WANTS = re.compile(
     r"|please|show|tell|give|send|explain)\b",
     re.IGNORECASE,
 )
+_WORDS = re.compile(r"[\w']+")
+_JUST_TOLD = frozenset(
+    """a always an any are be been bug can cause clue could did do does doing done end error even
+    expected fault going happen happened happening happens has have here i idea intended is issue
+    it known matter me might mistake my normal not now of on or our part please possible problem
+    really reason right should side so suddenly that the then there they this usual us was we what
+    whats why would wrong you your das daran es falsch fehler ich ist liegt normal richtig so warum
+    weshalb wir woran""".split()  # noqa: SIM905  a list of so many is no list
+)
+"""Words of a question that asks no second thing, but of what was just told: why it is so, whether
+that is normal."""
+_WHY = frozenset(
+    {"any", "how", "is", "ist", "warum", "was", "weshalb", "what", "whats", "why", "woran"}
+)
+_HOW = re.compile(
+    r"\A\W*+how\b(?! come\b| (?:can|could|did|does|is) (?:that|this|it)\b)", re.IGNORECASE
+)
 _OF = r"(?:for|of|on|with|in|at|from|to|per|under)"
 _NAMED = rf"(?:(?!(?:{_OF}|{_VERB}|which|what|how|when|who|where|why)\b)\S*[^\s.,;:?!] )"
 _BOTH = re.compile(
@@ -159,7 +176,10 @@ def asks(message: str) -> tuple[str, ...]:
         added |= adds
         piece = _JOINED.sub("", piece) if found else piece
         lead = f"{lead} {piece}".strip()
-        if is_question(piece) or (found and _ELLIPSIS.match(piece)):
+        if found and lead == piece and _of_what_was_told(piece):
+            found[-1] = f"{found[-1]} {lead}"
+            lead, added = "", False
+        elif is_question(piece) or (found and _ELLIPSIS.match(piece)):
             found.append(lead)
             lead, added = "", False
     if lead and found:
@@ -168,6 +188,12 @@ def asks(message: str) -> tuple[str, ...]:
         else:
             found[-1] = f"{found[-1]} {lead}"
     return tuple(found[:MOST]) if len(found) > 1 else (message,)
+
+
+def _of_what_was_told(piece: str) -> bool:
+    words = _WORDS.findall(_JOINS.sub("", piece).lower())
+    asks_why = bool(words) and words[0] in _WHY and not _HOW.match(piece)
+    return asks_why and _JUST_TOLD.issuperset({*words} - {"how", "come"})
 
 
 def of_two_things(message: str) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from twofold.text.blocks import blocks
 FAR: Final = 4
 """Passages before one, and behind it, that may hold its rest. Of Magento's 700 lists of steps 132
 are cut by a passage's end, 15 of them over more than three passages."""
+SOLVED: Final = 2
+"""Documents of which the section is packed that says what to do."""
 AHEAD: Final = 12
 """Passages behind one among which its page's section is looked for that says what to do."""
 
@@ -26,10 +28,11 @@ _TROUBLE = re.compile(
 )
 _SOLVES = re.compile(
     r"\b(?:solutions?|solve|fix|resolution|resolve|workarounds?|recommendations?|lösung"
-    r"|steps(?! to reproduce)|how to|apply|patch(?:es)?)\b",
+    r"|steps?(?! to reproduce)|how to|apply|patch(?:es)?|troubleshooting)\b",
     re.IGNORECASE,
 )
-"""Sections of a page about a problem: what goes wrong, and what is done about it."""
+_CAUSE = re.compile(r"\A\W*+(?:(?:possible |root )?causes?|reasons?|ursachen?)\b", re.IGNORECASE)
+"""Sections of a page about a problem: what goes wrong, what is done about it, and why it does."""
 
 _NUMBERED = re.compile(r"\A[ \t]*+(\d{1,3})[.)]\s")
 
@@ -67,16 +70,21 @@ def with_rest(
                 taken.add(chunk.id)
                 room -= len(chunk.text)
                 last = chunk
-    told = next((i for i, each in enumerate(packed) if _only_tells(each)), None)
-    if told is None or packed[told].chunk.document != packed[0].chunk.document:
-        return tuple(whole)
-    solving = [chunk for chunk in map(near.get, beside[told][0]) if chunk and solves(chunk)]
-    for chunk in solving:
-        path = solving[0].heading_path
-        first = chunk.heading_path[: len(path)] == path
-        if first and chunk.id not in taken and len(chunk.text) <= room:
-            whole.append(known.get(chunk.id) or replace(packed[told], chunk=chunk))
-            room -= len(chunk.text)
+    first: dict[str, int] = {}
+    for at, candidate in enumerate(packed):
+        if _only_tells(candidate):
+            first.setdefault(candidate.chunk.document, at)
+    best = list(dict.fromkeys(each.chunk.document for each in packed))[:SOLVED]
+    for told in (first[document] for document in best if document in first):
+        behind = [chunk for chunk in map(near.get, beside[told][0]) if chunk]
+        path = next((chunk.heading_path for chunk in behind if solves(chunk)), ())
+        for chunk in behind:
+            solving = bool(path) and chunk.heading_path[: len(path)] == path
+            new = chunk.id not in taken and (solving or gives_cause(chunk))
+            if new and len(chunk.text) <= room:
+                whole.append(known.get(chunk.id) or replace(packed[told], chunk=chunk))
+                taken.add(chunk.id)
+                room -= len(chunk.text)
     return tuple(whole)
 
 
@@ -93,6 +101,11 @@ def tells_trouble(chunk: Chunk) -> bool:
 def solves(chunk: Chunk) -> bool:
     """Returns whether it is about what is done about it, or stands below that."""
     return any(map(_SOLVES.search, chunk.heading_path)) and not tells_trouble(chunk)
+
+
+def gives_cause(chunk: Chunk) -> bool:
+    """Returns whether the passage's section says why something goes wrong."""
+    return bool(chunk.heading_path) and _CAUSE.match(chunk.heading_path[-1]) is not None
 
 
 def goes_on(before: str, after: str) -> bool:

@@ -395,7 +395,7 @@ def test_what_two_sources_say_alike_is_said_once() -> None:
 
 
 def test_a_sentence_that_leans_on_the_one_before_brings_it_along() -> None:
-    text = "Nothing else counts. Roll the secret first. It then stays valid for 12 hours."
+    text = "Nothing else counts.\n\nRoll the secret first. It then stays valid for 12 hours."
     found = [candidate(text, "a")]
     asked = "stays valid hours"
     said = compose(found, asking(asked), terms_of(asked, found), 16).text

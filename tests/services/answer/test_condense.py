@@ -199,3 +199,20 @@ def test_a_house_has_words_of_its_own() -> None:
     assert "sluice" in house.beside("How do I open the gate?")
     assert "refund" in house.beside("do I get my money back")
     assert "sluice" not in synonyms().beside("How do I open the gate?")
+
+
+@pytest.mark.parametrize(
+    ("message", "questions"),
+    [
+        ("our endpoint says paused and nobody touched it?? why would that happen", 1),
+        ("the same webhook came twice, is it lost? Is that a bug?", 1),
+        ("gibt es hier ein Limit? warum ist das so?", 1),
+        ("why is it slow? and how do i fix it", 2),
+        ("do you log that call? how can i do that", 2),
+        ("what is the price? is that per month?", 2),
+    ],
+)
+def test_what_asks_of_what_was_just_told_is_no_second_question(
+    message: str, questions: int
+) -> None:
+    assert len(asks(message)) == questions
