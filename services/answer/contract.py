@@ -167,6 +167,9 @@ class Draft:
     repairs: tuple[str, ...] = ()
     unanswered: tuple[str, ...] = ()
     """Of several questions in one message, those that nothing in the sources seems to answer."""
+    doubtful: tuple[str, ...] = ()
+    """Questions of which what is said, and all that was found, is held for an answer less likely
+    than for none."""
     profile: str = "none"
     release: str = ""
     """Name of the model or adapter that wrote it; empty for the composer."""
@@ -202,7 +205,7 @@ class Decision:
     signals: Mapping[str, Any]
     consent: str | None = None
     """CLARIFY: the reason for a person that the customer is asked to agree to; ANSWER: the same,
-    for what it leaves unanswered."""
+    for what it leaves unanswered, or may have."""
     courtesy: bool = False
     """CLARIFY: nothing was asked."""
     thanks: bool = False

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.answer.contract import Decision, Evidence, Question
+from services.answer.contract import Decision, Draft, Evidence, Question
 from services.answer.decide import rules
 from services.answer.decide.costs import ANSWERABLE, GAP, OutcomeCost, choices
 from services.answer.decide.intent import (
@@ -30,7 +30,7 @@ from services.answer.decide.intent import (
     house_examples,
     learned_languages,
 )
-from services.answer.decide.wording import silent_on, topic_of
+from services.answer.decide.wording import left_open, topic_of
 from services.answer.search import Searched
 from twofold.clients.embedder import Embedder
 from twofold.counted import counted
@@ -175,12 +175,13 @@ class Decider:
         return self._gap(heard.question, why, heard.signals)
 
     def answering_in_part(
-        self, decision: Decision, unanswered: Sequence[str], locale: str
+        self, decision: Decision, draft: Draft, question: Question
     ) -> tuple[Decision, str]:
-        """Returns the decision for an ANSWER that leaves some of several questions `unanswered`,
-        which offers a person, and what is said of these."""
-        signals = {**decision.signals, "unanswered": list(unanswered)}
-        said = silent_on(self._house, unanswered, locale)
+        """Returns the decision for an ANSWER that leaves some of several questions unanswered, or
+        may have, which offers a person, and what is said of these."""
+        open_ = {"unanswered": list(draft.unanswered), "doubtful": list(draft.doubtful)}
+        signals = {**decision.signals, **{name: each for name, each in open_.items() if each}}
+        said = left_open(self._house, draft.unanswered, draft.doubtful, question)
         return replace(decision, consent=GAP, signals=signals), said
 
     def _by_cost(self, heard: Witnesses) -> Decision:

@@ -6,7 +6,7 @@ from typing import Final
 
 from services.answer.contract import Decision, Question
 from services.answer.decide import rules
-from services.answer.search.asks import asks, bare, sentence_that_asks
+from services.answer.search.asks import asks, bare, questions_in, sentence_that_asks
 from twofold.policy import NOT_IN_SOURCES, HousePolicy, Templates
 from twofold.text.languages import base, words_in
 
@@ -49,6 +49,24 @@ THIS = {
     "nl": "deze vraag",
 }
 """What stands for a question that is too long to be said back."""
+UNSURE_OF = {
+    "en": "I am not sure that this answers {topic}.",
+    "de": "Ich bin nicht sicher, ob das {topic} beantwortet.",
+    "fr": "Je ne suis pas sûr que cela réponde à {topic}.",
+    "es": "No estoy seguro de que esto responda a {topic}.",
+    "it": "Non sono sicuro che questo risponda a {topic}.",
+    "pt": "Não tenho certeza de que isto responda a {topic}.",
+    "nl": "Ik weet niet zeker of dit {topic} beantwoordt.",
+}
+YOURS = {
+    "en": "your question",
+    "de": "Ihre Frage",
+    "fr": "votre question",
+    "es": "su pregunta",
+    "it": "la sua domanda",
+    "pt": "a sua pergunta",
+    "nl": "uw vraag",
+}
 THE_REST = {
     "en": "the rest of what you ask",
     "de": "dem Rest Ihrer Frage",
@@ -88,17 +106,30 @@ def topic_of(message: str, locale: str, else_: Mapping[str, str] = THIS) -> str:
     A link, an address or a mark of Markdown that somebody wrote is said back as words.
     """
     quoted = _words(_quotable(_LEADS_IN.sub("", bare(message))))
-    return f"“{quoted}”" if quoted else else_.get(base(locale), else_["en"])
+    return f"“{quoted}”" if quoted else _of(else_, locale)
 
 
-def silent_on(house: HousePolicy, unanswered: Sequence[str], locale: str) -> str:
-    """Returns what is put beside an answer: that these other questions have none, and whether a
-    person shall see to them."""
-    say = house.say(locale)
-    lacks = SILENT_ON.get(base(locale), SILENT_ON["en"])
+def left_open(
+    house: HousePolicy, unanswered: Sequence[str], doubtful: Sequence[str], question: Question
+) -> str:
+    """Returns what is put beside an answer: which other questions have none, whether it may be
+    none to these, and whether a person shall see to them."""
+    locale = question.locale
+    lacks = _of(SILENT_ON, locale)
     topics = dict.fromkeys(topic_of(each, locale, THE_REST) for each in unanswered)
+    said = [lacks.format(topic=topic) for topic in topics]
+    if doubtful:
+        several = len(questions_in(question)) > 1
+        topics = dict.fromkeys(topic_of(each, locale, YOURS) for each in doubtful)
+        topics = topics if several else dict.fromkeys([_of(YOURS, locale)])
+        said += [_of(UNSURE_OF, locale).format(topic=topic) for topic in topics]
+    say = house.say(locale)
     team = say.teams[house.reasons[NOT_IN_SOURCES].team]
-    return " ".join((*(lacks.format(topic=topic) for topic in topics), _offer(say, team)))
+    return " ".join((*said, _offer(say, team)))
+
+
+def _of(sentences: Mapping[str, str], locale: str) -> str:
+    return sentences.get(base(locale), sentences["en"])
 
 
 def _quotable(text: str) -> str:

@@ -104,6 +104,7 @@ def compose(
     meaning = Meaning.read(texts, pages, sentences, until, pieces=not searched.matched)
     told: list[Unit] = []
     answers: list[str] = []
+    doubtful: list[str] = []
     unanswered = _unanswered(texts, searched)
     for text, each in questions.items():
         if text in unanswered:
@@ -120,8 +121,11 @@ def compose(
         units = [u for u in every if u not in old or _asks_again(u, own)] or every
         if not units:
             continue
-        chosen = _choose(units, Context(units, pages, text, last, old), told, text, max_words)
+        context = Context(units, pages, text, last, old)
+        chosen, sure = _choose(units, context, told, text, max_words)
         if chosen:
+            if matched and sure <= 0 and searched.evidence.answerable < 0:
+                doubtful.append(each.asked)
             answers += _said(chosen, text, last, pages, _dates(chosen, pages, day, zone))
             told += chosen
     return Draft(
@@ -131,6 +135,7 @@ def compose(
         quotes=_quotes(told, pages),
         repairs=() if meaning is not None else (BY_WORDS,),
         unanswered=tuple(questions[text].asked for text in unanswered),
+        doubtful=tuple(doubtful),
     )
 
 
@@ -180,10 +185,11 @@ def _asks_again(unit: Unit, own: Set[int]) -> bool:
 
 def _choose(
     units: Sequence[Unit], context: Context, told: Sequence[Unit], text: str, most: int
-) -> list[Unit]:
+) -> tuple[list[Unit], float]:
     """Returns what answers the question, in the order in which it is said: best first, but what
     belongs to one block together; of what the message before it said, at most what answers it
-    best. Nothing, where `told`, the answers to the questions before it, has that."""
+    best. Nothing, where `told`, the answers to the questions before it, has that. And the log odds
+    of the likeliest of it that it is an answer."""
     harmless = [
         unit for unit in units if not any(_destroys(each, text) for each in context.steps(unit))
     ]
@@ -191,7 +197,7 @@ def _choose(
         unit
         for unit in harmless
         if not (leads(unit.piece) or context.promises(unit) or asks(unit))
-        and not (context.empty(unit) or context.hangs(unit))
+        and not (context.empty(unit) or context.reproduces(unit))
     ]
     open_to = open_to or harmless or list(units)
     apart = [u for u in open_to if not any(_part(u, each) for each in told)]
@@ -199,16 +205,19 @@ def _choose(
         open_to = apart
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
     by_route = sorted(ranked, key=lambda unit: -unit.worth - ROUTE * context.leads_on(unit))
-    if not context.solves(ranked[0]) or by_route[0].sure > ranked[0].sure + SURER:
+    ranked = context.valued(ranked)
+    first, routed = ranked[0], by_route[0]
+    read = first.sure > min(unit.sure for unit in units)
+    if not context.solves(first) or (read and routed.sure > first.sure + SURER):
         ranked = by_route
     if both := context.both(ranked):
-        return both
+        return both, max(unit.sure for unit in both)
     first = context.meant(ranked[0])
     said = {(unit.mark, unit.piece) for unit in told}
     if (first.mark, first.piece) in said or any(_part(first, each) for each in told):
-        return []
+        return [], 0.0
     if remedy := context.remedy(first):
-        return [unit for unit in remedy if (unit.mark, unit.piece) not in said]
+        return [unit for unit in remedy if (unit.mark, unit.piece) not in said], first.sure
     chosen = context.of(first)
     words = sum(unit.piece.words for unit in chosen)
     chosen = context.after(context.paragraph(chosen, most), most)
@@ -236,7 +245,8 @@ def _choose(
         answers += 1
     places = {(unit.mark, unit.piece.block): i for i, unit in reversed([*enumerate(chosen)])}
     chosen.sort(key=lambda u: (places[u.mark, u.piece.block], u.piece.place))
-    return [unit for unit in chosen if (unit.mark, unit.piece) not in said]
+    fresh = [unit for unit in chosen if (unit.mark, unit.piece) not in said]
+    return fresh, max(ranked[0].sure, *(unit.sure for unit in chosen))
 
 
 def _destroys(unit: Unit, text: str) -> bool:

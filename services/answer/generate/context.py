@@ -21,6 +21,8 @@ PROCEDURE_WORDS: Final = 360
 """The same where somebody wants to be told all that has to be done."""
 SUBJECT: Final = 3
 """Words of a sentence or an item among which it names what it is about."""
+VALUED: Final = 2.0
+"""How far a piece with the value that is asked for may stand behind one without (log odds)."""
 LISTED: Final = 0.5
 """How far a list may stand behind one of its items (log odds) and still be said whole."""
 MORE_WORDS: Final = 30
@@ -39,6 +41,8 @@ COLUMN_ROWS: Final = 12
 WHOLE_CELLS: Final = 18
 """A table of no more is said whole, where a question names none of its rows."""
 
+_TOLD_EXACTLY: Final = frozenset({"money", "time"})
+"""Kinds of values of which a piece plainly says one or none."""
 _WHOLE = re.compile(r"(?<![\w.,])\d+(?![\w.,]?\d)")
 """A whole number alone, by which a table's row may be named: an error's code, not a price."""
 _STEP = re.compile(r"(?:step|part|schritt|teil)\s*(\d{1,2})\b", re.IGNORECASE)
@@ -160,18 +164,28 @@ class Context:
         found = [unit]
         while len(found) <= BACK:
             first = found[0]
-            before = self._before.get((first.mark, first.piece.place - 1))
+            before = self._just_before(first)
             if before is None or before.piece.kind != unit.piece.kind:
                 break
             same = _block(before) == _block(first)
             if not same and not (first.joins and _next_block(before, first)):
                 break
-            fresh = before in self._sections[first.mark]
+            fresh = before in self._sections[first.mark] or before.piece.kind == "step"
             needed = first.joins or (fresh and (first.leans or self._holds_value(before, first)))
             if not needed:
                 break
             found.insert(0, before)
         return found
+
+    def _just_before(self, unit: Unit) -> Unit | None:
+        """Returns what stands before the unit; of a step also a sentence that is no answer."""
+        place = unit.piece.place - 1
+        before = self._before.get((unit.mark, place))
+        if before is not None or unit.piece.kind != "step":
+            return before
+        pieces = self._pages[unit.mark - 1].pieces
+        same = (each for each in pieces if each.place == place and each.kind == "step")
+        return next((unit._replace(piece=each) for each in same), None)
 
     def paragraph(self, told: list[Unit], most: int) -> list[Unit]:
         """Returns sentences with all of their paragraph, if that is short, and what it leads to;
@@ -296,7 +310,7 @@ class Context:
         asks for steps; and the list that an item stands in, where that answers about as well."""
         if unit.piece.kind == "steps" and not self._how:
             own = [u for u in self._sections[unit.mark] if u.piece.kind == "step"]
-            own = [u for u in own if _block(u) == _block(unit) and not self.hangs(u)]
+            own = [u for u in own if _block(u) == _block(unit)]
             return max(own, key=lambda each: each.worth, default=unit)
         if unit.piece.kind == "item" and "polar" not in self._wants.kinds:
             own = [u for u in self._sections[unit.mark] if u.piece.kind == "list"]
@@ -360,11 +374,24 @@ class Context:
         best = max(pairs, key=lambda pair: pair[0].worth + pair[1].worth, default=())
         return sorted(best, key=lambda u: (u.mark, u.piece.place))
 
-    def hangs(self, unit: Unit) -> bool:
-        """Returns whether the unit is a sentence of a step that leans on another one, which is not
-        at hand: of something that nobody named."""
-        before = self._before.get((unit.mark, unit.piece.place - 1))
-        return unit.piece.kind == "step" and unit.leans and before is None
+    def valued(self, ranked: list[Unit]) -> list[Unit]:
+        """Returns the units, best first; where a price or a time is asked for and the best one says
+        none, what is likely an answer and says one is before it, if about as good."""
+        first, wanted = ranked[0], self._wants.kinds & _TOLD_EXACTLY
+        if not wanted or wanted & self._wants.answered_by(first.piece.read):
+            return ranked
+        for unit in ranked[1:]:
+            if unit.worth < first.worth - VALUED:
+                break
+            if unit.likely and wanted & self._wants.answered_by(unit.piece.read):
+                return [unit, *(each for each in ranked if each is not unit)]
+        return ranked
+
+    def reproduces(self, unit: Unit) -> bool:
+        """Returns whether the unit is steps that bring trouble about, and not what ends it."""
+        if unit.piece.kind not in ("steps", "step"):
+            return False
+        return self._tells_trouble(self._first([unit.mark])) and not self.remedy(unit)
 
     def empty(self, unit: Unit) -> bool:
         """Returns whether the unit only says what its page is about, and nothing follows."""

@@ -158,10 +158,8 @@ class Ladder:
             verified = verify(draft, seen.packed, seen.searched.terms, self.house)
         if draft is not None and verified.citations:
             text = fold_marks(verified.text)
-            if draft.unanswered:
-                decision, said = self.decider.answering_in_part(
-                    decision, draft.unanswered, seen.question.locale
-                )
+            if draft.unanswered or draft.doubtful:
+                decision, said = self.decider.answering_in_part(decision, draft, seen.question)
                 text += f"\n\n{said}"
             return ReplyResult(decision, text, SERVED_BY, draft, verified)
         if decision.action == "ANSWER":

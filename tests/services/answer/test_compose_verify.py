@@ -165,6 +165,32 @@ def test_another_page_is_quoted_beside_the_answer_only_where_it_answers_too(
     assert ("14 days" in draft.text) is told
 
 
+def test_a_price_is_told_to_who_asks_for_it_before_what_names_none() -> None:
+    question = "what does it cost to add seats to the plan?"
+    page = candidate(
+        "At most eight seats can be added to the plan.\n\nSeats of the plan are $40.", "seats"
+    )
+    whole = searched([page], asking(question), terms_of(question, [page]))
+    for odds, told in ((1.0, "Seats are $40."), (-1.0, "At most eight seats")):
+        matched = {text: Match(0.5, odds) for text in cut([page])[0].headed}
+        draft = compose_searched(replace(whole, matched={question: matched}), Sentences(), 120)
+        assert draft.text.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("odds", "evidence", "doubtful"),
+    [(-0.5, -0.5, True), (0.5, -0.5, False), (-0.5, 0.5, False)],
+)
+def test_what_neither_reader_nor_evidence_holds_for_an_answer_is_doubtful(
+    odds: float, evidence: float, doubtful: bool
+) -> None:
+    question = "how long do both secrets stay valid"
+    whole = searched(THREE, asking(question), terms_of(question, THREE))
+    matched = {text: Match(0.5, odds) for page in cut(THREE) for text in page.headed}
+    whole = replace(whole, matched={question: matched}, evidence=Evidence(evidence))
+    assert compose_searched(whole, Sentences(), 120).doubtful == (question,) * doubtful
+
+
 def test_of_two_questions_only_the_one_that_has_an_answer_gets_one() -> None:
     first, second = "How long do both secrets stay valid?", "Can I roll it by mail?"
     whole = searched(THREE, asking(f"{first} {second}"), terms_of(first, THREE))

@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ from services.answer.contract import (
 from services.answer.decide.decider import Decider
 from services.answer.decide.intent import fit, fit_house
 from services.answer.decide.rules import amounts
-from services.answer.decide.wording import topic_of, wording
+from services.answer.decide.wording import left_open, topic_of, wording
 from services.answer.pipeline import Parts, ask_once
 from services.answer.search import Searched
 from services.answer.search.pack import Terms
@@ -767,3 +767,22 @@ def test_evidence_does_not_talk_a_grave_reason_away(decider: Decider, embedder: 
         decision = decide(decider, embedder, asking(text), evidence)
         assert decision.escalation is not None
         assert decision.escalation.team == "security"
+
+
+@pytest.mark.parametrize(
+    ("message", "doubtful", "said"),
+    [
+        ("can i pay later", "can i pay later", "I am not sure that this answers your question."),
+        (
+            "how long are logs kept? can i pay later?",
+            "can i pay later?",
+            "I am not sure that this answers “can i pay later”.",
+        ),
+    ],
+)
+def test_what_is_doubtful_is_said_to_be_and_a_person_offered(
+    message: str, doubtful: str, said: str
+) -> None:
+    question = replace(HERE, asked=message, standalone=message)
+    offer = HOUSE.templates["en"].consent.format(team="our support team").strip()
+    assert left_open(HOUSE, (), (doubtful,), question) == f"{said} {offer}"
