@@ -205,11 +205,11 @@ def _choose(
         open_to = apart
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
     by_route = sorted(ranked, key=lambda unit: -unit.worth - ROUTE * context.leads_on(unit))
-    ranked = context.valued(ranked)
     first, routed = ranked[0], by_route[0]
     read = first.sure > min(unit.sure for unit in units)
     if not context.solves(first) or (read and routed.sure > first.sure + SURER):
         ranked = by_route
+    ranked = context.valued(ranked)
     if both := context.both(ranked):
         return both, max(unit.sure for unit in both)
     first = context.meant(ranked[0])

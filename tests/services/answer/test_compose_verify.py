@@ -167,9 +167,7 @@ def test_another_page_is_quoted_beside_the_answer_only_where_it_answers_too(
 
 def test_a_price_is_told_to_who_asks_for_it_before_what_names_none() -> None:
     question = "what does it cost to add seats to the plan?"
-    page = candidate(
-        "At most eight seats can be added to the plan.\n\nSeats of the plan are $40.", "seats"
-    )
+    page = candidate("At most eight seats can be added to the plan.\n\nSeats are $40.", "seats")
     whole = searched([page], asking(question), terms_of(question, [page]))
     for odds, told in ((1.0, "Seats are $40."), (-1.0, "At most eight seats")):
         matched = {text: Match(0.5, odds) for text in cut([page])[0].headed}
