@@ -232,7 +232,7 @@ def _choose(
             unit in chosen
             or unit in context.old
             or is_about(unit)
-            or unit.piece.kind in ("steps", "list")
+            or unit.piece.kind in ("steps", "list", "code")
             or (unit.piece.kind == "item" and unfinished(unit.piece))
             or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))
             or not (context.together(unit, first) or (unit.likely and itself))
@@ -330,7 +330,8 @@ def _said(
             ]
             if kind in ("item", "list") and before is None and unfinished(units[0].piece):
                 lines.insert(0, _heading(chunk))
-            said = (" " if kind in ("sentence", "step") else "\n").join(lines)
+            inline = all(unit.piece.kind in ("sentence", "step") for unit in units)
+            said = (" " if inline else "\n").join(lines)
             if kind == "steps" and before is not None and before.piece.kind == "steps":
                 said = f"{blocks.pop()}\n{said}"
             blocks.append(said)

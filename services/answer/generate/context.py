@@ -8,7 +8,7 @@ from typing import Final
 from services.answer.generate import asked
 from services.answer.generate.weigh import Unit, leads, words_of
 from services.answer.search.asks import is_question, sentence_that_asks
-from services.answer.search.rest import gives_cause, solves, tells_trouble
+from services.answer.search.rest import gives_cause, is_solution, solves, tells_trouble
 from services.answer.search.units import LIST_WORDS, CutChunk, Piece, numbered
 from twofold.index.contract import Chunk
 
@@ -319,27 +319,29 @@ class Context:
         return unit
 
     def remedy(self, unit: Unit) -> list[Unit]:
-        """Returns what the unit's page says of the cause and to do about it, where the unit only
-        says what the page is about, or what goes wrong though nobody asks for that. Nothing for
-        other units."""
+        """Returns what the unit's page says of the cause and to do about it, where the unit is part
+        of the solution, only says what the page is about, or what goes wrong though nobody asks for
+        that. Nothing for other units."""
         chunk = self._pages[unit.mark - 1].candidate.chunk
+        solution = self._how and is_solution(chunk)
         tells = self._opens(unit.mark) or self._tells_trouble(chunk)
-        if not tells or self._wants.value_in(unit.piece.read):
+        if not (solution or tells) or self._wants.value_in(unit.piece.read):
             return []
         marks = [m for m in self._sections if self._first([m]).document == chunk.document]
         marks.sort(key=lambda mark: self._first([mark]).position)
         page = {mark: _once(self._sections[mark], mark) for mark in marks}
         told = [each for mark in marks if solves(self._first([mark])) for each in page[mark]]
-        if not told:
+        if solution and _words(told) > RUN_WORDS:
+            told = _once(self._sections[unit.mark], unit.mark)
+        if not told or (solution and _words(told) > RUN_WORDS):
             return []
-        if sum(each.piece.words for each in told) > RUN_WORDS:
+        if _words(told) > RUN_WORDS:
             steps = [each for each in told if each.piece.kind == "steps"]
             first = next((each for each in steps or told if not leads(each.piece)), told[0])
             return self.after(self.paragraph(self.of(first), RUN_WORDS), RUN_WORDS)
         causes = [m for m in marks if gives_cause(self._first([m]))]
         cause = [each for mark in causes for each in page[mark]]
-        few = sum(each.piece.words for each in cause) <= PARAGRAPH_WORDS
-        return [*cause, *told] if few else told
+        return [*cause, *told] if _words(cause) <= PARAGRAPH_WORDS else told
 
     def solves(self, unit: Unit) -> bool:
         """Returns whether the unit stands where its page says what to do."""
@@ -426,6 +428,10 @@ class Context:
             if after:
                 break
         return chosen
+
+
+def _words(units: Sequence[Unit]) -> int:
+    return sum(unit.piece.words for unit in units)
 
 
 def _once(section: Sequence[Unit], mark: int) -> list[Unit]:

@@ -31,6 +31,9 @@ _SOLVES = re.compile(
     r"|steps?(?! to reproduce)|how to|apply|patch(?:es)?|troubleshooting)\b",
     re.IGNORECASE,
 )
+_SOLUTION = re.compile(r"\A\W*+(?:solutions?|resolution|workarounds?|lösung)\b", re.IGNORECASE)
+_APPLIES = re.compile(r"\A\W*+(?:how to )?apply\b", re.IGNORECASE)
+"""How any patch is applied, whatever it mends."""
 _CAUSE = re.compile(r"\A\W*+(?:(?:possible |root )?causes?|reasons?|ursachen?)\b", re.IGNORECASE)
 """Sections of a page about a problem: what goes wrong, what is done about it, and why it does."""
 
@@ -100,7 +103,14 @@ def tells_trouble(chunk: Chunk) -> bool:
 
 def solves(chunk: Chunk) -> bool:
     """Returns whether it is about what is done about it, or stands below that."""
-    return any(map(_SOLVES.search, chunk.heading_path)) and not tells_trouble(chunk)
+    path = chunk.heading_path
+    mends = any(map(_SOLVES.search, path)) and not any(map(_APPLIES.match, path))
+    return mends and not tells_trouble(chunk)
+
+
+def is_solution(chunk: Chunk) -> bool:
+    """Returns whether it is called the solution, or stands below that."""
+    return any(map(_SOLUTION.match, chunk.heading_path))
 
 
 def gives_cause(chunk: Chunk) -> bool:

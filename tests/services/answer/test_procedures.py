@@ -358,3 +358,19 @@ def test_a_follow_up_is_answered_from_what_was_cited_where_that_is_about_as_good
             Turn("assistant", "There is one.", documents=frozenset({f"doc-{cited}"})),
         )
         assert told("and the maximum?", found, *talk).startswith(answer)
+
+
+def test_a_part_of_a_solution_is_told_with_all_of_it_but_not_how_any_patch_is_applied() -> None:
+    solution = (
+        "Allow it in your profile.\n\n1. Open the profile.\n2. Choose **Allow** for payments."
+    )
+    found = page(
+        ("Issue", "The payment gateway rejects payments."),
+        ("Solution", solution),
+        ("Apply the patch", "Use these links to apply any patch of payments."),
+    )
+    for question in ("how do I allow payments in your profile", "payments are rejected"):
+        said = told(question, found)
+        assert said.startswith("Allow it in your profile.")
+        assert "2. Choose **Allow**" in said
+        assert "any patch" not in said
