@@ -98,6 +98,7 @@ def match(
         for piece, text in zip(page.pieces, page.headed, strict=True)
         if only_points(piece)
     }
+    lists = _lists(pages)
     matched = {}
     for text, each in questions_in(question).items():
         put = asked[text]
@@ -108,10 +109,10 @@ def match(
         if past.looks_ahead(text):
             barred |= gone
         holding = {piece: cosine for piece, cosine in near.items() if piece not in barred}
-        odds = _read(put, holding, reader) if reader is not None else {}
+        odds = _read(put, holding, reader, lists) if reader is not None else {}
         if reader is not None and past.asks_how_it_is(text) and not gone.isdisjoint(odds):
             standing = _elsewhere(pages, gone) - barred
-            odds |= _read(put, {piece: near[piece] for piece in standing}, reader)
+            odds |= _read(put, {piece: near[piece] for piece in standing}, reader, lists)
             read = {piece: Match(near[piece], odds[piece]) for piece in odds}
             if _stands(read, standing, gone):
                 barred |= gone
@@ -224,11 +225,37 @@ def _of_another(pages: Sequence[CutChunk], asked: str, also: Synonyms) -> set[st
     return {text for page in others for text in page.headed}
 
 
-def _read(question: str, near: Mapping[str, float], reader: Reader) -> dict[str, float]:
-    pieces = sorted(near, key=lambda piece: -near[piece])[:READ]
+def _lists(pages: Sequence[CutChunk]) -> dict[str, str]:
+    """Returns, for each sentence of a step, the list of steps that it stands in."""
+    return {
+        text: whole
+        for page in pages
+        for piece, text in zip(page.pieces, page.headed, strict=True)
+        if piece.kind == "step"
+        for other, whole in zip(page.pieces, page.headed, strict=True)
+        if other.kind == "steps" and other.block == piece.block
+    }
+
+
+def _read(
+    question: str, near: Mapping[str, float], reader: Reader, lists: Mapping[str, str]
+) -> dict[str, float]:
+    """Returns the odds of the nearest pieces. Of steps the nearest sentence is read, and the whole
+    list, which is what is told to who asks how something is done."""
+    pieces: dict[str, None] = {}
+    begun: set[str] = set()
+    for piece in sorted(near, key=lambda piece: -near[piece]):
+        if len(pieces) >= READ:
+            break
+        whole = lists.get(piece)
+        if whole not in begun:
+            pieces[piece] = None
+        if whole is not None and whole in near:
+            begun.add(whole)
+            pieces[whole] = None
     if not pieces:
         return {}
-    return dict(zip(pieces, map(float, reader.odds(question, pieces)), strict=True))
+    return dict(zip(pieces, map(float, reader.odds(question, list(pieces))), strict=True))
 
 
 def _nearest(page: CutChunk, pieces: Mapping[str, Match]) -> float:
