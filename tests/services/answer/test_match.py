@@ -38,6 +38,8 @@ PAGES = {
     " account is suspended and nothing is sent any more.\n",
     "cards.md": "# Cards\n\n## Which cards\n\nA card may be of any of the usual kinds; a declined"
     " card is shown in red.\n",
+    "parcels.md": "# Parcels\n\n## Opening\n\n1. Open the parcel.\n2. Press the seal of the"
+    " parcel.\n3. Turn the parcel.\n",
     "invoices.md": "# Invoices\n\n## Where they are\n\nInvoices lie under **Billing**.\n",
     "gold.md": "# Gold plan\n\n## Price\n\nThe gold plan costs $40 a month.\n",
     "silver.md": "# Silver plan\n\n## Price\n\nThe silver plan costs $20 a month.\n",
@@ -222,6 +224,26 @@ class Sure(Reader):
     def odds(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
         self.asked.append(question)
         return np.array([40.0 if self.word in piece else -40.0 for piece in pieces], np.float32)
+
+
+class Counting(Sure):
+    """Keeps the pieces that it read."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.pieces: list[str] = []
+
+    def odds(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.pieces += pieces
+        return super().odds(question, pieces)
+
+
+def test_of_steps_the_nearest_sentence_is_read_and_the_whole_list(stack: Stack) -> None:
+    reader = Counting()
+    search(asked("open the parcel, press the seal, turn the parcel"), replace(stack, reader=reader))
+    steps = [piece for piece in reader.pieces if piece.startswith("Parcels")]
+    whole = [piece for piece in steps if "1. " in piece]
+    assert (len(steps), len(whole)) == (2, 1)
 
 
 PLANS = (Turn("user", "which plans are there?"), Turn("assistant", "Gold and silver."))
