@@ -78,6 +78,10 @@ has to decide has its pages as well, but none that answers so plainly. Left out 
 that are grave reasons, of which missing one costs more than a page is worth, and that nothing has
 helped so far, which no page speaks about."""
 
+GUESSED = 0.45
+"""From this probability on that the sources answer, a message that reads a little like many reasons
+for a person, and like none of them much, is answered."""
+
 NAMED = 3
 """Topics that a customer is asked to choose among."""
 HOPELESS = 0.1
@@ -188,6 +192,9 @@ class Decider:
         question, kinds = heard.question, heard.kinds
         best, second, *_ = choices(kinds, self._house.reasons)
         signals = _with_costs(heard.signals, best, second)
+        if best.outcome == GAP and kinds[ANSWERABLE] >= max(GUESSED, kinds[GAP]):
+            why = f"the sources cover it (P={kinds[ANSWERABLE]:.2f}), whatever else it may be"
+            return Decision("ANSWER", None, why, signals)
         if best.outcome == GAP:
             why = f"about us, but the sources do not cover it (P={kinds[GAP]:.2f})"
             return self._gap(question, why, signals)

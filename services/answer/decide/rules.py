@@ -29,7 +29,9 @@ _YES = re.compile(rf"^\W*(?:{_AGREES}|ok(?:ay)?)\b", re.IGNORECASE)
 _ONLY_YES = re.compile(rf"\A\W*+(?:{_AGREES})\b(?:[^\w?]++\w++){{0,4}}[^\w?]*\Z", re.IGNORECASE)
 """Nothing but a yes: beside an answer a person was only offered, and most go on asking."""
 _HELLO = (
-    r"hi|hello|hey|good (?:morning|afternoon|evening|day)|hallo|guten (?:tag|morgen|abend)|moin"
+    r"hi|hiya|hello|hey|how(?:.?s| is| are) (?:you|your day|things|everything|it)"
+    r"(?: (?:going|doing))?(?: today)?|good (?:morning|afternoon|evening|day)"
+    r"|hallo|guten (?:tag|morgen|abend)|moin"
     r"|servus|grüezi|bonjour|bonsoir|salut|hola|buen[oa]s (?:días|tardes|noches)|ciao|buongiorno"
     r"|buonasera|olá|oi|bom dia|boa (?:tarde|noite)|hoi|goede(?:morgen|middag|navond)"
     r"|(?:is )?any(?:one|body) (?:here|there|around)|(?:ist )?(?:hier |da )?jemand (?:hier|da)"
@@ -208,7 +210,9 @@ def only_greets(question: Question) -> bool:
 
 def asks_who_answers(question: Question) -> bool:
     """Returns whether the message only asks who or what answers here, and what it can do."""
-    return _WHO_ANSWERS.fullmatch(_GREETING.sub("", question.asked)) is not None
+    _, _, last = question.asked.rpartition(": ")
+    said = (question.asked, last)
+    return any(_WHO_ANSWERS.fullmatch(_GREETING.sub("", each)) for each in said)
 
 
 def handed_to(question: Question) -> Escalation | None:

@@ -57,6 +57,9 @@ _BELOW = re.compile(
     re.IGNORECASE,
 )
 """Words of what stands next."""
+_REPRODUCES = re.compile(r"\breproduc", re.IGNORECASE)
+_MENDS = re.compile(r"\b(?:patch|fix|solve|resolve|workaround)", re.IGNORECASE)
+"""Words of a page's opening that says what to do about its trouble."""
 _ASIDE: Final = ("**Info", "**Hinweis")
 """Beginnings of what an author set apart."""
 _ABOUT = re.compile(
@@ -331,6 +334,12 @@ class Context:
         marks.sort(key=lambda mark: self._first([mark]).position)
         page = {mark: _once(self._sections[mark], mark) for mark in marks}
         told = [each for mark in marks if solves(self._first([mark])) for each in page[mark]]
+        if not told and not self._opens(unit.mark):
+            opening = [
+                each for m in marks[:1] if not self._first([m]).heading_path for each in page[m]
+            ]
+            mends = any(_MENDS.search(each.piece.shown) for each in opening)
+            told = opening if mends and not any(map(is_about, opening)) else []
         if solution and _words(told) > RUN_WORDS:
             told = _once(self._sections[unit.mark], unit.mark)
         if not told or (solution and _words(told) > RUN_WORDS):
@@ -391,9 +400,9 @@ class Context:
 
     def reproduces(self, unit: Unit) -> bool:
         """Returns whether the unit is steps that bring trouble about, and not what ends it."""
-        if unit.piece.kind not in ("steps", "step"):
+        if unit.piece.kind not in ("steps", "step") or _REPRODUCES.search(self._text):
             return False
-        return self._tells_trouble(self._first([unit.mark])) and not self.remedy(unit)
+        return tells_trouble(self._first([unit.mark])) and not self.remedy(unit)
 
     def empty(self, unit: Unit) -> bool:
         """Returns whether the unit only says what its page is about, and nothing follows."""

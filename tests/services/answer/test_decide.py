@@ -20,7 +20,7 @@ from services.answer.contract import (
     Question,
     Turn,
 )
-from services.answer.decide.decider import Decider
+from services.answer.decide.decider import Decider, Witnesses
 from services.answer.decide.intent import fit, fit_house
 from services.answer.decide.rules import amounts
 from services.answer.decide.wording import left_open, topic_of, wording
@@ -402,6 +402,7 @@ COURTEOUS = (
     *("thats exactly what I needed, cheers", "jetzt klappt es, besten Dank"),
     *("Merci beaucoup pour votre aide", "perfecto, muchas gracias", "ok, grazie mille!"),
     *("Muito obrigada", "dank je wel, fijne avond", "great, thats all i needed. thanks!"),
+    *("hiya, how's your day going", "hello, how are you today?"),
     *("hi there, anybody here?", "hello, is anyone there"),
 )
 
@@ -426,7 +427,12 @@ def test_thanks_get_no_answer_and_call_nobody(
 
 ABOUT = (
     *("who are you", "Who are you?", "hi, who are you?", "Hello there! What are you exactly?"),
-    *("are you a bot", "Are you a real person or a bot?", "wait, am I talking to a human?"),
+    *(
+        "quick one before i type: am i talking to a robot",
+        "are you a bot",
+        "Are you a real person or a bot?",
+        "wait, am I talking to a human?",
+    ),
     *("what can you do", "What can you help me with?", "how can you help", "what’s your name?"),
     *("Wer bist du?", "Bist du ein Bot?", "Hallo, spreche ich hier mit einem echten Menschen?"),
     *("Was können Sie alles?", "wobei kannst du mir helfen"),
@@ -786,3 +792,13 @@ def test_what_is_doubtful_is_said_to_be_and_a_person_offered(
     question = replace(HERE, asked=message, standalone=message)
     offer = HOUSE.templates["en"].consent.format(team="our support team").strip()
     assert left_open(HOUSE, (), (doubtful,), question) == f"{said} {offer}"
+
+
+def test_what_reads_a_little_like_many_reasons_for_a_person_is_answered_where_a_page_does(
+    decider: Decider,
+) -> None:
+    reasons = [name for name in HOUSE.reasons if name != "not_in_sources"]
+    for answerable, action in ((0.5, "ANSWER"), (0.2, "ESCALATE")):
+        left = (0.98 - answerable) / len(reasons)
+        kinds = {"answerable": answerable, "not_in_sources": 0.02} | dict.fromkeys(reasons, left)
+        assert decider.decide(Witnesses(HERE, None, kinds)).action == action

@@ -374,3 +374,17 @@ def test_a_part_of_a_solution_is_told_with_all_of_it_but_not_how_any_patch_is_ap
         assert said.startswith("Allow it in your profile.")
         assert "2. Choose **Allow**" in said
         assert "any patch" not in said
+
+
+def test_steps_that_bring_trouble_about_are_no_answer() -> None:
+    steps = "1. Add two vouchers to the cart.\n2. Place the order."
+    found = page(("Steps to reproduce", steps), ("Vouchers", "A cart takes 1 voucher."))
+    said = told("can she add two vouchers to the cart", found)
+    assert said.startswith("A cart takes 1 voucher.")
+    assert "Place the order" in told("how do I reproduce two vouchers in the cart", found)
+
+
+def test_where_no_section_says_what_to_do_the_opening_of_the_page_may() -> None:
+    opening = "The M-1 patch solves endless wheels of the admin. It is in version 2."
+    found = page(("", opening), ("Issue", "The wheel of the admin turns endlessly."))
+    assert told("the wheel of the admin turns endlessly", found).startswith("The M-1 patch solves")
