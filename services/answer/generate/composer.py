@@ -188,8 +188,9 @@ def _choose(
 ) -> tuple[list[Unit], float]:
     """Returns what answers the question, in the order in which it is said: best first, but what
     belongs to one block together; of what the message before it said, at most what answers it
-    best. Nothing, where `told`, the answers to the questions before it, has that. And the log odds
-    of the likeliest of it that it is an answer."""
+    best. Of what was `told`, the answers to the questions before it, nothing again: another piece,
+    if one is likely and about as good, or nothing. And the log odds of the likeliest of it that it
+    is an answer."""
     harmless = [
         unit for unit in units if not any(_destroys(each, text) for each in context.steps(unit))
     ]
@@ -200,8 +201,9 @@ def _choose(
         and not (context.empty(unit) or context.reproduces(unit))
     ]
     open_to = open_to or harmless or list(units)
-    apart = [u for u in open_to if not any(_part(u, each) for each in told)]
-    if any(unit.likely for unit in apart):
+    best = max(unit.worth for unit in open_to)
+    apart = [unit for unit in open_to if not any(_overlap(unit, each) for each in told)]
+    if any(unit.likely and unit.worth > best - GAP for unit in apart):
         open_to = apart
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
     by_route = sorted(ranked, key=lambda unit: -unit.worth - ROUTE * context.leads_on(unit))

@@ -609,3 +609,20 @@ def test_code_of_a_source_is_shown_as_it_stands() -> None:
     made_up = code.replace("elsewhere", "evil")
     verified = verify(Draft("ANSWER", f"{made_up}\n\n[1]", "model"), packed, terms, HOUSE)
     assert "evil" not in verified.text
+
+
+@pytest.mark.parametrize(("odds", "told"), [(0.5, True), (-0.5, False)])
+def test_a_second_question_is_not_answered_by_what_the_first_was_told(
+    odds: float, told: bool
+) -> None:
+    first, second = "How long is the link good?", "Does an open one use a seat?"
+    page = candidate("The link is good for 7 days.\n\nEach invitation uses a seat.", "links")
+    whole = searched([page], asking(f"{first} {second}"), terms_of(first, [page]))
+    link, seat = cut([page])[0].headed
+    matched = {
+        first: {link: Match(0.8, 4.0), seat: Match(0.3, -4.0)},
+        second: {link: Match(0.6, 1.0), seat: Match(0.6, odds)},
+    }
+    text = compose_searched(replace(whole, matched=matched), Sentences(), 120).text
+    assert text.startswith("The link is good for 7 days.")
+    assert ("uses a seat" in text) is told
