@@ -50,9 +50,6 @@ SHARES: Mapping[str, float] = {
     "covid_qa": 0.01,
     "qed_dev": 0.03,
 }
-TWO: Final = 0.08
-"""Share of a help center's questions that are asked in one breath with another one: a customer's
-two questions are not always told apart, and what answers one of them is an answer."""
 EVERY_S: Final = 2400.0
 DEV: Mapping[str, int] = {"center": 320, "squad2_dev": 150, "doc2dial": 80, "selqa": 80}
 """Questions that the curve is measured on."""
@@ -150,27 +147,12 @@ def drawn(case: Case, dice: random.Random) -> Row:
     return Row(case, vary(case.question, dice), pieces, right)
 
 
-def in_one_breath(one: Case, two: Case, dice: random.Random) -> Case:
-    """Two questions of one help center as one."""
-    first, second = (each.question.rstrip(" ?.!") for each in (one, two))
-    joined = dice.choice(("{} and {}?", "{} and {}", "{}? {}?", "{}, also {}", "{}. and {}?"))
-    answers = tuple(dict.fromkeys((*one.answers, *two.answers)))
-    others = dict.fromkeys(
-        text for row in zip(one.others, two.others, strict=False) for text in row
-    )
-    left = tuple(text for text in others if text not in answers)
-    return Case(one.source, joined.format(first, second), answers, left)
-
-
 def schedule(cases: Sequence[Case], texts: Texts, seed: int) -> Iterator[list[Row]]:
     """The batches of step 0, 1, ..., each of about TOKENS."""
     dice = random.Random(seed)
     of: dict[str, list[Case]] = defaultdict(list)
-    alone: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         of[case.source.split(" ")[0]].append(case)
-        if case.source.startswith("center") and "\n" not in case.question:
-            alone[case.source].append(case)
     names = [name for name in SHARES if of[name]]
     left: dict[str, list[Case]] = {name: [] for name in names}
     batch: list[Row] = []
@@ -180,10 +162,7 @@ def schedule(cases: Sequence[Case], texts: Texts, seed: int) -> Iterator[list[Ro
         if not left[name]:
             left[name] = list(of[name])
             dice.shuffle(left[name])
-        case = left[name].pop()
-        if "\n" not in case.question and alone[case.source] and dice.random() < TWO:
-            case = in_one_breath(case, dice.choice(alone[case.source]), dice)
-        row = drawn(case, dice)
+        row = drawn(left[name].pop(), dice)
         if len(row.pieces) < 2:
             continue
         batch.append(row)
@@ -283,7 +262,6 @@ def manifest(options: argparse.Namespace) -> dict[str, Any]:
         "begins_with": {"weights_sha256": mpnet.WEIGHTS_SHA256}
         | ({"reader_sha256": clients.SHA256} if options.go_on else {}),
         "shares": dict(SHARES),
-        "two_in_one": TWO,
         "step": {"tokens": TOKENS, "beside": BESIDE, "longest": LONGEST, "question": QUESTION},
         "still": STILL,
         "rates": {"trunk": RATE, "head": HEAD_RATE, "warm_up": WARM_UP, "average": AVERAGE},

@@ -215,9 +215,9 @@ def _choose(
     if both := context.both(ranked):
         return both, max(unit.sure for unit in both)
     first = context.meant(ranked[0])
-    said = {(unit.mark, unit.piece) for unit in told}
-    if (first.mark, first.piece) in said or any(_part(first, each) for each in told):
+    if any(_overlap(first, each) for each in told):
         return [], 0.0
+    said = {(unit.mark, unit.piece) for unit in told}
     if remedy := context.remedy(first):
         return [unit for unit in remedy if (unit.mark, unit.piece) not in said], first.sure
     chosen = context.of(first)
@@ -264,12 +264,8 @@ def _within(one: Unit, two: Unit) -> bool:
     return (same and bool(one.piece.head and two.piece.head)) or _overlap(one, two)
 
 
-def _part(one: Unit, two: Unit) -> bool:
-    """Returns whether one is a part of the other."""
-    return one.piece != two.piece and _overlap(one, two)
-
-
 def _overlap(one: Unit, two: Unit) -> bool:
+    """Returns whether one is the other, or a part of it."""
     a, b = one.piece.span, two.piece.span
     return one.mark == two.mark and a.start < b.end and b.start < a.end
 

@@ -227,14 +227,12 @@ def _of_another(pages: Sequence[CutChunk], asked: str, also: Synonyms) -> set[st
 
 def _lists(pages: Sequence[CutChunk]) -> dict[str, str]:
     """Returns, for each sentence of a step, the list of steps that it stands in."""
-    return {
-        text: whole
-        for page in pages
-        for piece, text in zip(page.pieces, page.headed, strict=True)
-        if piece.kind == "step"
-        for other, whole in zip(page.pieces, page.headed, strict=True)
-        if other.kind == "steps" and other.block == piece.block
-    }
+    found: dict[str, str] = {}
+    for page in pages:
+        read = list(zip(page.pieces, page.headed, strict=True))
+        whole = {piece.block: text for piece, text in read if piece.kind == "steps"}
+        found |= {text: whole[piece.block] for piece, text in read if piece.kind == "step"}
+    return found
 
 
 def _read(

@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 
 from services.answer.contract import Candidate, Turn
-from services.answer.search.units import pieces
-from tests.services.answer.test_compose_verify import asking, candidate, compose, terms_of
+from services.answer.generate.composer import compose as compose_searched
+from services.answer.generate.sentences import Sentences
+from services.answer.search.match import Match
+from services.answer.search.units import cut, pieces
+from tests.services.answer.test_compose_verify import (
+    asking,
+    candidate,
+    compose,
+    searched,
+    terms_of,
+)
 from tests.services.answer.test_rest import OTHERS, asked, knowing
 from twofold.index.contract import Kind
 
@@ -388,3 +397,31 @@ def test_where_no_section_says_what_to_do_the_opening_of_the_page_may() -> None:
     opening = "The M-1 patch solves endless wheels of the admin. It is in version 2."
     found = page(("", opening), ("Issue", "The wheel of the admin turns endlessly."))
     assert told("the wheel of the admin turns endlessly", found).startswith("The M-1 patch solves")
+
+
+QUEUE = page(
+    ("Issue", "Orders are never sent to a warehouse."),
+    ("Solution", "Switch the queue on."),
+    name="queue",
+)
+
+
+def test_a_symptom_leads_to_what_is_done_about_it_though_symptoms_are_no_answers() -> None:
+    listed = page(("Warehouses", "Orders sent to a warehouse are listed below it."), name="list")
+    said = told("our orders are never sent to a warehouse", [*listed, *QUEUE])
+    assert said.startswith("Switch the queue on.")
+
+
+@pytest.mark.parametrize(("odds", "told"), [(4.0, "Switch the queue on."), (-3.0, "Orders to a")])
+def test_what_another_page_says_to_do_stands_unless_the_reader_is_surer_of_the_symptom(
+    odds: float, told: str
+) -> None:
+    question = "our orders are never sent to a warehouse"
+    other = page(("Solution", "Orders to a warehouse are sent by hand, never twice."), name="other")
+    found = [*other, *QUEUE]
+    whole = searched(found, asking(question), terms_of(question, found))
+    texts = [text for each in cut(found) for text in each.headed]
+    sure = {text: odds if "never sent" in text else 0.0 for text in texts} | {texts[-1]: -4.0}
+    matched = {text: Match(0.5, each) for text, each in sure.items()}
+    draft = compose_searched(replace(whole, matched={question: matched}), Sentences(), 120)
+    assert draft.text.startswith(told)
