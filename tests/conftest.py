@@ -33,6 +33,7 @@ HEAVY = (
     "services/answer/test_releases.py", "services/answer/test_resume.py",
     "services/answer/test_schema.py", "services/widget/test_apart.py",
     "services/widget/test_desk_access.py", "services/widget/test_resume.py",
+    "services/widget/test_stop.py",
     "twofold/clients/test_matcher.py",
     "twofold/clients/test_reader.py",
 )  # fmt: skip

@@ -97,4 +97,5 @@ def served(app: ASGIApp) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(15)
+        thread.join(30)
+        assert not thread.is_alive(), "the server does not stop"

@@ -1,20 +1,15 @@
 """Asking through the widget: the stream, what is kept of it, and what is refused."""
 
-import asyncio
 import time
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from services.standalone.app import create_app
 from services.widget.quota import quota_of
 from services.widget.sources import preview
-from tests.model_server import FIRST_SENTENCE, ModelServer, hangs, says_then
-from tests.services.answer.asking import QUESTION, knowing, with_model, with_settings
-from tests.services.standalone.serving import served
-from tests.services.widget.visiting import PLENTY, World, world
+from tests.services.answer.asking import QUESTION
+from tests.services.widget.visiting import World, world
 
 HUMAN = "I want to speak to a human, please"
 
@@ -230,34 +225,3 @@ def test_rates_are_counted_for_visitor_and_address(
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
         assert httpx.get(f"{found.url}/healthz").status_code == 200
-
-
-def test_a_stop_ends_the_models_call_and_keeps_what_was_said(tmp_path: Path) -> None:
-    async def run() -> None:
-        with knowing(tmp_path) as parts:
-            behaviour = says_then(f"ANSWER\n{FIRST_SENTENCE} [1] Deploy", hangs)
-            async with ModelServer(behaviour) as model:
-                asked = with_model(with_settings(parts, **PLENTY), model.url)
-                app = create_app(asked)
-                with served(app) as url:
-                    here = World(url, asked, app.state.widget)
-                    await asyncio.to_thread(_stopped_midway, here)
-                async with asyncio.timeout(30):
-                    await model.requests[0].left.wait()
-
-    asyncio.run(run())
-
-
-def _stopped_midway(here: World) -> None:
-    visitor, id = here.visitor(here.site()), str(uuid4())
-    body = {"id": id, "text": QUESTION}
-    with httpx.stream(
-        "POST", f"{visitor.base}/messages", json=body, headers=visitor.headers, timeout=60
-    ) as stream:
-        lines = stream.iter_lines()
-        assert any(line == "event: delta" for line in lines)
-        assert visitor("POST", f"/messages/{id}/stop", {"chars": 9}).status_code == 204
-        assert any(line == "event: done" for line in lines)
-    (item,) = visitor.thread()["items"]
-    assert item["status"] == "stopped"
-    assert item["answer"]["text"] == f"{FIRST_SENTENCE} [1]"
