@@ -17,9 +17,11 @@ import numpy as np
 
 from services.answer.contract import Draft, Question
 from services.answer.generate import asked
-from services.answer.generate.context import Context, asks, is_about, names
+from services.answer.generate.context import Context, asks
+from services.answer.generate.remedies import Remedies
+from services.answer.generate.rows import names
 from services.answer.generate.sentences import Sentences
-from services.answer.generate.weigh import Meaning, Unit, leads, unfinished, weigh
+from services.answer.generate.weigh import Meaning, Unit, is_about, leads, unfinished, weigh
 from services.answer.search import Searched, past
 from services.answer.search.asks import questions_in, sentence_that_asks
 from services.answer.search.match import HOPELESS, best
@@ -191,14 +193,17 @@ def _choose(
     best. Of what was `told`, the answers to the questions before it, nothing again: another piece,
     if one is likely and about as good, or nothing. And the log odds of the likeliest of it that it
     is an answer."""
+    remedies = Remedies(context)
     harmless = [
-        unit for unit in units if not any(_destroys(each, text) for each in context.steps(unit))
+        unit
+        for unit in units
+        if not any(_destroys(each, text) for each in context.procedures.steps(unit))
     ]
     open_to = [
         unit
         for unit in harmless
-        if not (leads(unit.piece) or context.promises(unit) or asks(unit))
-        and not (context.empty(unit) or context.reproduces(unit))
+        if not (leads(unit.piece) or context.beside.promises(unit) or asks(unit))
+        and not (remedies.empty(unit) or remedies.reproduces(unit))
     ]
     open_to = open_to or harmless or list(units)
     best = max(unit.worth for unit in open_to)
@@ -206,10 +211,10 @@ def _choose(
     if any(unit.likely and unit.worth > best - GAP for unit in apart):
         open_to = apart
     ranked = sorted(open_to, key=lambda unit: -unit.worth)
-    by_route = sorted(ranked, key=lambda unit: -unit.worth - ROUTE * context.leads_on(unit))
+    by_route = sorted(ranked, key=lambda unit: -unit.worth - ROUTE * remedies.leads_on(unit))
     first, routed = ranked[0], by_route[0]
     read = first.sure > min(unit.sure for unit in units)
-    if not context.solves(first) or (read and routed.sure > first.sure + SURER):
+    if not remedies.solves(first) or (read and routed.sure > first.sure + SURER):
         ranked = by_route
     ranked = context.valued(ranked)
     if both := context.both(ranked):
@@ -218,7 +223,7 @@ def _choose(
     if any(_overlap(first, each) for each in told):
         return [], 0.0
     said = {(unit.mark, unit.piece) for unit in told}
-    if remedy := context.remedy(first):
+    if remedy := remedies.of(first):
         return [unit for unit in remedy if (unit.mark, unit.piece) not in said], first.sure
     chosen = context.of(first)
     words = sum(unit.piece.words for unit in chosen)
@@ -237,10 +242,12 @@ def _choose(
             or unit.piece.kind in ("steps", "list", "code")
             or (unit.piece.kind == "item" and unfinished(unit.piece))
             or any(_same(unit, each) or _within(unit, each) for each in (*told, *chosen))
-            or not (context.together(unit, first) or (unit.likely and itself))
+            or not (context.sections.together(unit, first) or (unit.likely and itself))
         ):
             continue
-        if (words if context.together(unit, first) else told_words) + unit.piece.words > room:
+        if (
+            words if context.sections.together(unit, first) else told_words
+        ) + unit.piece.words > room:
             continue
         chosen += [each for each in context.of(unit) if each not in chosen]
         words += unit.piece.words

@@ -86,6 +86,13 @@ _JOINS = re.compile(
     re.IGNORECASE,
 )
 """A sentence that begins so says nothing without the one before it."""
+_ABOUT = re.compile(
+    r"\A\W*+th(?:is|e) (?:article|topic|page|document|guide)s? (?:\w+ ){0,2}?"
+    r"(?:provides?|gives?|recommends?|explains?|describes?|discusses?|talks?|suggests?|offers?|shows?"
+    r"|covers?|is about|contains?|helps?)\b",
+    re.IGNORECASE,
+)
+"""What a page says of itself."""
 _ENDS = re.compile(rf"[{STOPS}][\"'”’»)*_`\]」』）]*$")
 _POINTS = re.compile(
     r"\b(?:above|below|following|this (?:page|policy|article)|siehe oben|unten|diese seite)\b",
@@ -277,6 +284,11 @@ class Meaning:
 def leads(piece: Piece) -> bool:
     """Returns whether the sentence only leads to what follows."""
     return piece.kind == "sentence" and unfinished(piece)
+
+
+def is_about(unit: Unit) -> bool:
+    """Returns whether the sentence only says what its page is about."""
+    return unit.piece.kind == "sentence" and _ABOUT.match(unit.piece.shown) is not None
 
 
 def unfinished(piece: Piece) -> bool:
