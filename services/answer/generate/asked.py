@@ -17,15 +17,16 @@ _UNITS = (
 _ANSWERS: Final = {
     # what is asked for -> (how it is asked, what answers it)
     "number": (
-        r"\bhow (?:long|many|much|often|large|big|fast|soon|late|old|far|quickly|high)\b|\bwhen\b"
-        r"|\bcosts?\b|\bprices?\b|\blimits?\b|\bm(?:ax|in)(?:imum)?\b|\btimeout\b|\bpercent|\bfee\b"
+        r"\bhow (?:long|many|much|often|large|big|fast|soon|late|old|far|quick(?:ly)?|high)\b"
+        r"|\bwhen\b|\bcosts?\b|\bprices?\b|\blimits?\b|\bm(?:ax|in)(?:imum)?\b|\btimeout\b|\bpercent|\bfee\b"
         r"|\bversion\b|\bwie (?:lange|viele?|oft|groß|hoch|schnell|weit)\b|\bwann\b|\bkostet\b"
         r"|\bhöchstens\b",
         _ANY_NUMBER.pattern,
     ),
     "time": (
-        r"\bhow (?:long|soon|late|old|quickly|fast|often|far (?:back|ahead))\b|\bwhen\b|\bexpir"
-        r"|\bvalid\b|\buntil\b|\btimeout|\bwie (?:lange|oft|schnell)\b|\bwann\b|\bgültig",
+        r"\bhow (?:long|soon|late|old|quick(?:ly)?|fast|often|far (?:back|ahead))\b"
+        r"|\bwhen\b|\bexpir|\bvalid\b|\buntil\b|\btimeout|\bwie (?:lange|oft|schnell)\b|\bwann\b"
+        r"|\bgültig",
         rf"\b(?:\d+|one|two|three|five|seven|ten|twelve)[ -]?(?:(?:business|calendar|working) )?"
         rf"{_UNITS}\b|\b(?:immediately|at once|never|sofort|nie)\b",
     ),
@@ -86,6 +87,13 @@ _PROCEDURE = re.compile(
 )
 _WHY = re.compile(
     r"\bwhy\b|\bhow come\b|\breasons?\b|\bcauses?\b|\bwrong\b|\bbug\b|\bwarum\b|\bweshalb\b",
+    re.IGNORECASE,
+)
+_CODE = re.compile(
+    r"\b(?:code|snippets?|examples?|samples?|commands?|scripts?|syntax|quer(?:y|ies)|sql|curl|bash"
+    r"|shell|cli|terminal|api|json|ya?ml|xml|config\w*|python|php|node(?:js)?|javascript|typescript"
+    r"|go(?:lang)?|java|ruby|rust|kotlin|swift|c#|terraform|sdk|beispiel\w*|befehle?|code\w*)\b"
+    r"|[{}`$<>=]|\w_\w|--\w",
     re.IGNORECASE,
 )
 _COMPARES = re.compile(
@@ -211,6 +219,11 @@ class WantedAnswer(NamedTuple):
 
     def shares_figure(self, text: str) -> bool:
         return bool(self.figures) and not self.figures.isdisjoint(_FIGURES.findall(text))
+
+
+def asks_for_code(message: str) -> bool:
+    """Returns whether a message wants something to run, or names what it is written in."""
+    return _CODE.search(message) is not None
 
 
 def asks_to_do(message: str) -> bool:

@@ -8,7 +8,7 @@ literal span (or cells of one), so it cannot invent.
 
 import math
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, date, tzinfo
 from itertools import groupby
 from typing import Final
@@ -24,8 +24,8 @@ from services.answer.generate.sentences import Sentences
 from services.answer.generate.weigh import Meaning, Unit, is_about, leads, unfinished, weigh
 from services.answer.search import Searched, past
 from services.answer.search.asks import questions_in, sentence_that_asks
-from services.answer.search.match import HOPELESS, best
-from services.answer.search.units import CutChunk, cut
+from services.answer.search.match import HOPELESS, Match, best
+from services.answer.search.units import CutChunk, cut, headed
 from twofold.index.contract import Chunk
 from twofold.reply import escaped, strip_marks
 from twofold.text.blocks import squeeze
@@ -46,6 +46,9 @@ SURER: Final = 1.0
 """Log odds by which the reader must hold it for more likely than a piece that says what to do."""
 FOLLOWED: Final = 0.7
 """Log odds that a unit gains, in answer to a follow-up, where the last answer cites its page."""
+NAMED: Final = 5.0
+"""Log odds that a unit gains that stands for what is asked for as such, times how much of what it
+is called that is."""
 ROUTE: Final = 2.5
 """Log odds that a unit about what goes wrong gains where its page says what to do about it, which
 is told instead: what such sections lose by what they are called (`symptom`)."""
@@ -53,6 +56,8 @@ FIRST_ASKED: Final = 0.3
 """What the first question of a message weighs in the meaning of a later one."""
 SAME: Final = 0.5
 """A piece that shares so much of its terms (Jaccard) with one that is said adds nothing."""
+FEW_COLUMNS: Final = 4
+"""Columns of a table of no more are all told: which of them is asked for, its words often hide."""
 SURE: Final = 0.75
 """Share of a question's words that a sentence must mean before it is taken for a yes or a no."""
 
@@ -118,7 +123,7 @@ def compose(
             vector = vector / np.linalg.norm(vector)
         matched = searched.matched.get(text, {})
         every = weigh(text, last, vector, pages, searched.terms, meaning, matched)
-        every = _followed(every, each, pages)
+        every = _named(_followed(every, each, pages), matched, pages)
         old, own = _said_before(every, each), searched.terms.of(each.asked)
         units = [u for u in every if u not in old or _asks_again(u, own)] or every
         if not units:
@@ -178,6 +183,18 @@ def _followed(units: Sequence[Unit], question: Question, pages: Sequence[CutChun
     ]
 
 
+def _named(
+    units: Sequence[Unit], matched: Mapping[str, Match], pages: Sequence[CutChunk]
+) -> list[Unit]:
+    """Returns the units; what stands for a thing that is asked for as such is worth more."""
+    found = []
+    for unit in units:
+        match = matched.get(headed(pages[unit.mark - 1].candidate.chunk, unit.piece))
+        share = match.named if match is not None else 0.0
+        found.append(unit._replace(worth=unit.worth + NAMED * share) if share else unit)
+    return found
+
+
 def _asks_again(unit: Unit, own: Set[int]) -> bool:
     """Returns whether a message of these terms asks for what it has read: for steps, by most of
     its words."""
@@ -193,7 +210,7 @@ def _choose(
     best. Of what was `told`, the answers to the questions before it, nothing again: another piece,
     if one is likely and about as good, or nothing. And the log odds of the likeliest of it that it
     is an answer."""
-    remedies = Remedies(context)
+    remedies, code = Remedies(context), asked.asks_for_code(text)
     harmless = [
         unit
         for unit in units
@@ -204,6 +221,7 @@ def _choose(
         for unit in harmless
         if not (leads(unit.piece) or context.beside.promises(unit) or asks(unit))
         and not (remedies.empty(unit) or remedies.reproduces(unit))
+        and (code or unit.piece.kind != "code")
     ]
     open_to = open_to or harmless or list(units)
     best = max(unit.worth for unit in open_to)
@@ -371,8 +389,10 @@ def _table(units: Sequence[Unit], text: str, last: str) -> str:
     rows = [piece.head, *(unit.piece.cells for unit in units)]
     if named:
         wants = asked.read(text)
-        named |= {i for row in rows[1:] for i, cell in enumerate(row) if wants.priced_in(cell)}
-    keep = sorted({0} | named) if named else range(len(piece.head))
+        priced = {i for row in rows[1:] for i, cell in enumerate(row) if wants.priced_in(cell)}
+        named |= set() if named & priced else priced
+    few = len(piece.head) <= FEW_COLUMNS
+    keep = sorted({0} | named) if named and not few else range(len(piece.head))
     lines = [_row([row[i] for i in keep if i < len(row)]) for row in rows]
     lines.insert(1, _row(["---"] * len(keep)))
     return "\n".join(lines)

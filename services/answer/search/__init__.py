@@ -19,6 +19,7 @@ from services.answer.search.rerank import Rerank
 from services.answer.search.rest import with_rest
 from services.answer.search.retrieve import KEPT, encode, score
 from services.answer.search.retrieve import retrieve as retrieved
+from services.answer.search.topics import subject
 from services.answer.search.units import cut
 from twofold.index.contract import Chunk
 from twofold.stack import Stack
@@ -153,7 +154,7 @@ def _one(
     """Returns the same of one question: whether it leans on the turns before it is decided here.
     Where it does not, they count `scale` times their weight."""
     alone = replace(question, history=())
-    by_itself = retrieved(alone, stack)
+    by_itself = _with_its_page(alone, retrieved(alone, stack), stack, also)
     earlier = meant_before(question.history)
     if not earlier:
         return question, _expanded(alone, by_itself, stack, also) or by_itself
@@ -176,6 +177,19 @@ def _one(
         if _likeness(full, found, stack) >= _likeness(joined, in_turn, stack):
             return replace(joined, standalone=asked_in_full, parts=full.parts or (full,)), found
     return joined, in_turn
+
+
+def _with_its_page(question: Question, found: Found, stack: Stack, also: Synonyms) -> Found:
+    """Returns what is found; of a question for a thing as such, in turn with what is found for its
+    name alone, which opens the page about it."""
+    name = subject(question.asked)
+    if not name:
+        return found
+    meant = f"{name} {also.beside(name)}"
+    other = retrieved(replace(question, asked=meant, standalone=meant), stack)
+    turns = zip_longest(found.candidates, other.candidates)
+    mixed = {each.chunk.id: each for row in turns for each in row if each is not None}
+    return replace(found, candidates=tuple(mixed.values())[:KEPT])
 
 
 def _likeness(question: Question, found: Found, stack: Stack) -> float:

@@ -51,6 +51,14 @@ _GOES_ON = re.compile(
     r"\b(?:(?:over|in) there|the (?:others?|rest|lot|same)|(?:too|as well|auch)(?=\W*\Z))\b",
     re.IGNORECASE,
 )
+_APART = re.compile(
+    r"\b(?:(?:one more|another|a different|an?other|a new|next|an unrelated|a separate)"
+    r" (?:thing|question|topic|issue|subject|matter)|other (?:question|topic|thing)s?"
+    r"|separately|unrelated|something (?:else|different)|(?:andere|neue|noch eine|weitere) frage"
+    r"|(?:anderes|neues) thema|(?:et)?was anderes)\b",
+    re.IGNORECASE,
+)
+"""Words of who turns to something else."""
 _FIRST = re.compile(r"\A\W*+(?:the )?(?:first|1st|1|erste[rsn]?)\b(?: one)?\W*+", re.IGNORECASE)
 _SECOND = re.compile(r"\A\W*+(?:the )?(?:second|2nd|2|zweite[rsn]?)\b(?: one)?\W*+", re.IGNORECASE)
 _THIRD = re.compile(
@@ -99,6 +107,8 @@ def _is_known(history: Sequence[Turn]) -> bool:
 def leans(message: str, gain: float) -> bool:
     """Returns whether the message depends on earlier turns. `gain`: how much more like it is what
     is found with them than what is found without."""
+    if _APART.search(message):
+        return gain > BETTER
     if is_fragment(message):
         return True
     return gain > (NO_WORSE if _LEADS.match(message) or refers(message) else BETTER)

@@ -15,6 +15,7 @@ from services.answer.search.condense import meant_before
 from services.answer.search.expand import Synonyms, synonyms
 from services.answer.search.names import names_in, of_another
 from services.answer.search.pointers import asks_where, only_points
+from services.answer.search.topics import named
 from services.answer.search.units import CutChunk, cut
 from twofold.clients.matcher import Matcher, asked_in_turn
 from twofold.clients.reader import Reader
@@ -45,6 +46,9 @@ READ_WEIGHT: Final = 0.1
 .824 of the questions that one answers; without the odds for .72, by them alone for .805."""
 MOST_ODDS: Final = 5.0
 """Log odds either way from which on a piece is as sure as any other."""
+NAMED: Final = 2.0
+"""Log odds, above even ones or the reader's, of a piece that stands for what is asked for as such,
+times the share that the thing has in what the piece is called."""
 CLOSE: Final = 0.15
 """How far a piece that stands may be behind one about what was to come and is past (`likely`), and
 still be taken instead of it, where it answers more likely than not."""
@@ -54,11 +58,13 @@ class Match(NamedTuple):
     """`near`: cosine of piece and question, as the matcher sees them; `odds`: log odds that it
     answers, as the reader does, the least of the read ones' where it was not read. Of what cannot
     answer, whatever it is like, `holds` is false: it tells of another product than is asked for,
-    what was to come and is past, or only where to read on."""
+    what was to come and is past, or only where to read on. `named`: how much (0..1) of what it is
+    called is what the question asks for as such."""
 
     near: float
     odds: float = 0.0
     holds: bool = True
+    named: float = 0.0
 
     @property
     def sure(self) -> float:
@@ -116,9 +122,18 @@ def match(
             read = {piece: Match(near[piece], odds[piece]) for piece in odds}
             if _stands(read, standing, gone):
                 barred |= gone
+        called: dict[str, float] = {}
+        if reader is not None and near:
+            called = named(text, pages, also or synonyms())
+            nearest = max(near.values())
+            for piece in called.keys() - barred:
+                near[piece] = nearest
+                odds[piece] = max(odds.get(piece, 0.0), 0.0) + NAMED * called[piece]
         least = min(odds.values(), default=0.0)
         matched[text] = {
-            piece: Match(near[piece], odds.get(piece, least), piece not in barred)
+            piece: Match(
+                near[piece], odds.get(piece, least), piece not in barred, called.get(piece, 0.0)
+            )
             for piece in pieces
         }
     return matched

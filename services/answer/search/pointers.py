@@ -10,6 +10,7 @@ LONGEST = 240
 _DRESS = re.compile(r"[*_`#>|]+|^\W+|\]\([^)\s]*\)|[\[\]]")
 """Marks of Markdown, and where links lead."""
 _POINTS = re.compile(
+    r"(?:(?:if|when|where|wenn|falls)\b[^.!?,:]{1,120}, (?:please )?)?"
     r"(?:see|see also|refer to|read more|learn more|find out more|more (?:on|about)"
     r"|related (?:\w+ ){0,2}(?:documentation|articles?|topics?|reading|information|content)"
     r"|for (?:(?:more|further|additional|detailed) )?(?:information|details|instructions|help)\b"
