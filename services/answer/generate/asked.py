@@ -89,13 +89,6 @@ _WHY = re.compile(
     r"\bwhy\b|\bhow come\b|\breasons?\b|\bcauses?\b|\bwrong\b|\bbug\b|\bwarum\b|\bweshalb\b",
     re.IGNORECASE,
 )
-_CODE = re.compile(
-    r"\b(?:code|snippets?|examples?|samples?|commands?|scripts?|syntax|quer(?:y|ies)|sql|curl|bash"
-    r"|shell|cli|terminal|api|json|ya?ml|xml|config\w*|python|php|node(?:js)?|javascript|typescript"
-    r"|go(?:lang)?|java|ruby|rust|kotlin|swift|c#|terraform|sdk|beispiel\w*|befehle?|code\w*)\b"
-    r"|[{}`$<>=]|\w_\w|--\w",
-    re.IGNORECASE,
-)
 _COMPARES = re.compile(
     r"\bdiffer(?:s|ent|ences?)?\b|\bversus\b|\bvs\b|\bcompared? (?:to|with)\b|\bunterschied\w*",
     re.IGNORECASE,
@@ -113,6 +106,8 @@ _FIGURES = re.compile(r"\d[\d.,]*")
 """Numbers as they stand, for the clue that a piece repeats the question's: its weight was fitted to
 this pattern. Which values are equal, `twofold.text.numbers` says."""
 _VALUES: Final = frozenset({"number", "time", "money", "count", "version"})
+TOLD_EXACTLY: Final = frozenset({"money", "time"})
+"""Kinds of values of which a piece plainly says one or none."""
 STEM: Final = 5
 """Letters by which two forms of a word are one."""
 ROOT: Final = 4
@@ -213,17 +208,12 @@ class WantedAnswer(NamedTuple):
         """Returns those of `kinds` that the text looks like."""
         return frozenset(kind for kind in self.kinds if _PATTERNS[kind][1].search(text))
 
-    def priced_in(self, text: str) -> bool:
-        """Returns whether a price is asked for, and the text says one."""
-        return "money" in self.answered_by(text)
+    def told_in(self, text: str) -> bool:
+        """Returns whether a price or a time is asked for, and the text says one."""
+        return not TOLD_EXACTLY.isdisjoint(self.answered_by(text))
 
     def shares_figure(self, text: str) -> bool:
         return bool(self.figures) and not self.figures.isdisjoint(_FIGURES.findall(text))
-
-
-def asks_for_code(message: str) -> bool:
-    """Returns whether a message wants something to run, or names what it is written in."""
-    return _CODE.search(message) is not None
 
 
 def asks_to_do(message: str) -> bool:

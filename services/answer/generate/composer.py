@@ -57,7 +57,7 @@ FIRST_ASKED: Final = 0.3
 SAME: Final = 0.5
 """A piece that shares so much of its terms (Jaccard) with one that is said adds nothing."""
 FEW_COLUMNS: Final = 4
-"""Columns of a table of no more are all told: which of them is asked for, its words often hide."""
+"""Columns of a table of no more are all told, where the question has the whole name of none."""
 SURE: Final = 0.75
 """Share of a question's words that a sentence must mean before it is taken for a yes or a no."""
 
@@ -210,7 +210,7 @@ def _choose(
     best. Of what was `told`, the answers to the questions before it, nothing again: another piece,
     if one is likely and about as good, or nothing. And the log odds of the likeliest of it that it
     is an answer."""
-    remedies, code = Remedies(context), asked.asks_for_code(text)
+    remedies = Remedies(context)
     harmless = [
         unit
         for unit in units
@@ -221,7 +221,6 @@ def _choose(
         for unit in harmless
         if not (leads(unit.piece) or context.beside.promises(unit) or asks(unit))
         and not (remedies.empty(unit) or remedies.reproduces(unit))
-        and (code or unit.piece.kind != "code")
     ]
     open_to = open_to or harmless or list(units)
     best = max(unit.worth for unit in open_to)
@@ -381,21 +380,25 @@ def _table(units: Sequence[Unit], text: str, last: str) -> str:
     piece = units[0].piece
     if not piece.head:
         return piece.shown
-    named: set[int] = set()
-    for words in (names(last), names(text)):
-        named = named or {
-            i for i, name in enumerate(piece.head) if i and words.intersection(names(name))
-        }
     rows = [piece.head, *(unit.piece.cells for unit in units)]
+    named = _columns(piece.head, last) or _columns(piece.head, text)
     if named:
         wants = asked.read(text)
-        priced = {i for row in rows[1:] for i, cell in enumerate(row) if wants.priced_in(cell)}
-        named |= set() if named & priced else priced
-    few = len(piece.head) <= FEW_COLUMNS
-    keep = sorted({0} | named) if named and not few else range(len(piece.head))
+        valued = {i for row in rows[1:] for i, cell in enumerate(row) if i and wants.told_in(cell)}
+        named |= set() if named & valued else valued
+    keep = sorted({0} | named) if named else range(len(piece.head))
     lines = [_row([row[i] for i in keep if i < len(row)]) for row in rows]
     lines.insert(1, _row(["---"] * len(keep)))
     return "\n".join(lines)
+
+
+def _columns(head: Sequence[str], text: str) -> set[int]:
+    """Returns the columns that a text names; where it has only some words of their names, those of
+    a wide table alone: "how many deliveries" means no price of further deliveries."""
+    words = names(text)
+    named = {i: names(name) for i, name in enumerate(head) if i and words & names(name)}
+    whole = {i for i, name in named.items() if name <= words}
+    return whole or ({*named} if len(head) > FEW_COLUMNS else set())
 
 
 def _row(cells: Sequence[str]) -> str:

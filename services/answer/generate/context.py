@@ -26,9 +26,6 @@ PARAGRAPH_WORDS: Final = 60
 AFTER_STEPS: Final = 20
 """Words of the sentence after a list of steps that still belongs to it."""
 
-_TOLD_EXACTLY: Final = frozenset({"money", "time"})
-"""Kinds of values of which a piece plainly says one or none."""
-
 
 class Context:
     """One question's units in what is packed."""
@@ -153,7 +150,7 @@ class Context:
     def valued(self, ranked: list[Unit]) -> list[Unit]:
         """Returns the units, best first; where a price or a time is asked for and the best one says
         none, what is likely an answer and says one is before it, if about as good."""
-        first, wanted = ranked[0], self.wants.kinds & _TOLD_EXACTLY
+        first, wanted = ranked[0], self.wants.kinds & asked.TOLD_EXACTLY
         if not wanted or wanted & self.wants.answered_by(first.piece.read):
             return ranked
         for unit in ranked[1:]:

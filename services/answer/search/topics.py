@@ -64,7 +64,7 @@ def subject(question: str) -> str:
     """Returns the name of what a question asks for as such; empty where it asks something else."""
     forms = (_IS_THERE, *_OTHERS)
     asked = next(filter(None, (form.match(question) for form in forms)), None)
-    return asked["what"] if asked and _NO_NAME.isdisjoint(_words(asked["what"])) else ""
+    return asked["what"] if asked and _NO_NAME.isdisjoint(asked["what"].lower().split()) else ""
 
 
 def named(question: str, pages: Sequence[CutChunk], also: Synonyms) -> dict[str, float]:

@@ -216,3 +216,18 @@ def test_what_asks_of_what_was_just_told_is_no_second_question(
     message: str, questions: int
 ) -> None:
     assert len(asks(message)) == questions
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "one more thing. can we put it onto the same box?",
+        "ok. separately, how do they pay?",
+        "andere Frage: wie lange dauert es?",
+    ],
+)
+def test_who_says_that_he_turns_to_something_else_leans_only_on_clear_evidence(
+    message: str,
+) -> None:
+    assert not leans(message, 0.05)
+    assert leans(message, 0.3)

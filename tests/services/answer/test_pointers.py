@@ -13,6 +13,8 @@ POINTERS = (
     "[User Guide > Attributes > Attribute Set](https://docs.example/a) in our user guide.",
     "Using Slack? See [Send alerts to Slack](slack.md).",
     "Siehe auch: Fehlercodes.",
+    "If the check fails for no visible reason, see [Mismatch](mismatch.md).",
+    "When you move, please see the guide for movers.",
 )
 ANSWERS = (
     "See the tab **Billing**, where the last twelve invoices are listed. Choose one to open it.",
@@ -21,6 +23,7 @@ ANSWERS = (
     "For more than five seats choose River.",
     "Using two keys at once is allowed.",
     "Set the limit in the dashboard.",
+    "If the check fails, see the log, choose the attempt and copy it. Then compare.",
     "More on River: 200 endpoints. Creek has 25.",
 )
 
