@@ -767,6 +767,26 @@ def test_what_is_far_from_every_example_is_left_to_the_evidence(
     assert decide(neutral, embedder, asking(text), STRONG).action == "ANSWER"
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("my ex has put my new home address in a public repo and says he'll come over", True),
+        ("somebody threatened me in an issue, what do I do", True),
+        ("I'm really scared, he keeps writing to me", True),
+        ("Ein Nutzer bedroht mich", True),
+        ("is it allowed to threaten to delete a fork?", False),
+        ("I'm scared that we lose data when I delete the branch", False),
+        ("can you change our address on the invoice?", False),
+    ],
+)
+def test_who_is_threatened_is_heard_by_a_person(
+    text: str, reason: bool, neutral: Decider, embedder: Embedder
+) -> None:
+    decision = decide(neutral, embedder, asking(text), STRONG)
+    told = decision.escalation.reason if decision.escalation else None
+    assert (told == "safety_threat") is reason
+
+
 def test_evidence_does_not_talk_a_grave_reason_away(decider: Decider, embedder: Embedder) -> None:
     text = "a stranger is poking around in our project and resetting passwords"
     for evidence in (WEAK, STRONG):

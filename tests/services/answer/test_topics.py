@@ -9,6 +9,7 @@ from services.answer.search.expand import synonyms
 from services.answer.search.topics import named, subject
 from services.answer.search.units import cut
 from tests.services.answer.test_compose_verify import candidate
+from twofold.index.contract import Kind
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_the_thing_that_is_asked_for(question: str, thing: str) -> None:
     assert subject(question) == thing
 
 
-def page(title: str, text: str, *headings: str, kind: str = "article") -> Candidate:
+def page(title: str, text: str, *headings: str, kind: Kind = "article") -> Candidate:
     found = candidate(text, title.lower().replace(" ", "-"))
     chunk = replace(found.chunk, title=title, heading_path=headings, kind=kind)
     return replace(found, chunk=chunk)
