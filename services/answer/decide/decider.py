@@ -32,6 +32,7 @@ from services.answer.decide.intent import (
 )
 from services.answer.decide.wording import left_open, topic_of
 from services.answer.search import Searched
+from services.answer.search.names import names_in
 from twofold.clients.embedder import Embedder
 from twofold.counted import counted
 from twofold.injection import gives_orders
@@ -64,6 +65,9 @@ SENTENCES = 8
 """Of a message, so read: the first and the last."""
 TOPIC_WORD = 0.2
 """A house topic word makes "off topic" this much likelier."""
+OWN = 0.03
+"""A word for what a customer has with whom it asks makes "off topic" this much likelier: "how do I
+reset my Netflix password" is among the examples, and "my password" looks like it."""
 SETTLED = 0.1
 """A conversation that tells what a short follow-up is about makes "vague" this much likelier."""
 
@@ -86,6 +90,14 @@ NAMED = 3
 """Topics that a customer is asked to choose among."""
 HOPELESS = 0.1
 """Below this probability that the sources answer, a model's ANSWER is not believed."""
+
+
+_OWN = re.compile(
+    r"\b(?:my|our|mein\w*|unser\w*) (?:accounts?|passwords?|login|log-in|subscriptions?|plan"
+    r"|invoices?|bills?|payments?(?: methods?)?|(?:credit )?cards?|workspaces?|e-?mail address|konto|passwort"
+    r"|abo|rechnung(?:en)?|tarif|zahlung\w*)\b(?! (?:at|on|with|from|bei|in) [A-Z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +307,8 @@ class Decider:
             weighed[refused] = 0.0
         if self._topics is not None and self._topics.search(question.standalone):
             weighed[OFF_TOPIC] = weighed.get(OFF_TOPIC, 0.0) * TOPIC_WORD
+        if _OWN.search(question.asked) and not names_in(question.asked):
+            weighed[OFF_TOPIC] = weighed.get(OFF_TOPIC, 0.0) * OWN
         if question.standalone != question.asked:
             weighed[VAGUE] = weighed.get(VAGUE, 0.0) * SETTLED
         return _normal(weighed)

@@ -746,6 +746,23 @@ def test_what_the_house_can_read_may_be_off_topic(decider: Decider, embedder: Em
     assert decider.decide(heard).action == "DECLINE"
 
 
+@pytest.mark.parametrize(
+    ("text", "off"),
+    [
+        ("how do I reset my password", False),
+        ("How do I delete my account?", False),
+        ("Wie ändere ich mein Passwort?", False),
+        ("How do I reset my Netflix password?", True),
+        ("How do I delete my Facebook account?", True),
+    ],
+)
+def test_what_a_customer_has_with_us_is_not_outside(
+    text: str, off: bool, decider: Decider, embedder: Embedder
+) -> None:
+    declined = decide(decider, embedder, asking(text), WEAK).action == "DECLINE"
+    assert declined is off
+
+
 @pytest.fixture(scope="module")
 def neutral(embedder: Embedder) -> Decider:
     return Decider(load_house(NEUTRAL), embedder)
