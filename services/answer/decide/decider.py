@@ -94,8 +94,8 @@ HOPELESS = 0.1
 
 _OWN = re.compile(
     r"\b(?:my|our|mein\w*|unser\w*) (?:accounts?|passwords?|login|log-in|subscriptions?|plan"
-    r"|invoices?|bills?|payments?(?: methods?)?|(?:credit )?cards?|workspaces?|e-?mail address|konto|passwort"
-    r"|abo|rechnung(?:en)?|tarif|zahlung\w*)\b(?! (?:at|on|with|from|bei|in) [A-Z])",
+    r"|invoices?|bills?|payments?(?: methods?)?|(?:credit )?cards?|workspaces?|e-?mail address"
+    r"|konto|passwort|abo|rechnung(?:en)?|tarif|zahlung\w*)\b(?! (?:at|on|with|from|bei|in) [A-Z])",
     re.IGNORECASE,
 )
 
