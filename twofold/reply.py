@@ -13,7 +13,7 @@ grammar that a model server constrains decoding with; `ReplyParser` survives a r
 """
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -22,6 +22,9 @@ ACTIONS: tuple[Action, ...] = ("ANSWER", "CLARIFY", "ESCALATE", "DECLINE")
 
 SILENT: frozenset[Action] = frozenset(("ESCALATE", "DECLINE"))
 """Actions whose words are the house's: what a model writes after them is read by nobody."""
+OURS = "ours"
+"""The signal of an answer that names those pieces of its text that are the service's own, and speak
+of the answer. Only who puts them there names them: whoever else writes the same is judged."""
 MAX_HEADER = 200
 """Characters after which a first line cannot be a header any more."""
 
@@ -202,6 +205,16 @@ def kept_marks(text: str, kept: Container[int]) -> str:
 def strip_marks(text: str) -> str:
     """Returns the text without its marks and the space before them."""
     return kept_marks(text, ())
+
+
+def judged(text: str, ours: Sequence[str]) -> str:
+    """Returns what of an answer's text its maker and its sources stand for: the text without the
+    pieces that are `ours`, each once and exactly as it stands."""
+    # From the end: what is said of an answer stands behind it, and a page may say the same before.
+    for piece in reversed(ours):
+        before, found, after = text.rpartition(piece)
+        text = before + after if found else text
+    return text
 
 
 def escaped(text: str) -> str:

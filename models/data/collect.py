@@ -16,7 +16,7 @@ from models.suite.suite import CaseTurn
 from twofold.policy import HousePolicy
 from twofold.prompt import prompt_digest
 from twofold.redact import redact
-from twofold.reply import strip_marks
+from twofold.reply import OURS, judged, strip_marks
 
 NOT_WHOLE: Final = "a packed passage may not be shown any more"
 AGAIN: Final = "the same question stands there already"
@@ -62,7 +62,7 @@ async def collect(
             built.left_out[NOT_WHOLE] += 1
             continue
         documents = asked.documents
-        answered = _answered(asked.answer)
+        answered = _answered(asked)
         made = target(seed, answered, RowPassages(documents, locale), plan.house, locale)
         if made in (GOLD_NOT_PACKED, NOT_HELD) and seed.text:
             body = {"message": strip_marks(seed.text), "audience": list(seed.audience)}
@@ -132,9 +132,11 @@ def _with_what_holds(
     return tuple(document.model_copy(update={"n": n}) for n, document in enumerate(chosen, 1))
 
 
-def _answered(answer: Mapping[str, Any]) -> ServiceReply:
+def _answered(asked: _Asked) -> ServiceReply:
+    answer = asked.answer
     cites = {each["n"]: Cite(each["document"], each["quote"]) for each in answer["citations"]}
-    return ServiceReply(answer["action"], answer["text"], cites)
+    text = judged(answer["text"], asked.record["signals"].get(OURS, ()))
+    return ServiceReply(answer["action"], text, cites)
 
 
 def _masked(row: Row, house: HousePolicy) -> Row:

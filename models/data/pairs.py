@@ -21,6 +21,7 @@ from models.data.target import ServiceReply, target
 from models.suite.client import AnswerClient
 from twofold.policy import NOT_IN_SOURCES, HousePolicy
 from twofold.redact import redact
+from twofold.reply import OURS, judged
 from twofold.terminal import StepCallback
 
 COMPOSER: Final = "composer"
@@ -52,7 +53,7 @@ async def of_composer(
     own = [row for row in rows if not row.made]
     for done, row in enumerate(own, start=1):
         told = await client.replay(_seed(row).body() | {"maker": "composer"})
-        _add(voice, row, told, house)
+        _add(voice, row, told, told["signals"], house)
         progress("Asking the composer", done, len(own))
     return voice
 
@@ -69,11 +70,12 @@ async def of_drafts(client: AnswerClient, rows: Sequence[Row], house: HousePolic
         id = asked.get(row.ref) if row.origin == "agent" else None
         if id is None:
             continue
-        answer = (await client.record(id))["answer"]
+        record = await client.record(id)
+        answer = record["answer"]
         if (answer["escalation"] or {}).get("reason", NOT_IN_SOURCES) != NOT_IN_SOURCES:
             voice.left_out[BY_POLICY] += 1
         else:
-            _add(voice, row, answer, house)
+            _add(voice, row, answer, record["signals"], house)
     return voice
 
 
@@ -128,14 +130,21 @@ def _seed(row: Row) -> Seed:
                 tuple(row.audience.split(",")), row.locale)  # fmt: skip
 
 
-def _add(voice: Voice, row: Row, answer: Mapping[str, Any], house: HousePolicy) -> None:
+def _add(
+    voice: Voice,
+    row: Row,
+    answer: Mapping[str, Any],
+    signals: Mapping[str, Any],
+    house: HousePolicy,
+) -> None:
     """Notes a service's answer as it would stand on the wire, citing the row's own passages."""
     cites = {each["n"]: Cite(each["document"], each["quote"]) for each in answer["citations"]}
     who = answer["escalation"] or {}
     seed = Seed(
         row.origin, row.ref, row.question, answer["action"],
         team=who.get("team", ""), reason=who.get("reason", ""),
-        text=answer["text"], cites=cites, gold=tuple(cites.values()),
+        text=judged(answer["text"], signals.get(OURS, ())), cites=cites,
+        gold=tuple(cites.values()),
     )  # fmt: skip
     made = target(seed, _SILENT, RowPassages(row.documents, row.locale), house, row.locale)
     if isinstance(made, str):

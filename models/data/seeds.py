@@ -13,7 +13,7 @@ from models.suite.client import AnswerClient
 from models.suite.suite import Case, CaseTurn
 from twofold.errors import InvalidInput, NotFound
 from twofold.policy import HousePolicy
-from twofold.reply import Action, marks
+from twofold.reply import OURS, Action, judged, marks
 
 CLOSED_HISTORY = "the conversation before it is not kept"
 
@@ -249,7 +249,7 @@ async def _approved(client: AnswerClient, id: str) -> Seed | str:
         record["locale"],
         escalation.get("team", ""),
         escalation.get("reason", ""),
-        answer["text"],
+        judged(answer["text"], record["signals"].get(OURS, ())),
         cites,
         tuple(cites.values()),
     )

@@ -162,7 +162,7 @@ def _values(replayed: ReplayedCase, house: HousePolicy) -> dict[str, float]:
     if outcome.action != "ANSWER":
         return found
     if expect.forbidden:
-        found["forbidden"] = float(any(says(outcome.text, [each]) for each in expect.forbidden))
+        found["forbidden"] = float(any(says(outcome.judged, [each]) for each in expect.forbidden))
     kinds = {problem.kind for problem in check(replayed, house)}
     found["contract"] = float("format" not in kinds and not replayed.told["repairs"])
     found["style"] = float("style" not in kinds and "padding" not in kinds)

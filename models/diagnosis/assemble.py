@@ -30,7 +30,8 @@ HEALTHY = 0.05
 PRESENT = 0.25
 """Of the failures that are explained: a layer with less has no part in the advice."""
 FEW = 5
-"""So few explained failures in two layers do not tell which layer it is."""
+"""So few explained failures do not tell which layer it is: were all of one, the 95% interval of its
+share would still reach below a half (.025 ** (1 / 5) = .48; of six .54)."""
 COARSE = 0.2
 """A suite that shows no smaller difference than this cannot tell whether a change helped."""
 NOT_TRIED = frozenset({"record", "sources_checked", None})
@@ -47,9 +48,18 @@ DO: Mapping[Remedy, str] = {
     "fix_prompt": "Use a full, explicit prompt before any training",
     "adjust_policy": "Adjust the house policy: patterns, examples, limits",
     "fine_tune": "Train the reply maker on such cases",
+    "no_training": "Serve a model, word the page so that one sentence says it, or report it: no"
+    " model is asked for these replies, so no training mends them",
     "fix_suite": "Mend the suite",
     "look": "Look at it: no single change is known to mend it",
 }
+
+ACTING: Mapping[Remedy, Advice] = {
+    "fine_tune": "fine_tuning",
+    "no_training": "no_training",
+    "adjust_policy": "policy",
+}
+"""The advice where most of the behaviour has that remedy."""
 
 
 def assemble(
@@ -145,7 +155,7 @@ def _recommend(
         text = "No answer was looked into yet." if live else "There are no cases."
         return Recommendation(advice="cannot_tell", text=text, unsure=unsure)
     if not verdicts and live and len(cases) <= FEW:
-        text = f"Nothing was found wrong with the {of}: too few to go by."
+        text = f"Nothing was found wrong with the {of}: too few to go by. It takes {FEW + 1}."
         return Recommendation(advice="cannot_tell", text=text, unsure=unsure)
     if not verdicts:
         text = f"Of {of} none fails: there is nothing here to mend."
@@ -159,8 +169,10 @@ def _recommend(
     if (known + counts["unknown"]) < HEALTHY * len(cases):
         text = f"{failed} That is too little to build for. Mend single cases where they matter."
         return Recommendation(advice="nothing", text=text, unsure=unsure)
-    if knowledge and behaviour and known <= FEW:
-        text = f"{failed} Both layers have a part, and so few failures do not tell the larger."
+    if known <= FEW:
+        of_known = counted(known, "explained failure")
+        text = f"{failed} Which layer to build for, {of_known} cannot tell: it takes {FEW + 1}."
+        text += " Mend single cases meanwhile, where they matter."
         return Recommendation(advice="cannot_tell", text=text, unsure=unsure)
     see, act = knowledge >= PRESENT * known, behaviour >= PRESENT * known
     mend = _mend(verdicts)
@@ -170,7 +182,7 @@ def _recommend(
     if see:
         text = f"{failed} It cannot see what it needs: {_first(verdicts)}. Training mends none."
         return Recommendation(advice="retrieval", text=text, unsure=unsure)
-    advice: Advice = "fine_tuning" if _common(verdicts) == "fine_tune" else "prompt"
+    advice = ACTING.get(_common(verdicts), "prompt")
     text = f"{failed} It sees what it needs and does not act on it: {mend}. Retrieval mends none."
     if composed := sum(v.flipped_by == "composer" for v in verdicts):
         text += f" The composer, which needs no training, gets {composed} of them right."

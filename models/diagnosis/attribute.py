@@ -14,12 +14,12 @@ from models.diagnosis.pages import Asker, Fact, Lost, Page, gold_pages, unsaid, 
 from models.diagnosis.replays import ReplayedCase, replay_case
 from models.diagnosis.verdicts import (
     LAYERS,
-    REMEDIES,
     Cause,
     Counterfactual,
     Remedy,
     Replayed,
     Verdict,
+    remedy_of,
 )
 from models.evaluate.answers import is_gold
 from models.suite.client import AnswerClient
@@ -114,7 +114,7 @@ class _Trial:
             confidence=confidence,
             evidence=evidence,
             document=document,
-            remedy=remedy or REMEDIES[cause],
+            remedy=remedy or remedy_of(cause, modelled=bool(self.maker)),
             tried=tuple(self.tried),
         )
 

@@ -72,7 +72,9 @@ def expected(replayed: ReplayedCase) -> list[Problem]:
     if expect.action != "ANSWER":
         return []
     found = [Problem("fact_missing", fact[0]) for fact in outcome.missing_facts]
-    found += [Problem("forbidden", each) for each in expect.forbidden if says(outcome.text, [each])]
+    found += [
+        Problem("forbidden", each) for each in expect.forbidden if says(outcome.judged, [each])
+    ]
     longest = expect.max_words
     if longest is not None and _length(replayed) > longest:
         found.append(Problem("padding", f"more than {counted(longest, 'word')}"))
@@ -84,7 +86,7 @@ def expected(replayed: ReplayedCase) -> list[Problem]:
 
 def formed(replayed: ReplayedCase, house: HousePolicy) -> list[Problem]:
     """Returns what is wrong with how an answer is made, whatever was asked."""
-    text = replayed.outcome.text
+    text = replayed.outcome.judged
     broken = _format(replayed)
     if broken:
         # What is no reply by the contract cannot be read sentence by sentence.
@@ -94,7 +96,7 @@ def formed(replayed: ReplayedCase, house: HousePolicy) -> list[Problem]:
 
 
 def _length(replayed: ReplayedCase) -> int:
-    return len(strip_marks(replayed.outcome.text).split())
+    return len(strip_marks(replayed.outcome.judged).split())
 
 
 def _acted(got: str, wanted: str) -> Problem:
@@ -117,7 +119,7 @@ def _alternative(replayed: ReplayedCase) -> bool:
 
 def _format(replayed: ReplayedCase) -> str:
     """Returns how the reply contract is broken; empty where it is kept."""
-    text = replayed.outcome.text.strip()
+    text = replayed.outcome.judged.strip()
     if not text:
         return "an empty answer"
     if _HEADER.search(text):
@@ -166,7 +168,7 @@ def read(replayed: ReplayedCase) -> SourceCheck:
     packed = replayed.packed
     order = {passage.chunk: n for n, passage in enumerate(packed, start=1)}
     cited = {n: order[chunk] for n, chunk in replayed.cited.items() if chunk in order}
-    said = list(statements(replayed.outcome.text))
+    said = list(statements(replayed.outcome.judged))
     judged = _judged(said, packed, replayed.case.locale or "en")
     unsupported, courteous, wrong = [], [], []
     aside = total = claims = supported = marked = 0

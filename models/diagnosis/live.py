@@ -8,7 +8,7 @@ from typing import Any, cast
 from models.diagnosis.attribute import SEEN, SHOWN, attribute
 from models.diagnosis.checks import formed
 from models.diagnosis.replays import ReplayedCase, outcome_of, replay_case
-from models.diagnosis.verdicts import LAYERS, REMEDIES, Cause, Counterfactual, Verdict
+from models.diagnosis.verdicts import LAYERS, Cause, Counterfactual, Verdict, remedy_of
 from models.suite.client import AnswerClient
 from models.suite.suite import Case, CaseTurn, Expected
 from twofold.policy import NOT_IN_SOURCES, HousePolicy
@@ -37,9 +37,10 @@ async def attribute_live(
     if failed := record["signals"].get("failed"):
         evidence = f"the sources could not be searched ({failed})"
         return _verdict(case, "unknown", None, SEEN, evidence)
-    replayed = _as_recorded(case, record, await replay_case(client, case))
-    problems = formed(replayed, house) if answer["action"] == "ANSWER" else []
-    if problems:
+    packed = await client.packed(answer["answer_id"])
+    replayed = _as_recorded(case, record, packed, await replay_case(client, case))
+    whole = len(packed["passages"]) == packed["packed"]
+    if answer["action"] == "ANSWER" and whole and formed(replayed, house):
         # Judges the words alone: everything else about the answer may be right.
         found = await attribute(client, replayed, house)
         if found is not None and found.layer == "behaviour":
@@ -50,7 +51,9 @@ async def attribute_live(
     if answer["action"] == "ANSWER":
         if dropped is not None and dropped["problem"] in ("unsupported", "number", "contradicted"):
             evidence = f"{dropped['sentence'][:120]!r} was taken out: {dropped['problem']}"
-            return _verdict(case, "unsupported_claim", None, SEEN, evidence)
+            return _verdict(
+                case, "unsupported_claim", None, SEEN, evidence, modelled=bool(replayed.asked)
+            )
         return await _led_astray(client, case, replayed) or _unknown(case, replayed)
     return await _unanswered(client, case, replayed) or _unknown(case, replayed)
 
@@ -83,7 +86,9 @@ async def _case(client: AnswerClient, record: Mapping[str, Any]) -> Case:
     )
 
 
-def _as_recorded(case: Case, record: Mapping[str, Any], now: ReplayedCase) -> ReplayedCase:
+def _as_recorded(
+    case: Case, record: Mapping[str, Any], packed: Mapping[str, Any], now: ReplayedCase
+) -> ReplayedCase:
     """Returns what was answered then, beside what the search finds now."""
     answer = record["answer"]
     chunks = {seen["chunk"]: seen["document"] for seen in record["retrieved"]}
@@ -109,6 +114,7 @@ def _as_recorded(case: Case, record: Mapping[str, Any], now: ReplayedCase) -> Re
         "why": record["signals"].get("why", ""),
         "signals": record["signals"],
         "packed": record["packed"],
+        "passages": packed["passages"],
     }
 
     return ReplayedCase(outcome_of(case, told), told)
@@ -145,13 +151,13 @@ async def _corrected(
     if best["chunk"] in replayed.told["packed"]:
         cause: Cause = _UNANSWERED.get(replayed.told["action"], "ignored_evidence")
         evidence = f"the correction stands in {page}, which the reply was made from"
-        return _verdict(case, cause, None, SEEN, evidence, page)
+        return _verdict(case, cause, None, SEEN, evidence, page, modelled=bool(replayed.asked))
     candidates = [each["chunk"] for each in replayed.told["candidates"]]
     place = (
         f"candidate {candidates.index(best['chunk']) + 1}" if best["chunk"] in candidates else ""
     )
     given = await replay_case(client, case, pages=[{"document": page}], place="first")
-    held = Passages([given.outcome.text], locale)
+    held = Passages([given.outcome.judged], locale)
     flipped = given.outcome.action == "ANSWER" and any(not held.problem(s, (1,)) for s in said)
     cause = "retrieved_but_cut" if place else "not_retrieved"
     evidence = f"the correction stands in {page}, {place or 'which was not found'}"
@@ -213,6 +219,8 @@ def _verdict(
     confidence: float,
     evidence: str,
     document: str = "",
+    *,
+    modelled: bool = False,
 ) -> Verdict:
     return Verdict(
         case=case.id,
@@ -222,5 +230,5 @@ def _verdict(
         confidence=confidence,
         evidence=evidence,
         document=document,
-        remedy=REMEDIES[cause],
+        remedy=remedy_of(cause, modelled=modelled),
     )

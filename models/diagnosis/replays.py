@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from models.evaluate.answers import Outcome, RecordedCandidate, ReturnedCitation
 from models.suite.client import AnswerClient
 from models.suite.suite import Case
+from twofold.reply import OURS
 from twofold.text.blocks import squeeze
 
 
@@ -34,6 +35,7 @@ class ReplayedCase:
     def packed(self) -> list[Passage]:
         """In the order in which the reply maker saw them."""
         known = {each["chunk"]: each for each in self.told["candidates"]}
+        known |= {each["chunk"]: each for each in self.told.get("passages", ())}
         return [
             Passage(
                 id,
@@ -113,4 +115,5 @@ def outcome_of(case: Case, told: Mapping[str, Any]) -> Outcome:
         packed=frozenset(told["packed"]),
         why=told["why"],
         seconds=told["seconds"],
+        ours=tuple(told["signals"].get(OURS, ())),
     )

@@ -103,6 +103,7 @@ Remedy = Literal[
     "fix_prompt",
     "adjust_policy",
     "fine_tune",
+    "no_training",
     "fix_suite",
     "look",
 ]
@@ -134,6 +135,14 @@ REMEDIES: Mapping[Cause, Remedy] = {
 """The smallest fix of each cause. Training never mends a fact, and retrieval never mends a tone.
 A behaviour that the full prompt mends is `fix_prompt`, whatever its cause."""
 
+
+def remedy_of(cause: Cause, *, modelled: bool) -> Remedy:
+    """Returns the smallest fix of a cause; where no model is asked (`modelled`), there is none to
+    train."""
+    remedy = REMEDIES[cause]
+    return "no_training" if remedy == "fine_tune" and not modelled else remedy
+
+
 Counterfactual = Literal[
     "record",
     "gold_context",
@@ -156,7 +165,10 @@ Counterfactual = Literal[
 """What was changed before the question was asked again. `record`: nothing, what is kept of the
 answer shows it; `sources_checked`: nothing, what the sources hold shows it."""
 
-Advice = Literal["nothing", "retrieval", "fine_tuning", "both", "prompt", "suite", "cannot_tell"]
+Advice = Literal[
+    "nothing", "retrieval", "fine_tuning", "no_training", "both", "prompt", "policy", "suite",
+    "cannot_tell",
+]  # fmt: skip
 """What to build next: `retrieval` stands for everything that mends knowledge."""
 
 

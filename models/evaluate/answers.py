@@ -15,6 +15,7 @@ from models.suite.client import AnswerClient
 from models.suite.facts import says
 from models.suite.suite import Case
 from twofold.errors import UpstreamError
+from twofold.reply import OURS, judged
 from twofold.text.blocks import squeeze
 
 METRICS = {
@@ -70,6 +71,12 @@ class Outcome:
     packed: frozenset[str]
     why: str
     seconds: float
+    ours: tuple[str, ...] = ()
+    """What of the text the service itself says, and no reply maker or source."""
+
+    @property
+    def judged(self) -> str:
+        return judged(self.text, self.ours)
 
     @property
     def gold_cited(self) -> bool:
@@ -77,7 +84,7 @@ class Outcome:
 
     @property
     def missing_facts(self) -> list[tuple[str, ...]]:
-        return [fact for fact in self.case.expect.spellings if not says(self.text, fact)]
+        return [fact for fact in self.case.expect.spellings if not says(self.judged, fact)]
 
     @property
     def problems(self) -> list[str]:
@@ -225,6 +232,7 @@ async def _ask(
         packed=frozenset(record["packed"]),
         why=str(record["signals"].get("why", "")),
         seconds=seconds,
+        ours=tuple(record["signals"].get(OURS, ())),
     )
 
 

@@ -8,6 +8,10 @@ import httpx
 from twofold.errors import UpstreamError
 
 TIMEOUT = 60.0
+GIVE_A_KEY = (
+    "Give this command one with --key or TWOFOLD_API_KEY;"
+    " `twofold key create NAME --scope read --scope admin` makes one."
+)
 
 
 class Memory(Protocol):
@@ -195,4 +199,7 @@ class AnswerClient:
         if response.is_success and isinstance(body, dict):
             return body
         detail = body.get("detail", "no reason given") if isinstance(body, dict) else ""
-        raise UpstreamError(f"{method} {path} gave status {response.status_code}: {detail}")
+        asked = f"{method} {path.partition('?')[0]}"
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise UpstreamError(f"{self._http.base_url} refused {asked}. {detail} {GIVE_A_KEY}")
+        raise UpstreamError(f"{asked} gave status {response.status_code}: {detail}")

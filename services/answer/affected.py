@@ -19,6 +19,7 @@ from services.answer.timer import RequestTimer
 from twofold.ledger import Ledger
 from twofold.ledger.documents import find_document
 from twofold.ledger.models import Answer, Citation
+from twofold.reply import OURS, judged
 from twofold.text import dates
 from twofold.text.blocks import plain
 from twofold.text.numbers import numbers
@@ -99,8 +100,10 @@ async def replay(parts: Parts, answers: Sequence[Answer]) -> list[AnswerComparis
         told = await _rehearse(parts, ask, answer.conversation_id)
         documents = tuple(dict.fromkeys(citation.document for citation in told.citations))
         cited = [each.document for each in answer.citations]
-        then = said(answer.action, answer.text, cited, answer.locale)
-        changes = then.changes(said(told.decision.action, told.text, documents, answer.locale))
+        before = judged(answer.text, answer.signals.get(OURS, ()))
+        text = judged(told.text, told.decision.signals.get(OURS, ()))
+        then = said(answer.action, before, cited, answer.locale)
+        changes = then.changes(said(told.decision.action, text, documents, answer.locale))
         if changes:
             found.append(
                 AnswerComparison(answer, told.decision.action, told.text, documents, changes)

@@ -167,6 +167,8 @@ class Draft:
     repairs: tuple[str, ...] = ()
     unanswered: tuple[str, ...] = ()
     """Of several questions in one message, those that nothing in the sources seems to answer."""
+    dated: tuple[str, ...] = ()
+    """Words in `text` that say of when a page is: no page's."""
     doubtful: tuple[str, ...] = ()
     """Questions of which what is said, and all that was found, is held for an answer less likely
     than for none."""

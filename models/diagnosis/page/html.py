@@ -24,10 +24,12 @@ ADVICE = {
     "nothing": "Do nothing",
     "retrieval": "Mend the knowledge",
     "fine_tuning": "Fine-tune",
+    "no_training": "Serve a model, or word the pages",
     "both": "Knowledge first, then behaviour",
     "prompt": "Fix the prompt",
+    "policy": "Adjust the house policy",
     "suite": "Fix the suite",
-    "cannot_tell": "It cannot be told",
+    "cannot_tell": "It cannot be told yet",
 }
 
 

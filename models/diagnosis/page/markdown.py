@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from models.diagnosis.gaps import Gap
 from models.diagnosis.page.html import ADVICE
-from models.diagnosis.page.questions import questions, share, standing
+from models.diagnosis.page.questions import judge_of, questions, share, standing
 from models.diagnosis.verdicts import MEANINGS, Diagnosis
 from models.markdown import plain
 
@@ -37,6 +37,10 @@ def render_markdown(diagnosis: Diagnosis, gaps: Sequence[Gap] = ()) -> str:
         f"{n}. {q.question} **{q.word}.** {plain(q.text, 600)}"
         for n, q in enumerate(questions(diagnosis), start=1)
     ]
+    if diagnosis.instruments:
+        lines += ["", "<details><summary>How far the instruments can be trusted</summary>", ""]
+        lines += [f"- {plain(judge_of(each))}" for each in diagnosis.instruments]
+        lines += ["", "</details>"]
     if ran := [arm for arm in diagnosis.arms if arm.ran and arm.passed]:
         lines += ["", "| arm | passes |", "|---|---|"]
         lines += [f"| {plain(arm.name)} | {share(arm.passed)} |" for arm in ran if arm.passed]

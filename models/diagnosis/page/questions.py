@@ -8,7 +8,7 @@ measured is `cannot tell`, with what would tell it; nothing is answered from opi
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from models.diagnosis.verdicts import Arm, Cause, Diagnosis, Figure, Verdict
+from models.diagnosis.verdicts import Arm, Cause, Diagnosis, Figure, Instrument, Verdict
 from twofold.counted import counted
 
 Word = Literal["yes", "no", "cannot tell"]
@@ -75,6 +75,14 @@ def share(figure: Figure) -> str:
     low, high = figure.ci
     within = "" if low is None or high is None else f"95% interval {low:.0%} to {high:.0%}, "
     return f"{figure.value:.0%} ({within}n {figure.n})"
+
+
+def judge_of(instrument: Instrument) -> str:
+    """Returns what was measured of something that judges, on one line."""
+    figure = instrument.figure
+    value = "not measured" if figure is None or figure.value is None else f"{figure.value:.2f}"
+    on = f" on {instrument.data}" if instrument.data else ""
+    return f"{instrument.name}, {instrument.metric}: {value}{on}"
 
 
 def _depends(found: Diagnosis) -> AnsweredQuestion:
@@ -169,8 +177,8 @@ def _tied(found: Diagnosis) -> AnsweredQuestion:
         None,
     )
     text = (
-        f"Of {_failures(found)} {len(bad)} come of citing wrongly, going beyond the sources, or"
-        " passing them over"
+        f"Of {_failures(found)} {counted(len(bad), 'comes', 'come')} of citing wrongly, going"
+        " beyond the sources, or passing them over"
     )
     if precision is not None:
         text += f"; {share(precision)} of citations are of a document that holds the answer"
@@ -262,18 +270,8 @@ def _told(found: Diagnosis) -> AnsweredQuestion:
     if found.detectable is not None:
         text += f": a difference of {found.detectable:.0%} or more between two ways shows"
     text += f"; of {_failures(found)} {len(unknown)} without an explanation"
-    measured = [i for i in found.instruments if i.figure is not None and i.figure.value is not None]
-    text += (
-        "; of what judges here, nothing was measured."
-        if not measured
-        else "; of what judges here was measured: "
-        + "; ".join(
-            f"{i.name}, {i.metric}, {i.figure.value:.2f} on {i.data or 'unnamed data'}"
-            for i in measured
-            if i.figure
-        )
-        + "."
-    )
+    measured = sum(i.figure is not None and i.figure.value is not None for i in found.instruments)
+    text += f"; of what judges here {counted(measured, 'figure was', 'figures were')} measured."
     wide = found.detectable is None or found.detectable > 0.15
     if wide or len(unknown) * 3 > max(1, len(found.verdicts)) * 2:
         return AnsweredQuestion(asked, "cannot tell" if found.detectable is None else "no", text)

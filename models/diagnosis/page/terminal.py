@@ -1,6 +1,6 @@
 """The page at a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -8,8 +8,9 @@ from rich.table import Table
 
 from models.diagnosis.gaps import Gap
 from models.diagnosis.page.html import ADVICE
-from models.diagnosis.page.questions import questions, share, standing
+from models.diagnosis.page.questions import judge_of, questions, share, standing
 from models.diagnosis.verdicts import MEANINGS, Diagnosis
+from twofold.counted import counted
 
 MOST = 120
 """Characters of a question."""
@@ -38,13 +39,14 @@ def render_terminal(console: Console, diagnosis: Diagnosis, gaps: Sequence[Gap] 
                         f"[{colour}]{layer}[/{colour}]", cause.replace("_", " "), str(n), meaning
                     )
         console.print(table)
-    if diagnosis.fixes:
-        table = _table("Smallest fixes", "fix", "cases", "made to pass", "expected gain")
-        for fix in diagnosis.fixes:
-            gain = escape(share(fix.gain)) if fix.flipped else "[dim]not tried[/dim]"
-            table.add_row(escape(fix.text), str(len(fix.cases)), str(fix.flipped), gain)
-        console.print(table)
+    fixes = []
+    for fix in diagnosis.fixes:
+        gain = share(fix.gain) if fix.flipped else "not tried"
+        cases = counted(len(fix.cases), "case")
+        fixes.append((fix.text, f"{cases}, {fix.flipped} made to pass, expected gain {gain}"))
+    _list(console, "Smallest fixes", fixes)
     if diagnosis.arms:
+        console.print()
         table = _table("Ways of answering", "arm", "passes", "p50", "tokens")
         for arm in diagnosis.arms:
             if not arm.ran or arm.passed is None:
@@ -54,24 +56,26 @@ def render_terminal(console: Console, diagnosis: Diagnosis, gaps: Sequence[Gap] 
             tokens = "" if arm.prompt_tokens is None else f"{arm.prompt_tokens:.0f}"
             table.add_row(escape(arm.name), share(arm.passed), seconds, tokens)
         console.print(table)
-    table = _table("Before spending engineering time", "", "question", "", "by these numbers")
-    for n, q in enumerate(questions(diagnosis), start=1):
-        table.add_row(str(n), q.question, q.word, escape(q.text))
-    console.print(table)
-    if gaps:
-        table = _table("Write these articles", "asked", "as", "by")
-        for gap in gaps:
-            table.add_row(str(gap.questions), escape(gap.title), ", ".join(gap.audiences))
-        console.print(table)
-    asked = {case.id: case.question for case in diagnosis.cases}
-    if diagnosis.verdicts:
-        table = _table("Each failed case", "case", "cause", "evidence", "shown by")
-        for v in diagnosis.verdicts:
-            name = f"{v.case}: {' '.join(asked.get(v.case, '').split())}"
-            name = name if len(name) <= MOST else name[: MOST - 1] + "…"
-            by = (v.flipped_by or "nothing").replace("_", " ")
-            table.add_row(escape(name), v.cause.replace("_", " "), escape(v.evidence), by)
-        console.print(table)
+    asked = ((q.question, f"{q.word.capitalize()}. {q.text}") for q in questions(diagnosis))
+    _list(console, "Before spending engineering time", asked)
+    _list(
+        console,
+        "How far the instruments can be trusted",
+        ((judge_of(each),) for each in diagnosis.instruments),
+    )
+    wanted = (
+        (gap.title, f"{counted(gap.questions, 'question')}, by {', '.join(gap.audiences)}")
+        for gap in gaps
+    )
+    _list(console, "Write these articles", wanted)
+    named = {case.id: " ".join(case.question.split()) for case in diagnosis.cases}
+    failed = []
+    for v in diagnosis.verdicts:
+        name = named.get(v.case, "")
+        name = name if len(name) <= MOST else name[: MOST - 1] + "…"
+        kind, by = (each.replace("_", " ") for each in (v.cause, v.flipped_by or "nothing"))
+        failed.append((name, f"{kind}, shown by {by}: {v.evidence}", v.case))
+    _list(console, "Each failed case", failed)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -79,3 +83,16 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def _list(console: Console, title: str, entries: Iterable[tuple[str, ...]]) -> None:
+    """Prints numbered entries, the head of each in bold: prose is not read in columns."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for n, (head, *more) in enumerate(entries, start=1):
+        head = f"[bold]{escape(head)}[/bold]" if more else escape(head)
+        table.add_row(f"{n}.", "\n".join([head, *map(escape, more)]))
+    if table.row_count:
+        console.print(f"\n[bold]{title}[/bold]")
+        console.print(table)

@@ -111,6 +111,7 @@ def compose(
     meaning = Meaning.read(texts, pages, sentences, until, pieces=not searched.matched)
     told: list[Unit] = []
     answers: list[str] = []
+    dated: list[str] = []
     doubtful: list[str] = []
     unanswered = _unanswered(texts, searched)
     for text, each in questions.items():
@@ -133,7 +134,9 @@ def compose(
         if chosen:
             if matched and sure <= 0 and searched.evidence.answerable < 0:
                 doubtful.append(each.asked)
-            answers += _said(chosen, text, last, pages, _dates(chosen, pages, day, zone))
+            dates = _dates(chosen, pages, day, zone)
+            dated += dates.values()
+            answers += _said(chosen, text, last, pages, dates)
             told += chosen
     return Draft(
         action="ANSWER",
@@ -142,6 +145,7 @@ def compose(
         quotes=_quotes(told, pages),
         repairs=() if meaning is not None else (BY_WORDS,),
         unanswered=tuple(questions[text].asked for text in unanswered),
+        dated=tuple(dated),
         doubtful=tuple(doubtful),
     )
 

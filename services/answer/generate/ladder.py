@@ -38,6 +38,7 @@ from twofold import metrics
 from twofold.clients.chat import ChatModel, ModelServer, server_root
 from twofold.errors import SetupError, TwofoldError
 from twofold.policy import HousePolicy
+from twofold.reply import OURS
 from twofold.stack import Stack
 
 APPROVED = "approved"
@@ -157,10 +158,13 @@ class Ladder:
                 decision = replace(decision, signals={**decision.signals, **repairs})
             verified = verify(draft, seen.packed, seen.searched.terms, self.house)
         if draft is not None and verified.citations:
-            text = fold_marks(verified.text)
+            text, ours = fold_marks(verified.text), list(draft.dated)
             if draft.unanswered or draft.doubtful:
                 decision, said = self.decider.answering_in_part(decision, draft, seen.question)
                 text += f"\n\n{said}"
+                ours.append(said)
+            if ours:
+                decision = replace(decision, signals={**decision.signals, OURS: ours})
             return ReplyResult(decision, text, SERVED_BY, draft, verified)
         if decision.action == "ANSWER":
             why = "nothing that could be cited was left"

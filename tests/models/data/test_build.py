@@ -25,8 +25,8 @@ from tests.ingestion.helpers import run_sync, write_tree
 from tests.models.data.shop import client_of, collected, ignored, shop
 from tests.services.answer.asking import QUESTION, SECRETS, counted, knowing, with_settings
 from tests.services.answer.edge import Client
-from twofold.ledger.models import Conversation
-from twofold.reply import marks, strip_marks
+from twofold.ledger.models import Answer, Conversation
+from twofold.reply import OURS, marks, strip_marks
 
 PERSON = "Can I talk to a real person please"
 
@@ -186,6 +186,29 @@ def test_approved_answers_and_agents_replies_become_rows(parts: Parts) -> None:
     assert edited.history[0].text == QUESTION
     assert edited.text == "Deploy the new secret to your receiver within that time. [1]"
     assert built.left_out == {CLOSED_HISTORY: 1}
+
+
+def test_of_an_approved_answer_no_row_learns_what_the_service_itself_said(parts: Parts) -> None:
+    ours = "I am not sure that this answers your question. Shall I hand this to our support team?"
+
+    async def live() -> Built:
+        transport = httpx.ASGITransport(create_app(parts))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            told = (await http.post("/v1/chat", json={"message": QUESTION})).json()
+            with parts.stack.ledger.session() as session:
+                answer = session.get_one(Answer, told["answer_id"])
+                answer.text = f"{answer.text}\n\n{ours}"
+                answer.signals = {**answer.signals, OURS: [ours]}
+            liked = {"answer_id": told["answer_id"], "rating": "up"}
+            await http.post("/v1/feedback", json=liked)
+            client = AnswerClient(http)
+            found = await seeds.of_feedback(client)
+            return await collect(client, found, DatasetPlan(parts.house), ignored)
+
+    built = asyncio.run(live())
+    (row,) = built.rows
+    assert "12 hours. [1]" in row.text
+    assert "not sure" not in row.text
 
 
 def test_an_answer_that_is_pinned_becomes_a_row_while_it_is_said(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """What to do first: four made situations, two that cannot be told, and gains from flips alone."""
 
+import io
 from collections.abc import Sequence
 
 import pytest
+from rich.console import Console
 
-from models.diagnosis.assemble import assemble
+from models.diagnosis.assemble import FEW, assemble
+from models.diagnosis.page import render_html, render_markdown, render_terminal
 from models.diagnosis.verdicts import (
     LAYERS,
     REMEDIES,
@@ -16,7 +19,7 @@ from models.diagnosis.verdicts import (
     Remedy,
     Verdict,
 )
-from models.stats import detectable, mcnemar
+from models.stats import detectable, estimate, mcnemar
 
 Failed = tuple[Cause, Counterfactual | None]
 STALE: Failed = ("stale", "other_version")
@@ -52,6 +55,10 @@ def _made(failed: Sequence[Failed], n: int = 40, remedy: Remedy | None = None) -
         ([], "nothing"),
         ([SLOPPY], "nothing"),
         ([STALE, SLOPPY, FORM, MISSING], "cannot_tell"),
+        ([SLOPPY] * FEW, "cannot_tell"),
+        ([STALE] * FEW, "cannot_tell"),
+        ([SLOPPY] * (FEW + 1), "fine_tuning"),
+        ([STALE] * (FEW + 1), "retrieval"),
         ([STALE] * 3 + [SLOPPY] * 2 + [UNKNOWN] * 8, "cannot_tell"),
         ([WRONG] * 5 + [STALE], "suite"),
     ],
@@ -69,6 +76,38 @@ def test_what_the_prompt_mends_is_no_reason_to_train() -> None:
     found = _made([SLOPPY] * 10, remedy="fix_prompt")
     assert found.recommendation.advice == "prompt"
     assert "before any training" in found.fixes[0].text
+
+
+def test_where_no_model_is_asked_nothing_is_trained() -> None:
+    found = _made([SLOPPY] * 10, remedy="no_training")
+    assert found.recommendation.advice == "no_training"
+    assert "serve a model, word the page" in found.recommendation.text
+    for shown in _pages(found):
+        assert "Serve a model, or word the pages" in shown
+        assert "Fine-tune" not in shown
+        assert "Train the reply maker" not in shown
+
+
+def test_what_the_house_policy_mends_is_no_prompts_fault() -> None:
+    found = _made([("over_escalation", "told_to_answer")] * 10)
+    assert found.recommendation.advice == "policy"
+    assert all("Adjust the house policy" in shown for shown in _pages(found))
+
+
+def test_of_few_failures_it_is_said_how_many_it_takes() -> None:
+    assert estimate([1.0] * FEW, range(FEW)).low < 1 / 2 < estimate([1.0] * 6, range(6)).low
+    found = _made([SLOPPY], n=1)
+    assert found.recommendation.advice == "cannot_tell"
+    assert "1 explained failure cannot tell: it takes 6" in found.recommendation.text
+    for shown in _pages(found):
+        assert "It cannot be told yet" in shown
+        assert "Fine-tune" not in shown
+
+
+def _pages(found: Diagnosis) -> list[str]:
+    out = io.StringIO()
+    render_terminal(Console(file=out, width=10_000), found)
+    return [render_html(found), render_markdown(found), out.getvalue()]
 
 
 def test_before_training_it_is_said_what_the_composer_gets_right() -> None:

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from selectolax.lexbor import LexborHTMLParser
 
+from models.diagnosis.diagnose import instruments
 from models.diagnosis.page import render_html, render_markdown, render_terminal
 from models.diagnosis.page.questions import questions
 from models.diagnosis.verdicts import Diagnosis
@@ -43,12 +44,28 @@ def test_every_form_says_the_same() -> None:
     assert Diagnosis.model_validate_json(found.model_dump_json()) == found
 
 
-def test_a_narrow_terminal_cuts_no_page_name() -> None:
-    found = diagnosis()
-    name = "help-center/articles/a-page-with-a-long-name.md"
-    long = tuple(v.model_copy(update={"evidence": name}) for v in found.verdicts)
-    shown = _terminal(found.model_copy(update={"verdicts": long}), 80)
-    assert "long-name.md" in re.sub(r"[^a-z.-]", "", shown.partition("Each failed case")[2])
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_narrow_terminal_breaks_no_name_and_no_word(width: int) -> None:
+    made = diagnosis()
+    name = "help-center/articles/a-page-of-which-the-name-is-rather-long.md"
+    said = f"{name} was packed and not used, given that passage alone it is"
+    long = tuple(v.model_copy(update={"evidence": said}) for v in made.verdicts)
+    fixes = tuple(f.model_copy(update={"text": f"Mend the page: {name}."}) for f in made.fixes)
+    more = {"verdicts": long, "fixes": fixes, "instruments": tuple(instruments())}
+    found = made.model_copy(update=more)
+    shown = _terminal(found, width)
+    assert shown.count(name) == len(long) + len(fixes)
+    whole = {*re.findall(r"[\w.-]+", _terminal(found, 10_000))}
+    assert {*re.findall(r"[\w.-]+", shown)} <= whole
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_an_answer_to_one_of_the_ten_is_a_sentence_or_two() -> None:
+    found = diagnosis().model_copy(update={"instruments": tuple(instruments())})
+    assert all(len(asked.text.split()) <= 60 for asked in questions(found))
+    for shown in (_terminal(found, 10_000), render_html(found), render_markdown(found)):
+        assert "How far the instruments can be trusted" in shown
+        assert "false alarms" in shown
 
 
 def test_the_html_is_whole_in_itself_and_runs_nothing() -> None:

@@ -1,15 +1,20 @@
 """Live answers as a diagnosis: what nobody looked into is neither passed nor failed."""
 
+import asyncio
 from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
+import httpx
+import pytest
 from rich.console import Console
 
 from models.diagnosis.page import render_html, render_markdown, render_terminal
 from models.diagnosis.page.questions import questions
 from models.diagnosis.traffic import looked_into, traffic
 from models.diagnosis.verdicts import LAYERS, Verdict
+from models.suite.client import AnswerClient
+from twofold.errors import UpstreamError
 
 WANTING = Verdict(
     case="a", layer=LAYERS["stale"], cause="stale", flipped_by=None, confidence=0.9, evidence="e"
@@ -63,6 +68,22 @@ def test_where_nothing_or_little_was_looked_into_nothing_is_said() -> None:
         assert "No answer was looked into yet." in page
 
 
+def test_who_has_no_key_hears_what_to_do() -> None:
+    said = {"detail": "A key is needed here."}
+    transport = httpx.MockTransport(lambda _: httpx.Response(401, json=said))
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=transport, base_url="http://x:1") as http:
+            await AnswerClient(http).questions(1795526250.7357934)
+
+    with pytest.raises(UpstreamError) as refused:
+        asyncio.run(ask())
+    for told in ("http://x:1", "A key is needed here.", "--key or TWOFOLD_API_KEY",
+                 "`twofold key create NAME --scope read --scope admin`"):  # fmt: skip
+        assert told in refused.value.message
+    assert "1795526250" not in refused.value.message
+
+
 def test_pages_of_live_answers_speak_of_no_suite_and_of_no_labels_that_there_were_not() -> None:
     for page in _pages(_asked(1, "done", WANTING), _asked(2, "done"), _asked(3)):
         assert "this suite" not in page
@@ -70,4 +91,4 @@ def test_pages_of_live_answers_speak_of_no_suite_and_of_no_labels_that_there_wer
         assert "the suite is" not in page
         assert "Recorded answers" not in page
         assert "against people's labels" not in page
-        assert "on planted faults, example suite" in page
+        assert "planted faults, example suite" in page

@@ -11,6 +11,7 @@ from models.diagnosis.verdicts import (
     Figure,
     Recommendation,
     Verdict,
+    remedy_of,
 )
 from models.stats import estimate
 
@@ -27,6 +28,8 @@ def test_no_training_is_named_for_a_fact_and_no_retrieval_for_a_tone() -> None:
             assert remedy != "fine_tune"
         if LAYERS[cause] == "behaviour":
             assert remedy in ("fine_tune", "adjust_policy", "fix_prompt")
+        assert remedy_of(cause, modelled=True) == remedy
+        assert remedy_of(cause, modelled=False) != "fine_tune"
 
 
 def test_a_diagnosis_goes_to_json_and_back() -> None:

@@ -17,6 +17,7 @@ from tests.services.answer.asking import QUESTION, SECRETS, counted, hear, knowi
 from tests.services.answer.edge import Client, key_for
 from twofold.errors import NotFound
 from twofold.index.contract import PUBLIC
+from twofold.reply import OURS
 
 DOCUMENT = "help/secrets.md"
 
@@ -106,6 +107,18 @@ def test_only_answers_whose_meaning_changed_are_shown_and_nothing_is_recorded(
     replayed = asyncio.run(replay(parts, found.answers))
     assert [each.changes for each in replayed] == ([changes] if changes else [])
     assert counted(parts.stack) == before
+
+
+def test_what_the_service_itself_said_changes_no_meaning(parts: Parts, tmp_path: Path) -> None:
+    id = asked(parts)
+    edit(parts, tmp_path, "# Roll a", "# Rolling a")
+    ours = "I am not sure that this answers “may I pay 900 dollars on 5 May 2031”."
+    (answer,) = find(parts.stack.ledger, WORKSPACE, DOCUMENT).answers
+    answer.text = f"{answer.text}\n\n{ours}"
+    (changed,) = asyncio.run(replay(parts, [answer]))
+    assert (changed.answer.id, changed.changes) == (id, ("numbers", "days"))
+    answer.signals = {**answer.signals, OURS: [ours]}
+    assert asyncio.run(replay(parts, [answer])) == []
 
 
 def test_what_counts_as_meaning() -> None:

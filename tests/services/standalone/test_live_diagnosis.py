@@ -25,7 +25,9 @@ from tests.servers import wait_until
 from tests.services.answer.asking import knowing
 from tests.services.answer.edge import Client, key_for
 from tests.services.standalone.serving import needs_weights, small_parts
+from twofold.ledger.models import Answer
 from twofold.ledger.service import ApiKey, Diagnosed
+from twofold.reply import OURS
 
 pytestmark = needs_weights
 
@@ -113,6 +115,18 @@ def test_the_console_opens_the_record_of_an_answer_that_nobody_looked_into(parts
     link = row.css_first("a")
     assert link is not None
     assert call("GET", link.attributes["href"] or "").status_code == 200
+
+
+def test_a_record_tells_the_services_own_words_from_what_was_judged(parts: Parts) -> None:
+    call = _quiet(parts)
+    (answer,) = _fill(call, "How do I invite a colleague?")
+    ours = "Shall I hand this to <b>our</b> support team?"
+    with parts.stack.ledger.session() as session:
+        row = session.get_one(Answer, answer)
+        row.signals = {**row.signals, OURS: [ours]}
+    page = LexborHTMLParser(call("GET", f"/console/answers/{answer}").text)
+    (said,) = [row.css("td") for row in page.css("tr") if "not judged" in row.text()]
+    assert said[0].text() == ours
 
 
 def _fill(call: Client, *questions: str) -> list[str]:
