@@ -30,7 +30,7 @@ from services.answer.decide.intent import (
     house_examples,
     learned_languages,
 )
-from services.answer.decide.wording import left_open, topic_of
+from services.answer.decide.wording import left_open, offered, topic_of
 from services.answer.search import Searched
 from services.answer.search.names import names_in
 from twofold.clients.embedder import Embedder
@@ -82,6 +82,10 @@ has to decide has its pages as well, but none that answers so plainly. Left out 
 that are grave reasons, of which missing one costs more than a page is worth, and that nothing has
 helped so far, which no page speaks about."""
 
+OFFERED = {True: 1.1, False: 1.0}
+"""How much likelier it must be that the sources answer than a reason for a person, grave or not,
+which only the classifier reads in a message, for an answer beside which a person is offered."""
+
 GUESSED = 0.45
 """From this probability on that the sources answer, a message that reads a little like many reasons
 for a person, and like none of them much, is answered."""
@@ -112,6 +116,8 @@ class Witnesses:
     settled: Decision | None
     kinds: Mapping[str, float] = field(default_factory=dict)
     matched: tuple[rules.MatchedRule, ...] = ()
+    offer: str = ""
+    """The reason for a person that it may be as well: an answer offers one."""
     between: tuple[str, ...] = ()
     """Titles to choose among, should the question be too vague."""
     signals: Mapping[str, Any] = field(default_factory=dict)
@@ -154,6 +160,8 @@ class Decider:
             signals["language"] = "none of the house's examples: the evidence decides"
         signals["kinds"] = _rounded(kinds)
         heard = replace(heard, kinds=kinds, between=_between(searched), signals=signals)
+        if offer := self._only_offered(heard):
+            return replace(heard, offer=offer, signals={**signals, "offers": offer})
         return replace(heard, settled=self._for_a_person(heard, kinds))
 
     def hear_unsearched(self, question: Question, failed: str) -> Witnesses:
@@ -171,13 +179,17 @@ class Decider:
         """Returns what the reply does. `header` is what a model wants, where one writes."""
         if heard.settled is not None:
             return heard.settled
+        if header is None and heard.offer:
+            why = f"the sources cover it (P={heard.answerable:.2f}); a person is offered"
+            return Decision("ANSWER", None, why, heard.signals, consent=heard.offer)
         if header is None:
             return self._by_cost(heard)
         signals = {**heard.signals, "header": header.action}
         if header.action == "ANSWER":
             if heard.answerable < HOPELESS and (doubt := self._by_cost(heard)).action != "ANSWER":
                 return replace(doubt, signals={**doubt.signals, **signals})
-            return Decision("ANSWER", None, "the model answers, the evidence allows it", signals)
+            why = "the model answers, the evidence allows it"
+            return Decision("ANSWER", None, why, signals, consent=heard.offer or None)
         if header.escalation is None:
             return Decision(header.action, None, f"the model chose {header.action}", signals)
         reason = header.escalation.reason
@@ -199,6 +211,12 @@ class Decider:
         signals = {**decision.signals, **{name: each for name, each in open_.items() if each}}
         said = left_open(self._house, draft.unanswered, draft.doubtful, question)
         return replace(decision, consent=GAP, signals=signals), said
+
+    def offering(self, decision: Decision, question: Question) -> str:
+        """Returns what stands below an ANSWER that offers a person; empty where it offers none."""
+        if decision.consent is None:
+            return ""
+        return offered(self._house, decision.consent, question.locale)
 
     def _by_cost(self, heard: Witnesses) -> Decision:
         question, kinds = heard.question, heard.kinds
@@ -280,6 +298,15 @@ class Decider:
         if best.outcome not in self._house.reasons or best.outcome == GAP:
             return None
         return self._reads_as(best.outcome, heard, _with_costs(heard.signals, best, second))
+
+    def _only_offered(self, heard: Witnesses) -> str:
+        """Returns the reason for a person that costs least, where no rule says it and the sources
+        more likely answer: the customer decides. Empty where it is none."""
+        best = choices(heard.kinds, self._house.reasons)[0].outcome
+        if best not in self._house.reasons or best == GAP or heard.matched:
+            return ""
+        least = OFFERED[self._house.reasons[best].grave] * heard.kinds[best]
+        return best if heard.answerable >= least else ""
 
     def _weighed(
         self,

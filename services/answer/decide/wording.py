@@ -128,6 +128,12 @@ def left_open(
     return " ".join((*said, _offer(say, team)))
 
 
+def offered(house: HousePolicy, reason: str, locale: str) -> str:
+    """Returns the question whether a person shall see to what an answer may not settle."""
+    say = house.say(locale)
+    return _offer(say, say.teams[house.reasons[reason].team])
+
+
 def _of(sentences: Mapping[str, str], locale: str) -> str:
     return sentences.get(base(locale), sentences["en"])
 

@@ -161,8 +161,11 @@ class Ladder:
             text, ours = fold_marks(verified.text), list(draft.dated)
             if draft.unanswered or draft.doubtful:
                 decision, said = self.decider.answering_in_part(decision, draft, seen.question)
-                text += f"\n\n{said}"
                 ours.append(said)
+            elif offer := self.decider.offering(decision, seen.question):
+                ours.append(offer)
+            if len(ours) > len(draft.dated):
+                text += f"\n\n{ours[-1]}"
             if ours:
                 decision = replace(decision, signals={**decision.signals, OURS: ours})
             return ReplyResult(decision, text, SERVED_BY, draft, verified)

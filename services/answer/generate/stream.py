@@ -15,7 +15,7 @@ from services.answer.verify import Verifier
 from twofold.clients.chat import Usage
 from twofold.errors import UpstreamError
 from twofold.policy import NOT_IN_SOURCES, HousePolicy
-from twofold.reply import Action, ReplyParser
+from twofold.reply import OURS, Action, ReplyParser
 from twofold.text.statements import Statement, StatementStream
 
 
@@ -95,6 +95,9 @@ class ReplyStream:
             decision = replace(decision, choices=decision.choices or self._named())
         if decision.action != "ANSWER":
             text = self._wording(decision, now)
+        elif offer := self._decider.offering(decision, self._seen.question):
+            decision = replace(decision, signals={**decision.signals, OURS: [offer]})
+            text += f"\n\n{offer}"
         return self._as_told(decision, text, verified)
 
     def broken(self, why: str, now: float) -> ReplyResult:

@@ -804,6 +804,30 @@ def test_who_is_threatened_is_heard_by_a_person(
     assert (told == "safety_threat") is reason
 
 
+PERHAPS_A_BUG = "my filter 'amount lt 100' also kicks out events that have no amount at all. bug?"
+
+
+def test_a_person_is_offered_where_only_the_classifier_reads_a_reason_and_the_sources_answer(
+    decider: Decider, embedder: Embedder
+) -> None:
+    question = asking(PERHAPS_A_BUG)
+    plain = decide(decider, embedder, question, STRONG)
+    assert (plain.action, plain.consent) == ("ANSWER", "outage_report")
+    offer = decider.offering(plain, question)
+    assert decider_team(plain) in offer
+    agreed = asking("yes please", Turn("user", PERHAPS_A_BUG), said_by(plain, f"It is so. {offer}"))
+    told = decide(decider, embedder, agreed, STRONG)
+    assert told.escalation is not None
+    assert told.escalation.reason == "outage_report"
+    silent = decide(decider, embedder, question, WEAK)
+    assert silent.action == "ESCALATE"
+
+
+def decider_team(decision: Decision) -> str:
+    assert decision.consent is not None
+    return HOUSE.say("en").teams[HOUSE.reasons[decision.consent].team]
+
+
 def test_evidence_does_not_talk_a_grave_reason_away(decider: Decider, embedder: Embedder) -> None:
     text = "a stranger is poking around in our project and resetting passwords"
     for evidence in (WEAK, STRONG):
