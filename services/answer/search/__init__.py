@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from services.answer.contract import Candidate, Evidence, Found, Question, Turn
-from services.answer.search.asks import asks, bare, of_two_things
+from services.answer.search.asks import asks, bare, of_two_things, sides_of
 from services.answer.search.condense import ALONE, chosen, condense, leans, meant_before
 from services.answer.search.ellipsis import in_full
 from services.answer.search.evidence import weigh, weigh_given
@@ -92,6 +92,10 @@ def _retrieved(question: Question, stack: Stack, also: Synonyms) -> tuple[Questi
     things, each is searched for; what it may ask of two things with one verb, where other pieces
     answer each."""
     message = bare(question.asked)
+    if sides := sides_of(message):
+        asked, found = _each(question, sides, stack, also, in_turn=False)
+        if _answered_apart(asked, found, stack):
+            return asked, found
     apart = asks(message)
     if len(apart) > 1:
         return _each(question, apart, stack, also)

@@ -12,6 +12,8 @@ MOST: Final = 3
 LEAST_WORDS: Final = 3
 """A shorter piece is no question of its own."""
 FRAGMENT_WORDS: Final = 6
+LONG: Final = 45
+"""Words of a message that may want two things told apart."""
 SHORT: Final = 25
 """Words of a message that may ask of two things with one verb; a longer one tells of more."""
 
@@ -114,6 +116,25 @@ _COMPARED = re.compile(
 )
 """Two things of which one verb asks: behind a word that comes twice, compared, or one after the
 other."""
+_TELLS_APART = re.compile(
+    r"\bdiffer(?:s|ences?)?\b|\bwhat'?s different\b|\bwhich is which\b|\bversus\b|\bvs\b"
+    r"|\bcompar(?:e|es|ed|ison)\b|\bunterschied\w*",
+    re.IGNORECASE,
+)
+_SIDE = rf"(?:(?!(?:{_OF}|{_VERB}|and|or|which|what|how|if|when|who|where|why)\b)[^\s,.;:?!]+)"
+_SIDES = re.compile(
+    rf"(?:\b(?:the )?differences? between |\b(?:between|zwischen) )?"
+    rf"(?<!\S)(?P<one>{_SIDE}(?: {_SIDE}){{0,3}}) "
+    r"(?:and|or|und|oder|vs\.?|versus|against|compared? (?:to|with)) "
+    rf"(?P<two>{_SIDE}(?: {_SIDE}){{0,3}})",
+    re.IGNORECASE,
+)
+_BEFORE_SIDE = re.compile(
+    r"\A(?:(?:what'?s|whats|should|can|could|difference|different|someone|somebody|explain|trying"
+    r"|pick|choose|decide|i|we|you|to|me|us|please|does|do|whether)\s+)+",
+    re.IGNORECASE,
+)
+"""Words before the first of two things that are no part of it."""
 _ONLY_POLITE = re.compile(
     r"\A\W*+(?:hi|hello|hey|hallo|thanks?|thank you|danke|ok(?:ay)?|please|bitte)\b"
     r"[\w ,]{0,20}\W*+",
@@ -206,6 +227,21 @@ def of_two_things(message: str) -> tuple[str, ...]:
             before, after = message[: held.start()], message[held.end() :]
             asked = (f"{before}{held['ask']} {held[each]}{after}" for each in ("one", "two"))
             return tuple(map(str.strip, asked))
+    return ()
+
+
+def sides_of(message: str) -> tuple[str, ...]:
+    """Returns what a message that wants two things told apart may ask of each, a question for each;
+    nothing where it names no two. Evidence says whether each has an answer of its own."""
+    if not _TELLS_APART.search(message) or len(message.split()) > LONG:
+        return ()
+    for held in _SIDES.finditer(message):
+        one, two = _BEFORE_SIDE.sub("", held["one"]), held["two"]
+        if one and one.lower() != two.lower():
+            before = message[: held.start()] + held["one"].removesuffix(one)
+            # What both share stands behind the second: "cancelling and deleting a workspace".
+            shared = "" if " " in one else two.removeprefix(two.split(" ")[0])
+            return tuple(f"{before}{x}{message[held.end() :]}".strip() for x in (one + shared, two))
     return ()
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.answer.contract import Turn
-from services.answer.search.asks import asks, bare, of_two_things
+from services.answer.search.asks import asks, bare, of_two_things, sides_of
 from services.answer.search.condense import as_of_in, chosen, condense, leans, weigh
 from services.answer.search.expand import respelt, synonyms
 
@@ -231,3 +231,39 @@ def test_who_says_that_he_turns_to_something_else_leans_only_on_clear_evidence(
 ) -> None:
     assert not leans(message, 0.05)
     assert leans(message, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("message", "sides"),
+    [
+        (
+            "whats the difference between cancelling and deleting a workspace, looks the same",
+            (
+                "whats cancelling a workspace, looks the same",
+                "whats deleting a workspace, looks the same",
+            ),
+        ),
+        (
+            "slack or pagerduty for alerts? how do they differ",
+            ("slack for alerts? how do they differ", "pagerduty for alerts? how do they differ"),
+        ),
+        (
+            "how do backups on pro production compare to the starter plan?",
+            ("how do backups on pro production?", "how do backups on the starter plan?"),
+        ),
+        (
+            "whats different in the defaults of the python client vs the node one",
+            (
+                "whats different in the defaults of the python client",
+                "whats different in the defaults of the node one",
+            ),
+        ),
+        ("600 different items go into one cart and then the checkout dies", ()),
+        ("can I use Slack or PagerDuty?", ()),
+        ("what is the difference?", ()),
+    ],
+)
+def test_two_things_to_be_told_apart_are_asked_of_one_by_one(
+    message: str, sides: tuple[str, ...]
+) -> None:
+    assert sides_of(message) == sides
