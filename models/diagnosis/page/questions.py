@@ -8,6 +8,7 @@ measured is `cannot tell`, with what would tell it; nothing is answered from opi
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+from models.diagnosis.assemble import FEW
 from models.diagnosis.verdicts import Arm, Cause, Diagnosis, Figure, Instrument, Verdict
 from twofold.counted import counted
 
@@ -51,6 +52,8 @@ def questions(found: Diagnosis) -> list[AnsweredQuestion]:
     ]
     if found.live and not found.cases:
         return [each._replace(word="cannot tell", text=UNKNOWN) for each in asked]
+    if found.live and len(found.cases) <= FEW:
+        return [*(each._replace(word="cannot tell") for each in asked[:-1]), asked[-1]]
     return asked
 
 

@@ -41,9 +41,10 @@ def render_terminal(console: Console, diagnosis: Diagnosis, gaps: Sequence[Gap] 
         console.print(table)
     fixes = []
     for fix in diagnosis.fixes:
-        gain = share(fix.gain) if fix.flipped else "not tried"
-        cases = counted(len(fix.cases), "case")
-        fixes.append((fix.text, f"{cases}, {fix.flipped} made to pass, expected gain {gain}"))
+        cases, gain = counted(len(fix.cases), "case"), "none made to pass"
+        if fix.flipped:
+            gain = f"{fix.flipped} made to pass, expected gain {share(fix.gain)}"
+        fixes.append((fix.text, f"{cases}, {gain}"))
     _list(console, "Smallest fixes", fixes)
     if diagnosis.arms:
         console.print()

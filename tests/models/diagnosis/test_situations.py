@@ -78,10 +78,10 @@ def test_four_situations_and_what_to_do_in_each(on_bench: OnBench) -> None:
         assert {"both", "behaviour"} <= {v.layer for v in both.verdicts}
 
         put_back(sites)
-        sloppy_model = await advised(bench, suite)
-        assert sloppy_model.recommendation.advice == "fine_tuning"
-        assert {v.layer for v in sloppy_model.verdicts} == {"behaviour"}
-        assert "improve_retrieval" not in {fix.remedy for fix in sloppy_model.fixes}
+        sloppy_maker = await advised(bench, suite)
+        assert sloppy_maker.recommendation.advice == "no_training", "no model is asked"
+        assert {v.layer for v in sloppy_maker.verdicts} == {"behaviour"}
+        assert "improve_retrieval" not in {fix.remedy for fix in sloppy_maker.fixes}
         bench.behave(None)
 
     on_bench(use)

@@ -62,6 +62,9 @@ def test_where_nothing_or_little_was_looked_into_nothing_is_said() -> None:
     found = traffic([_asked(1), _asked(2, "waiting")], 0.0)
     assert found.recommendation.advice == "cannot_tell"
     assert {each.word for each in questions(found)} == {"cannot tell"}
+    few = traffic([_asked(1, "done"), _asked(2, "done", WANTING)], 0.0)
+    assert few.recommendation.advice == "cannot_tell"
+    assert "yes" not in {each.word for each in questions(few)}
     assert traffic([_asked(1, "done")], 0.0).recommendation.advice == "cannot_tell"
     for page in _pages(_asked(1)):
         assert "pass" not in page.replace("passage", "").replace("passes", "").split("<body>")[-1]
