@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 key = typer.Typer(help="API keys: one workspace, some scopes, some audiences each.")
 handoffs = typer.Typer(help="What was handed to people.")
 
+FIRST = """\
+This is the first key: from now on every request needs one, also from this machine, also once all
+are revoked.
+  curl:               -H 'authorization: Bearer tf_…'
+  twofold ask, …:     TWOFOLD_API_KEY=tf_…, in the environment or in .env"""
+NONE_LEFT = """\
+No key is in use now, and every request still needs one: twofold key create NAME --scope answer"""
+
 
 @key.command("create")
 def create(
@@ -49,14 +57,17 @@ def create(
 
     From the first key on every request needs one, also once all are revoked.
     """
-    from services.answer.access.keys import create_key, take_key
+    from services.answer.access.keys import create_key, list_keys, take_key
 
     settings, ledger = _open()
+    first = not list_keys(ledger)
     into = workspace or settings.workspace
     if from_file is not None:
         plain = _read(from_file)
         new = take_key(ledger, plain, name, into, scope, audience or (), rate)
         typer.echo(f"key {name} of workspace {into} {'is taken' if new else 'was there already'}")
+        if first:
+            typer.echo(FIRST, err=True)
         return
     made = create_key(ledger, name, into, scope, audience or (), rate)
     if json:
@@ -64,6 +75,8 @@ def create(
     else:
         typer.echo(made.plain)
         typer.echo(f"key {made.id} ({name}) of workspace {into}; it is not shown again", err=True)
+    if first:
+        typer.echo(FIRST, err=True)
 
 
 @key.command("list")
@@ -92,11 +105,13 @@ def revoke(
     id: Annotated[str, typer.Argument(help="Its id, or its name.")], workspace: Workspace = ""
 ) -> None:
     """End a key. Servers follow within seconds."""
-    from services.answer.access.keys import revoke_key
+    from services.answer.access.keys import list_keys, revoke_key
 
     settings, ledger = _open()
     into = workspace or settings.workspace
     typer.echo(f"Revoked {revoke_key(ledger, id, into)}. Servers follow within seconds.")
+    if all(row.revoked_at for row in list_keys(ledger)):
+        typer.echo(NONE_LEFT, err=True)
 
 
 @handoffs.command("list")

@@ -192,6 +192,21 @@ def test_ask_says_so_through_a_server_as_well(
         assert httpx.get(f"{url}/v1/handoffs", trust_env=False).json()["handoffs"] == []
 
 
+def test_a_command_says_how_to_show_a_key_to_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWOFOLD_HOME", str(tmp_path / "keyed"))
+    made = twofold("key", "create", "lead", "--scope", "admin")
+    assert "from now on every request needs one" in made.stderr
+    with serving(tmp_path / "keyed"):
+        refused = twofold("answers", "list")
+        assert refused.returncode == 2
+        assert "set it to a key of that server" in refused.stderr
+        assert "twofold key create NAME --scope" in refused.stderr
+        monkeypatch.setenv("TWOFOLD_API_KEY", made.stdout.strip())
+        assert twofold("answers", "list").returncode == 0
+
+
 def test_ask_goes_on_with_a_conversation() -> None:
     first = json.loads(CliRunner().invoke(build(), ["ask", ROLL, "--json"]).stdout)
     more = ["ask", "And where?", "--conversation", first["conversation_id"], "--json"]
