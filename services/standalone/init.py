@@ -62,6 +62,7 @@ def init(
     """
     from twofold import telemetry
     from twofold.errors import Conflict
+    from twofold.home import make_private
     from twofold.settings import Settings
 
     telemetry.configure()
@@ -85,7 +86,7 @@ def init(
     )
     _check_source(source)
     _write_checked(path, text)
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(settings.home)
     (settings.home / SCHEMA).write_text(_schema(), encoding="utf-8")
     typer.echo(f"Wrote {path}: who you are and when a person takes over. Edit it as you like.")
     if source:

@@ -23,7 +23,7 @@ from twofold.house_file import load_house
 from twofold.ledger import Ledger
 from twofold.ledger.models import Failure, Source
 from twofold.ledger.service import Delivery
-from twofold.settings import Settings, secret, secrets_folder
+from twofold.settings import Settings, secret, secrets_folder, unknown_variables
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DISK_MB, LOW_DISK_MB = 200, 2000
@@ -32,6 +32,7 @@ DISK_MB, LOW_DISK_MB = 200, 2000
 def examine(settings: Settings) -> list[CheckResult]:
     """Returns every finding, in the order in which one would mend them."""
     found = [
+        *run("settings", partial(variables, settings), "See docs/configuration.md."),
         *run("packages", partial(packages, settings), "Install again: make setup"),
         *run("home", partial(home, settings), "Set TWOFOLD_HOME to a folder of this user's."),
         *run("secrets", partial(secrets, settings), "See docs/supply-chain.md and .env.example."),
@@ -96,6 +97,19 @@ def packages(settings: Settings) -> Iterator[CheckResult]:
         yield failed("packages", "; ".join(wrong) + ".", "Install from the locks: make setup")
     else:
         yield ok("packages", f"Twofold {version('twofold')} has what it needs.")
+
+
+def variables(settings: Settings) -> Iterator[CheckResult]:
+    unknown = unknown_variables(settings)
+    for name, nearest in unknown.items():
+        meant = f"Did you mean {nearest}? " if nearest else ""
+        yield warning(
+            "settings",
+            f"{name} is no setting: nobody reads it.",
+            f"{meant}docs/configuration.md lists them all.",
+        )
+    if not unknown:
+        yield ok("settings", "every TWOFOLD_ variable is one.")
 
 
 def home(settings: Settings) -> Iterator[CheckResult]:
