@@ -21,7 +21,7 @@ FIRST = """\
 This is the first key: from now on every request needs one, also from this machine, also once all
 are revoked.
   curl:               -H 'authorization: Bearer tf_…'
-  twofold ask, …:     TWOFOLD_API_KEY=tf_…, in the environment or in .env"""
+  `twofold ask`, …:   TWOFOLD_API_KEY=tf_…, in the environment or in .env"""
 NONE_LEFT = """\
 No key is in use now, and every request still needs one: twofold key create NAME --scope answer"""
 
