@@ -153,8 +153,8 @@ class Settings(BaseSettings):
     chunk_tokens: Annotated[int, Field(ge=50, le=2000)] = 200
     max_file_mb: Annotated[float, Field(gt=0)] = 10
     max_removal_share: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """A sync that would remove more of a source than this holds, and says so, until it is told to
-    go on."""
+    """A sync that would remove more of a source than this, and three documents or more, holds, and
+    says so, until it is told to go on: `--allow-removal`."""
     max_question_chars: Annotated[int, Field(gt=0)] = 4000
     max_request_kb: Annotated[int, Field(gt=0)] = 128
     """Largest body of a request; documents may be as large as `max_file_mb` allows."""
