@@ -1,13 +1,14 @@
 """`twofold key` and `twofold handoffs`: who may call, and what waits for a person."""
 
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from twofold.counted import counted
 from twofold.options import Json, Workspace
-from twofold.terminal import print_json, when
+from twofold.terminal import line, print_json, when
 
 if TYPE_CHECKING:
     from twofold.ledger import Ledger
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 key = typer.Typer(help="API keys: one workspace, some scopes, some audiences each.")
 handoffs = typer.Typer(help="What was handed to people.")
 
+QUESTION_CHARS = 80
 FIRST = """\
 This is the first key: from now on every request needs one, also from this machine, also once all
 are revoked.
@@ -144,14 +146,18 @@ def list_handoffs(
         return
     for each in found:
         row, reason = each.handoff, each.handoff.reason if each.searched else "not searched"
-        line = f"{row.id}  {when(row.created_at, utc=True)}  {row.state}  {row.team}  {reason}"
-        line += "  closed" * each.closed
+        shown = f"{row.id}  {when(row.created_at, utc=True)}  {row.state}  {row.team}  {reason}"
+        shown += "  closed" * each.closed
+        if asked := _asked(each.packet):
+            shown += f"\n  “{asked}”"
         for delivery in each.deliveries:
             why = f" ({delivery.error})" if delivery.error else ""
             attempts = counted(delivery.attempts, "attempt")
-            line += f"\n  {delivery.target}: {delivery.state}, {attempts}{why}"
-        typer.echo(line)
-    if not found:
+            shown += f"\n  {delivery.target}: {delivery.state}, {attempts}{why}"
+        typer.echo(shown)
+    if found:
+        typer.echo("In whole: at the desk (/desk of the server), or with --json.", err=True)
+    else:
         typer.echo("No handoffs.")
 
 
@@ -166,6 +172,12 @@ def retry_handoffs(
     settings, ledger = _open()
     count = retry(ledger, workspace or settings.workspace, id or None)
     typer.echo(f"{counted(count, 'handoff is', 'handoffs are')} due again.")
+
+
+def _asked(packet: dict[str, Any]) -> str:
+    """Returns the first words of what was asked last."""
+    asked = (each["text"] for each in packet["transcript"][::-1] if each["role"] == "customer")
+    return textwrap.shorten(line(next(asked, "")), QUESTION_CHARS, placeholder=" …")
 
 
 def _read(path: Path) -> str:
