@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -129,13 +129,16 @@ def syncs_of(source: str, home: Path) -> int:
 
 
 def test_a_taken_port_is_named(home: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
+    with ExitStack() as taken:
+        port = taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        with suppress(OSError):  # somebody else's then
+            taken.enter_context(socket.create_server(("127.0.0.1", port + 1)))
         refused = twofold("serve", "--port", str(port))
+        proposed = int(refused.stderr.split("--port ")[1].split(",")[0])
+        socket.create_server(("127.0.0.1", proposed)).close()
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"error: Port {port} on 127.0.0.1 is taken")
+    assert proposed != port + 1
 
 
 @pytest.mark.parametrize(
