@@ -41,7 +41,11 @@ def _network(value: str) -> str:
 
 
 def _folder(value: Path) -> Path:
-    if value.exists() and not value.is_dir():
+    try:
+        taken = value.exists() and not value.is_dir()
+    except OSError as error:
+        raise ValueError(f"it cannot be looked into ({error.strerror})") from None
+    if taken:
         raise ValueError("a folder is wanted, and a file is there")
     return value
 
