@@ -89,7 +89,7 @@ def read_adapter(folder: Path) -> AdapterManifest:
     except FileNotFoundError:
         raise NotFound(
             f"{folder} holds no finished adapter (no {MANIFEST}). "
-            "Finish it with: twofold train … --resume"
+            "Finish it with: twofold train --resume …"
         ) from None
     except ValidationError as error:
         first = error.errors()[0]

@@ -36,6 +36,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Made from `twofold/settings.py` by `python -m tools.settings_table`. Each setting is a"
     yield "variable of the environment, or a line of `.env` in the folder a process starts in."
+    yield "An empty one counts as not set, and `twofold doctor` names those that nobody reads."
     yield "The defaults are the embedded size: one process, all of it below `TWOFOLD_HOME`. How"
     yield "the assistant speaks, and when a person takes over, stands in `house.yaml`."
     yield ""

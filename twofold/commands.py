@@ -11,6 +11,10 @@ from typer.core import TyperGroup
 from twofold.errors import TwofoldError
 
 FAILED = 2
+EXTRAS = {
+    "redis": "ingestion", "celery": "ingestion", "psycopg": "server", "qdrant_client": "server"
+}  # fmt: skip
+"""Package that only some settings need -> the extra of ours that brings it."""
 
 
 class Commands(TyperGroup):
@@ -22,6 +26,19 @@ class Commands(TyperGroup):
         except TwofoldError as error:
             typer.echo(f"error: {error.message}", err=True)
             raise typer.Exit(FAILED) from None
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:
+                raise
+            typer.echo(f"error: {not_installed(error.name)}", err=True)
+            raise typer.Exit(FAILED) from None
+
+
+def not_installed(package: str) -> str:
+    """Returns what to say where a package is missing that the settings make necessary."""
+    return (
+        f"The settings need the package {package}, which is not installed: pip install"
+        f" 'twofold[{EXTRAS[package]}]'"
+    )
 
 
 def build() -> typer.Typer:

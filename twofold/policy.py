@@ -11,7 +11,15 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from twofold.index.contract import content_hash
 from twofold.text.languages import ENGLISH, base
@@ -91,13 +99,28 @@ class Reason(_Model):
         return unless, patterns
 
 
+def _clock(value: Any) -> Any:
+    """Returns a time of a day as it was written: YAML takes 17:00 without quotes for a number, of
+    minutes."""
+    if not isinstance(value, int | float):
+        return value
+    hours, minutes = divmod(int(value), 60)
+    if not 1 <= hours < 24:
+        said = f"{hours}:{minutes:02}" if hours else value
+        raise ValueError(f"{said} is not a time of a day, such as 09:00 or 17:30")
+    return time(hours, minutes)
+
+
+Clock = Annotated[time, BeforeValidator(_clock)]
+
+
 class Hours(_Model):
     """When people are there. Teams in `always` never sleep."""
 
     timezone: str
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
-    opens: time
-    closes: time
+    opens: Clock
+    closes: Clock
     always: tuple[Name, ...] = ()
 
     @field_validator("timezone")
@@ -108,6 +131,14 @@ class Hours(_Model):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{name!r} is not a time zone such as Europe/Berlin") from error
         return name
+
+    @field_validator("closes")
+    @classmethod
+    def _later(cls, closes: time, before: ValidationInfo) -> time:
+        opens = before.data.get("opens")
+        if opens is not None and closes <= opens:
+            raise ValueError(f"{opens:%H:%M} to {closes:%H:%M} ends before it begins")
+        return closes
 
     @property
     def zone(self) -> ZoneInfo:

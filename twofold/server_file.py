@@ -60,7 +60,10 @@ def result(response: "httpx.Response", url: str) -> dict[str, Any]:
     detail = found.get("detail") if isinstance(found, dict) else None
     said = str(detail or f"The server at {url} answered status {response.status_code}.")
     if response.status_code == 401:
-        said += " Set TWOFOLD_API_KEY to a key of it: this command sends that."
+        said += (
+            " This command sends TWOFOLD_API_KEY: set it to a key of that server. One for every"
+            " command: twofold key create NAME --scope admin"
+        )
     raise InvalidInput(said) if response.is_client_error else UpstreamError(said)
 
 

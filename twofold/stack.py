@@ -1,14 +1,13 @@
 """What a process stands on, opened once at its start: the composition root's common part."""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from twofold.clients.embedder import E5, Embedder, HttpEmbedder, MiniLM
 from twofold.clients.matcher import Matcher
 from twofold.clients.reader import Reader
+from twofold.home import make_private
 from twofold.index.contract import Fingerprint, Index
 from twofold.index.sparse import Bm25Encoder
 from twofold.index.stores import Stores, open_stores
@@ -76,13 +75,6 @@ def open_stack(settings: Settings, *, beside: bool = False) -> Stack:
         matcher=Matcher(models, settings.threads),
         reader=Reader(settings.threads),
     )
-
-
-def make_private(home: Path) -> None:
-    """Makes the home its owner's alone: what customers wrote lies there."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with suppress(PermissionError):
-        home.chmod(0o700)
 
 
 def fingerprint_of(settings: Settings, embedder: Embedder, sparse: Bm25Encoder) -> Fingerprint:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twofold.options import Json, Workspace
-from twofold.terminal import bar, print_json
+from twofold.terminal import bar, line, print_json
 
 if TYPE_CHECKING:
     from ingestion.sources import Source
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twofold.settings import Settings
 
 SHOWN_FAILURES = 20
+MARKS = {"added": "+", "changed": "~", "removed": "-"}
 
 AllowRemoval = Annotated[
     bool,
@@ -151,14 +152,21 @@ def _note(line: str) -> None:
 
 
 def _print_report(report: "Report") -> None:
-    rate = report.chunks / report.seconds if report.seconds else 0.0
-    rows = [
-        (name, f"{getattr(report, name)}")
+    counts = {
+        name: getattr(report, name)
         for name in ("added", "changed", "unchanged", "removed", "skipped", "failed", "chunks")
-    ]
-    rows += [("seconds", f"{report.seconds:.1f}"), ("chunks per second", f"{rate:.1f}")]
+    }
+    rows = [(name, f"{count}") for name, count in counts.items() if count]
+    rows.append(("seconds", f"{report.seconds:.1f}"))
+    if report.chunks and report.seconds:
+        rows.append(("chunks per second", f"{report.chunks / report.seconds:.1f}"))
     for name, value in rows:
         typer.echo(f"{name:<18}{value:>10}")
+    if len(report.changes) == report.added + report.changed + report.removed:
+        for change in report.changes:
+            typer.echo(f"{MARKS[change.how]} {line(change.document)}")
+    if not any(counts.values()) and not report.remark:
+        typer.echo("The source holds no document that is read.", err=True)
     if report.remark:
         typer.echo(report.remark, err=True)
     for each in report.left_out[:SHOWN_FAILURES]:

@@ -9,7 +9,7 @@ from ingestion.jobs.schedule import submit_sync
 from ingestion.sources import Source
 from ingestion.sync.failures import FailureNote
 from ingestion.sync.lease import register
-from ingestion.sync.run import COUNTS, LeftOut, ProgressCallback, Report
+from ingestion.sync.run import COUNTS, Change, LeftOut, ProgressCallback, Report
 from ingestion.sync.status import SyncStatus, sync_status
 from twofold import server_file
 from twofold.errors import Conflict, UpstreamError
@@ -51,6 +51,7 @@ def sync_there(
         seconds=seconds,
         failures=_failures(ledger, workspace, source.name),
         left_out=tuple(LeftOut(*each) for each in ended.counts.get("left_out", ())),
+        changes=tuple(Change(*each) for each in ended.counts.get("changes", ())),
         remark=ended.error,
     )
 

@@ -114,7 +114,8 @@ def _write_one(stack: Stack, run: Run, prepared: Prepared) -> bool:
 
 def _count(run: Run, plans: list[WritePlan]) -> None:
     for plan in plans:
-        run.wrote(added=plan.live is None, chunks=len(plan.fresh))
+        document = plan.prepared.ref.external_id
+        run.wrote(document, added=plan.live is None, chunks=len(plan.fresh))
 
 
 def _stop_if_lost(failure: StepFailed) -> None:

@@ -51,7 +51,7 @@ def refresh(
 def _remove_gone(stack: Stack, run: Run, known: KnownSource, gone: set[str]) -> None:
     if live := sorted(gone & set(known.live)):
         remove(stack, run.lease, live)
-        run.removed(len(live))
+        run.removed(live)
 
 
 def failing(stack: Stack, workspace: str, source: str, until: float) -> list[str]:

@@ -37,7 +37,7 @@ def remove_missing(
     for at in range(0, len(gone), BATCH):
         some = gone[at : at + BATCH]
         remove(stack, run.lease, some)
-        run.removed(len(some))
+        run.removed(some)
         run.checkpoint()
     # What is back at its source by now has new points, under the same ids.
     purge(stack, _ids(run.lease, [id for id in known.removed if id not in found]))
@@ -47,7 +47,7 @@ def remove_hidden(stack: Stack, run: Run, known: KnownSource) -> None:
     """Takes out what now shuts readers out: no guard keeps it."""
     if closed := sorted(set(run.hidden) & set(known.live)):
         remove(stack, run.lease, closed)
-        run.removed(len(closed))
+        run.removed(closed)
 
 
 def remove_source(stack: Stack, workspace: str, source: str) -> int:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
@@ -23,6 +23,8 @@ from twofold.ledger import Ledger
 from twofold.ledger.models import Failure, Sync
 
 COUNTS = ("added", "changed", "unchanged", "removed", "skipped", "chunks")
+NAMED = 10
+"""Of so many changes each document is named; more are counted."""
 CHECKPOINT_SECONDS = 1.0
 """Between two writes of progress to the ledger."""
 
@@ -37,11 +39,19 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+class Change(NamedTuple):
+    """A document that was written or removed: `how` is "added", "changed" or "removed"."""
+
+    how: str
+    document: str
+
+
 class Report(NamedTuple):
     """What a sync did. `chunks` counts those embedded and written; `seconds` is wall time.
 
     `held` counts documents that are gone at the source and stay all the same, because they are an
     unusual share of it; `remark` says so, or that the source could not be listed whole.
+    `changes` names the first NAMED documents that were added, changed or removed.
     """
 
     added: int
@@ -55,6 +65,7 @@ class Report(NamedTuple):
     seconds: float
     failures: tuple[FailureNote, ...]
     left_out: tuple[LeftOut, ...]
+    changes: tuple[Change, ...]
     remark: str
 
     def record(self) -> dict[str, Any]:
@@ -62,6 +73,7 @@ class Report(NamedTuple):
         values = self._asdict()
         values["failures"] = [note._asdict() for note in self.failures]
         values["left_out"] = [note._asdict() for note in self.left_out]
+        values["changes"] = [change._asdict() for change in self.changes]
         return values
 
 
@@ -72,10 +84,11 @@ class EarlierSlices(NamedTuple):
     done: int
     failed: frozenset[str]
     left_out: tuple[LeftOut, ...]
+    changes: tuple[Change, ...]
     after_crash: bool
 
 
-NOTHING_YET = EarlierSlices({}, 0, frozenset(), (), after_crash=False)
+NOTHING_YET = EarlierSlices({}, 0, frozenset(), (), (), after_crash=False)
 
 
 class Run:
@@ -103,6 +116,7 @@ class Run:
         self.counts = {**dict.fromkeys(COUNTS, 0), **before.counts}
         self.failures: list[FailureNote] = []
         self.left_out = list(before.left_out)
+        self.changes = list(before.changes)
         self.hidden: list[str] = []
         """Documents of this turn that shut readers out."""
         self.incomplete = ""
@@ -149,13 +163,18 @@ class Run:
         self.counts["unchanged"] += documents
         self._advance(documents)
 
-    def wrote(self, *, added: bool, chunks: int) -> None:
-        self.counts["added" if added else "changed"] += 1
+    def wrote(self, external_id: str, *, added: bool, chunks: int) -> None:
+        self._did("added" if added else "changed", [external_id])
         self.counts["chunks"] += chunks
         self._advance(1)
 
-    def removed(self, count: int) -> None:
-        self.counts["removed"] += count
+    def removed(self, external_ids: Sequence[str]) -> None:
+        self._did("removed", external_ids)
+
+    def _did(self, how: str, external_ids: Sequence[str]) -> None:
+        self.counts[how] += len(external_ids)
+        free = NAMED - len(self.changes)
+        self.changes += (Change(how, each) for each in external_ids[:free])
 
     def failed(self, external_id: str, failure: StepFailed) -> None:
         self.failures.append(FailureNote(external_id, failure.step, reason(failure.cause)))
@@ -210,6 +229,7 @@ class Run:
             seconds=round(seconds, 3),
             failures=failures,
             left_out=tuple(self.left_out),
+            changes=tuple(self.changes),
             remark=self.remark,
         )
 
@@ -259,6 +279,7 @@ class Run:
                     "failed": len(self.all_failed),
                     "held": self.held,
                     "left_out": self.left_out,
+                    "changes": self.changes,
                 },
                 error=error,
             )
@@ -342,4 +363,6 @@ def _begin(session: Session, workspace: str, source: str, id: str) -> EarlierSli
     )
     counts = {name: row.counts.get(name, 0) for name in COUNTS}
     left_out = tuple(LeftOut(*each) for each in row.counts.get("left_out", ()))
-    return EarlierSlices(counts, row.done, frozenset(failed), left_out, after_crash=True)
+    changes = tuple(Change(*each) for each in row.counts.get("changes", ()))
+    done = row.done
+    return EarlierSlices(counts, done, frozenset(failed), left_out, changes, after_crash=True)

@@ -314,6 +314,7 @@ def _failures(path: Path) -> list[dict[str, Any]]:
             rows.append({"finding": Attribution(**row["finding"])._asdict(), **row})
         except (KeyError, TypeError):
             raise InvalidInput(
-                f"{path}: line {number} is no failed answer of `twofold eval answers --failures`."
+                f"{path}: line {number} is no failed answer of"
+                " `twofold eval answers SUITE --failures FILE`."
             ) from None
     return rows

@@ -32,7 +32,7 @@ def base(
     if name not in BASES:
         raise NotFound(
             f"There is no base {name!r} to be had this way: {', '.join(BASES)}. Any other model"
-            " is a folder or a name of the Hugging Face hub; give it to twofold train --base."
+            " is a folder or a name of the Hugging Face hub; give it to `twofold train` as --base."
         )
     folder = out or Settings().home / "bases" / name
     if smollm2.made(folder):

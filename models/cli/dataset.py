@@ -212,7 +212,7 @@ def refresh_command(
     if out is not None and found.manifest.pairs_of:
         raise InvalidInput(
             f"{folder} holds pairs. Refresh the dataset that they are of, and make them again:"
-            " twofold dataset pairs"
+            " twofold dataset pairs DATASET …"
         )
     settings = Settings().model_copy(update={"handoff_targets": []})
     plan = DatasetPlan(load_house(settings.house_file), found.manifest.profile, perturb,

@@ -120,7 +120,7 @@ def answer_arms(
     prices: Prices | None,
     as_json: bool,
 ) -> None:
-    """Runs `twofold eval answers --arms`."""
+    """Runs `twofold eval answers SUITE --arms`."""
     from rich.console import Console
 
     from twofold.house_file import load_house

@@ -50,7 +50,7 @@ def pairs(
     as_json: Json = False,
 ) -> None:
     """Set beside the rows of a dataset the replies that theirs are to be preferred to. Held-out
-    rows are left alone. Next: twofold train PAIRS --start ADAPTER."""
+    rows are left alone. Next: twofold train PAIRS --start ADAPTER …"""
     from models.data import pairs as made
     from models.data.rows import Split, read_dataset
     from models.evaluate.local import open_local

@@ -39,7 +39,7 @@ def serve(
         Path | None,
         typer.Argument(help="An adapter to serve merged; default: the live release."),
     ] = None,
-    base: Annotated[Path | None, typer.Option(help="As for twofold model merge.")] = None,
+    base: Annotated[Path | None, typer.Option(help="As for `twofold model merge`.")] = None,
     adapters: Annotated[
         bool,
         typer.Option("--adapters", help="The base with every release beside it, for canaries."),

@@ -63,7 +63,8 @@ def train(
         before, after = metrics.margins
         typer.echo(
             "The approved reply of an eval pair is likelier than the rejected by"
-            f" {before:.1f} nats before, {after:.1f} after. Whether it is kept, says: twofold gate"
+            f" {before:.1f} nats before, {after:.1f} after. Whether it is kept, says:"
+            " twofold gate NAME"
         )
 
 

@@ -88,13 +88,13 @@ def encode_pairs(tokenizer: Tokenizer, rows: Sequence[Row], recipe: Recipe) -> l
     if bare := [row.id for row in rows if not row.rejected]:
         raise InvalidInput(
             f"{len(bare)} of {counted(len(rows), 'row')}: no rejected reply: {_named(bare)}. Pairs"
-            " are trained on apart from rows; make them with: twofold dataset pairs"
+            " are trained on apart from rows; make them with: twofold dataset pairs DATASET …"
         )
     pairs = [(row, each.reply) for row in rows for each in row.rejected]
     if same := [row.id for row, reply in pairs if reply.strip() == row.target.strip()]:
         raise InvalidInput(
             f"{len(same)} of {counted(len(pairs), 'pair')}: the rejected reply is the approved one:"
-            f" {_named(same)}. Find all that is wrong with them: twofold dataset lint"
+            f" {_named(same)}. Find all that is wrong with them: twofold dataset lint FOLDER"
         )
     others = [row.model_copy(update={"target": reply}) for row, reply in pairs]
     approved = encode_all(tokenizer, [row for row, _ in pairs], recipe)

@@ -6,7 +6,7 @@ import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from twofold.errors import Conflict, InvalidInput, SetupError
 
 MAX_PORT = 65_535
+TRIED_PORTS = 100
 GRACE_SECONDS = 10
 """What a request under way gets to end in, once asked to stop."""
 FIRST_LOOK_SECONDS = 10.0
@@ -59,13 +60,22 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _refused(error: OSError, host: str, port: int) -> Exception:
     if error.errno == errno.EADDRINUSE:
+        free = _free(host, port)
         return Conflict(
             f"Port {port} on {host} is taken by another program. Stop that one, or choose another"
-            f" port: --port {port + 1}, or `make run PORT={port + 1}`."
+            f" port: --port {free}, or `make run PORT={free}`."
         )
     if error.errno == errno.EACCES:
         return InvalidInput(f"Port {port} needs rights this user lacks. Choose one above 1023.")
     return InvalidInput(f"{host}:{port} cannot be served on: {error.strerror}.")
+
+
+def _free(host: str, taken: int) -> int:
+    """Returns a port that is free now: the next one above, or 0, which stands for any."""
+    for port in range(taken + 1, min(taken + TRIED_PORTS, MAX_PORT) + 1):
+        with suppress(OSError), socket.create_server((host, port)):
+            return port
+    return 0
 
 
 def address(host: str, bound: socket.socket) -> str:

@@ -1,7 +1,8 @@
 """`twofold init`: a folder becomes the home of a company's own assistant; `twofold house`."""
 
 import json as jsonlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,13 +63,17 @@ def init(
     """
     from twofold import telemetry
     from twofold.errors import Conflict
+    from twofold.home import make_private
     from twofold.settings import Settings
 
     telemetry.configure()
     settings = Settings()
     path = settings.house or Path(HOUSE)
     if path.exists():
-        raise Conflict(f"{path} is there already. Edit it and check it with: twofold house check")
+        raise Conflict(
+            f"{path} is there already. Edit it and check it with: twofold house check; index pages"
+            f" with: twofold ingest {source or 'FOLDER'} --source NAME"
+        )
     company = company or _asked("Your company's name", "our company")
     text = render(
         company=company,
@@ -85,11 +90,15 @@ def init(
     )
     _check_source(source)
     _write_checked(path, text)
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (settings.home / SCHEMA).write_text(_schema(), encoding="utf-8")
+    with _taken_back(path):
+        make_private(settings.home)
+        (settings.home / SCHEMA).write_text(_schema(), encoding="utf-8")
+        pages = _index_and_try(settings, source) if source else None
     typer.echo(f"Wrote {path}: who you are and when a person takes over. Edit it as you like.")
-    if source:
-        _index_and_try(settings, source)
+    if pages == 0:
+        again = f"twofold {_again(source)}"
+        typer.echo(f"No page of {source} was indexed. Mend that, then: {again}", err=True)
+        raise typer.Exit(1)
     _say_next(settings, bool(source))
 
 
@@ -183,7 +192,18 @@ def _write_checked(path: Path, text: str) -> None:
         ) from None
 
 
-def _index_and_try(settings: "Settings", source: str) -> None:
+@contextmanager
+def _taken_back(path: Path) -> Iterator[None]:
+    """Removes the policy again where what follows fails: else the next try would find it."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _index_and_try(settings: "Settings", source: str) -> int:
+    """Returns how many pages are indexed."""
     from ingestion.sync.pipeline import sync
     from services.standalone.serve import opened
 
@@ -192,21 +212,38 @@ def _index_and_try(settings: "Settings", source: str) -> None:
         typer.echo(f"Indexing {source} as source {found.name!r}")
         with bar("documents", say=typer.echo) as advance:
             report = sync(stack, settings.workspace, found, advance)
+        pages = report.added + report.changed + report.unchanged
         typer.echo(
-            f"  {counted(report.added, 'page')}, {counted(report.chunks, 'passage')},"
+            f"  {counted(pages, 'page')}, {counted(report.chunks, 'passage')},"
             f" {report.seconds:.0f} s"
         )
         for note in report.failures:
             typer.echo(f"  not read: {note.document} ({note.step}): {note.reason}", err=True)
+        for left_out in report.left_out:
+            typer.echo(f"  left out: {left_out.document}: {left_out.reason}", err=True)
         _try(stack)
+        return pages
 
 
 def _check_source(source: str) -> None:
     """Raises InvalidInput before anything is written: else the next try finds a house.yaml."""
-    from ingestion.sources.folder import Folder
+    from ingestion.sources.folder import MEDIA_TYPES, Folder
+    from twofold.errors import InvalidInput
 
-    if source and not _is_site(source):
-        Folder("pages", Path(source))
+    if source and not _is_site(source) and not any(Folder("pages", Path(source)).discover()):
+        kinds = ", ".join(f".{each}" for each in MEDIA_TYPES)
+        raise InvalidInput(
+            f"{source} holds no page: files that are read end in {kinds}. Name the folder that"
+            " holds yours, or none, and index them later."
+        )
+
+
+def _again(source: str) -> str:
+    from services.standalone.app import source_of
+
+    if _is_site(source):
+        return "sync website"
+    return f"ingest {source} --source {source_of(Path(source))}"
 
 
 def _is_site(source: str) -> bool:
@@ -270,11 +307,12 @@ def _questions(chunks: Iterable["Chunk"]) -> list[str]:
             (h for h in reversed(chunk.heading_path) if 2 <= len(h.split()) <= HEADING_WORDS), ""
         )
         asks = heading.endswith("?")
-        question = heading if asks else f"What does “{chunk.title}” say about {heading}?"
+        question = heading if asks else f"{heading.rstrip(' .:!…')}?"
         if heading and heading != chunk.title:
             best = (asks, len(chunk.text), question)
             seen[chunk.title] = max(seen.get(chunk.title, best), best)
-    return [question for *_, question in sorted(seen.values(), reverse=True)[:TRIED]]
+    best_first = (question for *_, question in sorted(seen.values(), reverse=True))
+    return list(dict.fromkeys(best_first))[:TRIED]
 
 
 def _say_next(settings: "Settings", indexed: bool) -> None:

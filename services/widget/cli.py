@@ -204,15 +204,26 @@ def _read(file: Path | None) -> dict[str, Any]:
 
 
 def _show(found: "Placed", settings: "Settings", json: bool) -> None:
-    import yaml
-
     if json:
         print_json(_told(found))
         return
-    base = settings.widget_url or f"http://{settings.host}:{settings.port}"
-    typer.echo(yaml.safe_dump(found.config.model_dump(mode="json"), sort_keys=False).rstrip())
-    typer.echo(f"\nsite: {found.id}\nPut this on every page of it:\n")
-    typer.echo(f'<script async src="{base}/widget/loader.js?site={found.id}"></script>')
+    origins = ", ".join(found.config.origins) or "no page yet"
+    typer.echo(f"{found.config.name}: {found.id}, for {origins}")
+    typer.echo(f"All of its fields: twofold site show {found.id} --json")
+    typer.echo("Put this on every page of it:\n")
+    src = f"{_address(settings)}/widget/loader.js?site={found.id}"
+    typer.echo(f'<script async src="{src}"></script>')
+
+
+def _address(settings: "Settings") -> str:
+    """Returns where browsers find the widget: as it is set, else where a server runs, else where
+    one would."""
+    from twofold import server_file
+
+    if settings.widget_url:
+        return settings.widget_url.rstrip("/")
+    server = server_file.find(settings.home)
+    return server.url if server else f"http://{settings.host}:{settings.port}"
 
 
 def _told(found: "Placed") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from twofold.errors import SetupError
+from twofold.home import make_private
 from twofold.settings import Settings
 
 NAME: Final = "widget.secret"
@@ -25,7 +26,7 @@ def open_secret(settings: Settings) -> bytes:
             raise SetupError(f"TWOFOLD_WIDGET_SECRET needs {SHORTEST} characters or more.")
         return given.encode()
     path = settings.home / NAME
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_private(settings.home)
     draft = path.with_suffix(f".{os.getpid()}")
     try:
         return _read(path)

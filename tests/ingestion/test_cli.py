@@ -22,7 +22,7 @@ from twofold.ledger.models import Sync
 from twofold.settings import Settings
 
 COUNTED = ["added", "changed", "unchanged", "removed", "skipped", "failed", "chunks"]
-REPORT = [*COUNTED, "held", "seconds", "failures", "left_out", "remark"]
+REPORT = [*COUNTED, "held", "seconds", "failures", "left_out", "changes", "remark"]
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +59,25 @@ def test_ingest_reports_and_says_by_its_exit_code_how_it_went(tree: Path) -> Non
 def test_ingest_prints_a_table_for_people(tree: Path) -> None:
     write_tree(tree, {"a.md": "Apples.", "b.md": ""})
     result = run("ingest", tree, "--source", "help")
-    assert [line.split()[0] for line in result.stdout.splitlines()[:7]] == COUNTED
-    assert "chunks per second" in result.stdout
+    named = [line.split()[0] for line in result.stdout.splitlines()]
+    assert named == ["added", "failed", "chunks", "seconds", "chunks", "+"]
     assert "failed: b.md (extract): It holds no text." in result.stderr
+
+
+def test_ingest_names_what_a_small_change_is(tree: Path) -> None:
+    write_tree(tree, {f"{n}.md": f"Number {n}." for n in range(11)})
+    assert "+ 1.md" not in run("ingest", tree, "--source", "help").stdout
+    write_tree(tree, {"2.md": "Two.", "new.md": "News."})
+    (tree / "1.md").unlink()
+    said = run("ingest", tree, "--source", "help").stdout.splitlines()
+    assert [line for line in said if line[1] == " "] == ["~ 2.md", "+ new.md", "- 1.md"]
+    again = run("ingest", tree, "--source", "help").stdout.splitlines()
+    assert [line.split()[0] for line in again] == ["unchanged", "seconds"]
+
+
+def test_ingest_says_where_there_is_nothing_to_read(tree: Path) -> None:
+    tree.mkdir(exist_ok=True)
+    assert "holds no document that is read" in run("ingest", tree, "--source", "help").stderr
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,9 @@ def test_the_server_ingests_syncs_and_removes(server: Stack, tree: Path) -> None
     report = orjson.loads(second.stdout)
     assert (second.exit_code, report["added"], report["unchanged"]) == (0, 1, 1)
 
+    write_tree(tree, {"b.md": "Blackberries."})
+    assert "~ b.md" in run("sync", "help").stdout.splitlines()
+
     (tree / "a.md").unlink()
     (tree / "b.md").unlink()
     empty = run("sync", "help")

@@ -1,6 +1,7 @@
 """A house policy from its file: the neutral one fills it in, and mistakes have lines."""
 
 import json
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,30 @@ def test_every_mistake_is_named_at_once_with_its_line(tmp_path: Path) -> None:
         ["12", "hours.timezone"],
         ["13", "hours.always"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("opens", "closes", "said"),
+    [
+        ("25:00", "17:00", ":3: hours.opens: 25:00 is not a time of a day"),
+        ("9", "17:00", ":3: hours.opens: 9 is not a time of a day"),
+        ("09:00", "'24:30'", ":4: hours.closes: "),
+        ("17:00", "9:30", ":4: hours.closes: 17:00 to 09:30 ends before it begins"),
+    ],
+)
+def test_hours_that_no_day_has_are_refused(
+    tmp_path: Path, opens: str, closes: str, said: str
+) -> None:
+    text = f"extends: neutral\nhours:\n  opens: {opens}\n  closes: {closes}\n"
+    with pytest.raises(InvalidInput) as raised:
+        load_house(write(tmp_path, text))
+    assert said in raised.value.message
+
+
+def test_hours_need_no_quotes(tmp_path: Path) -> None:
+    text = "extends: neutral\nhours: {opens: 9:30, closes: 17:00}\n"
+    hours = load_house(write(tmp_path, text)).hours
+    assert (hours.opens, hours.closes) == (time(9, 30), time(17))
 
 
 @pytest.mark.parametrize(

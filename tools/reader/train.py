@@ -149,8 +149,7 @@ def drawn(case: Case, dice: random.Random) -> Row:
 
 
 def kind_of(case: Case) -> str:
-    """Its name in SHARES: customers lean on earlier turns more often than the help centers' questions
-    do."""
+    """Its name in SHARES: customers lean on earlier turns more often than these questions do."""
     name = case.source.split(" ")[0]
     return "center_in_turn" if name == "center" and "\n" in case.question else name
 

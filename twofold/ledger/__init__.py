@@ -290,9 +290,15 @@ def _server_engine(url: URL, patient: bool) -> Engine:
 
 def _make_private(file: Path) -> None:
     """Lets only the owner read the file. SQLite gives its log the rights of the file itself."""
-    if not file.parent.exists():
-        file.parent.mkdir(parents=True, mode=0o700)
-    with suppress(PermissionError):  # another user's, who decides for themself
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-        for each in (file, *file.parent.glob(f"{file.name}-*")):
-            each.chmod(0o600)
+    try:
+        if not file.parent.exists():
+            file.parent.mkdir(parents=True, mode=0o700)
+        with suppress(PermissionError):  # another user's, who decides for themself
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+            for each in (file, *file.parent.glob(f"{file.name}-*")):
+                each.chmod(0o600)
+    except OSError as error:
+        raise SetupError(
+            f"The ledger at {file} cannot be made ({error.strerror}). Check TWOFOLD_LEDGER_URL or"
+            " TWOFOLD_HOME."
+        ) from error

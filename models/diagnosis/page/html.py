@@ -1,5 +1,6 @@
 """The page as HTML: one file, no script, nothing loaded; what others wrote is text."""
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from models.diagnosis.gaps import Gap
 from models.diagnosis.page import charts
@@ -68,7 +70,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"share": share, "counted": counted, "words": _words, "day": _day}
+    made.filters |= {"share": share, "counted": counted, "code": _code}
+    made.filters |= {"words": _words, "day": _day}
     made.globals |= {"MEANINGS": MEANINGS}
     return made
 
@@ -83,6 +86,12 @@ def _metrics(diagnosis: Diagnosis) -> list[tuple[str, list[Figure | None]]]:
     ran = [arm for arm in diagnosis.arms if arm.ran]
     rows = [(label, [arm.metrics.get(name) for arm in ran]) for name, label in METRICS.items()]
     return [(label, figures) for label, figures in rows if any(figures)]
+
+
+def _code(sentence: str) -> Markup:
+    """Returns a sentence of ours with what stands between backticks as code."""
+    shown = re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(sentence)))
+    return Markup(shown)  # noqa: S704  escaped above
 
 
 def _words(name: str) -> str:

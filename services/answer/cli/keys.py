@@ -1,13 +1,14 @@
 """`twofold key` and `twofold handoffs`: who may call, and what waits for a person."""
 
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from twofold.counted import counted
 from twofold.options import Json, Workspace
-from twofold.terminal import print_json, when
+from twofold.terminal import line, print_json, when
 
 if TYPE_CHECKING:
     from twofold.ledger import Ledger
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 key = typer.Typer(help="API keys: one workspace, some scopes, some audiences each.")
 handoffs = typer.Typer(help="What was handed to people.")
+
+QUESTION_CHARS = 80
+FIRST = """\
+This is the first key: from now on every request needs one, also from this machine, also once all
+are revoked.
+  curl:               -H 'authorization: Bearer tf_…'
+  `twofold ask`, …:   TWOFOLD_API_KEY=tf_…, in the environment or in .env"""
+NONE_LEFT = """\
+No key is in use now, and every request still needs one: twofold key create NAME --scope answer"""
 
 
 @key.command("create")
@@ -49,14 +59,17 @@ def create(
 
     From the first key on every request needs one, also once all are revoked.
     """
-    from services.answer.access.keys import create_key, take_key
+    from services.answer.access.keys import create_key, list_keys, take_key
 
     settings, ledger = _open()
+    first = not list_keys(ledger)
     into = workspace or settings.workspace
     if from_file is not None:
         plain = _read(from_file)
         new = take_key(ledger, plain, name, into, scope, audience or (), rate)
         typer.echo(f"key {name} of workspace {into} {'is taken' if new else 'was there already'}")
+        if first:
+            typer.echo(FIRST, err=True)
         return
     made = create_key(ledger, name, into, scope, audience or (), rate)
     if json:
@@ -64,6 +77,8 @@ def create(
     else:
         typer.echo(made.plain)
         typer.echo(f"key {made.id} ({name}) of workspace {into}; it is not shown again", err=True)
+    if first:
+        typer.echo(FIRST, err=True)
 
 
 @key.command("list")
@@ -92,11 +107,13 @@ def revoke(
     id: Annotated[str, typer.Argument(help="Its id, or its name.")], workspace: Workspace = ""
 ) -> None:
     """End a key. Servers follow within seconds."""
-    from services.answer.access.keys import revoke_key
+    from services.answer.access.keys import list_keys, revoke_key
 
     settings, ledger = _open()
     into = workspace or settings.workspace
     typer.echo(f"Revoked {revoke_key(ledger, id, into)}. Servers follow within seconds.")
+    if all(row.revoked_at for row in list_keys(ledger)):
+        typer.echo(NONE_LEFT, err=True)
 
 
 @handoffs.command("list")
@@ -129,14 +146,18 @@ def list_handoffs(
         return
     for each in found:
         row, reason = each.handoff, each.handoff.reason if each.searched else "not searched"
-        line = f"{row.id}  {when(row.created_at, utc=True)}  {row.state}  {row.team}  {reason}"
-        line += "  closed" * each.closed
+        shown = f"{row.id}  {when(row.created_at, utc=True)}  {row.state}  {row.team}  {reason}"
+        shown += "  closed" * each.closed
+        if asked := _asked(each.packet):
+            shown += f"\n  “{asked}”"
         for delivery in each.deliveries:
             why = f" ({delivery.error})" if delivery.error else ""
             attempts = counted(delivery.attempts, "attempt")
-            line += f"\n  {delivery.target}: {delivery.state}, {attempts}{why}"
-        typer.echo(line)
-    if not found:
+            shown += f"\n  {delivery.target}: {delivery.state}, {attempts}{why}"
+        typer.echo(shown)
+    if found:
+        typer.echo("In whole: at the desk (/desk of the server), or with --json.", err=True)
+    else:
         typer.echo("No handoffs.")
 
 
@@ -151,6 +172,12 @@ def retry_handoffs(
     settings, ledger = _open()
     count = retry(ledger, workspace or settings.workspace, id or None)
     typer.echo(f"{counted(count, 'handoff is', 'handoffs are')} due again.")
+
+
+def _asked(packet: dict[str, Any]) -> str:
+    """Returns the first words of what was asked last."""
+    asked = (each["text"] for each in packet["transcript"][::-1] if each["role"] == "customer")
+    return textwrap.shorten(line(next(asked, "")), QUESTION_CHARS, placeholder=" …")
 
 
 def _read(path: Path) -> str:

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
+from services.answer.access.keys import list_keys
 from services.answer.handoffs.targets import open_targets
 from services.standalone.operate import remote, stores
 from services.standalone.operate.findings import CheckResult, failed, ok, run, warning
@@ -21,8 +22,8 @@ from twofold.counted import counted
 from twofold.house_file import load_house
 from twofold.ledger import Ledger
 from twofold.ledger.models import Failure, Source
-from twofold.ledger.service import ApiKey, Delivery
-from twofold.settings import Settings, secret, secrets_folder
+from twofold.ledger.service import Delivery
+from twofold.settings import Settings, secret, secrets_folder, unknown_variables
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DISK_MB, LOW_DISK_MB = 200, 2000
@@ -31,6 +32,7 @@ DISK_MB, LOW_DISK_MB = 200, 2000
 def examine(settings: Settings) -> list[CheckResult]:
     """Returns every finding, in the order in which one would mend them."""
     found = [
+        *run("settings", partial(variables, settings), "See docs/configuration.md."),
         *run("packages", partial(packages, settings), "Install again: make setup"),
         *run("home", partial(home, settings), "Set TWOFOLD_HOME to a folder of this user's."),
         *run("secrets", partial(secrets, settings), "See docs/supply-chain.md and .env.example."),
@@ -97,6 +99,19 @@ def packages(settings: Settings) -> Iterator[CheckResult]:
         yield ok("packages", f"Twofold {version('twofold')} has what it needs.")
 
 
+def variables(settings: Settings) -> Iterator[CheckResult]:
+    unknown = unknown_variables(settings)
+    for name, nearest in unknown.items():
+        meant = f"Did you mean {nearest}? " if nearest else ""
+        yield warning(
+            "settings",
+            f"{name} is no setting: nobody reads it.",
+            f"{meant}docs/configuration.md lists them all.",
+        )
+    if not unknown:
+        yield ok("settings", "every TWOFOLD_ variable is one.")
+
+
 def home(settings: Settings) -> Iterator[CheckResult]:
     folder = settings.home
     place = next(each for each in (folder, *folder.resolve().parents) if each.exists())
@@ -155,17 +170,21 @@ def house(settings: Settings) -> Iterator[CheckResult]:
 
 
 def keys(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:
-    with ledger.session() as session:
-        live = select(func.count()).select_from(ApiKey).where(ApiKey.revoked_at.is_(None))
-        count = session.scalar(live) or 0
-    if not count and settings.host not in LOOPBACK:
+    made = list_keys(ledger)
+    live = sum(row.revoked_at is None for row in made)
+    make_one = "Make one: twofold key create NAME --scope answer"
+    if live:
+        yield ok("keys", f"{live} in use: every request needs one.")
+    elif settings.host not in LOOPBACK:
         yield failed(
             "keys",
             f"The server can be reached at {settings.host}, and no key lets anybody in.",
-            "twofold key create NAME --scope answer",
+            make_one,
         )
+    elif made:
+        yield warning("keys", "Every request needs a key, and none is in use.", make_one)
     else:
-        yield ok("keys", f"{count} in use.")
+        yield ok("keys", "none was ever made: requests from this machine need none.")
 
 
 def handoffs(settings: Settings, ledger: Ledger) -> Iterator[CheckResult]:

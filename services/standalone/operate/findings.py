@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from twofold.commands import EXTRAS, not_installed
 from twofold.errors import TwofoldError
 
 State = Literal["ok", "warning", "failed"]
@@ -39,5 +40,8 @@ def run(name: str, check: Check, fix: str) -> Iterator[CheckResult]:
     except TwofoldError as error:
         yield failed(name, error.message, fix)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+            yield failed(name, not_installed(error.name), fix)
+            return
         # Only the kind: what a driver says of itself may hold a password.
         yield failed(name, f"the check broke off ({type(error).__name__}).", fix)

@@ -126,6 +126,16 @@ def test_only_a_finished_answer_is_announced(chat: Visit, place: Place) -> None:
     expect(live).to_have_text("Answer: One two three. Four. Sources: 1.")
 
 
+def test_an_answer_is_announced_in_words_alone(chat: Visit, place: Place) -> None:
+    table = "| Plan | Kept |\n|:---|---:|\n| **River** | `30` days |\n| Delta | 90 days |"
+    text = f"## Logs\n\n{table}\n\n---\n\n1. Open [the page](https://help.brackwater.example/a)."
+    place.between.says["table"] = Says(text, [citation()])
+    chat.write("table")
+    expect(chat.app.locator("[role=status]").last).to_have_text(
+        "Answer: Logs Plan, Kept. River, 30 days. Delta, 90 days. Open the page. Sources: 1."
+    )
+
+
 def test_the_transcript_can_be_downloaded(chat: Visit) -> None:
     chat.ask(ROLL)
     chat.button_named("Menu").click()

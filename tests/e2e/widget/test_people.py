@@ -10,11 +10,27 @@ from playwright.sync_api import expect
 from services.widget.sites import Placed
 from tests.e2e.widget.browsing import DeskVisit, Opened, Visit
 from tests.e2e.widget.serving import Place
+from tests.e2e.widget.test_accessibility import AT_REST
 from tests.servers import wait_until
 from twofold.errors import Unavailable
 
 ROLL = "How long does the old signing secret keep working after I roll it?"
 HACKED = "Somebody took over my account and changed the password, says the API"
+CONTRAST = """(node) => {
+  const light = (color) => {
+    const canvas = document.createElement("canvas").getContext("2d");
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data]
+      .map((each) => each / 255)
+      .map((each) => (each <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const { color, backgroundColor } = getComputedStyle(node);
+  const both = [light(color), light(backgroundColor)];
+  return Math.max(...both) / Math.min(...both);
+}"""
+"""Of a text to what lies behind it, as WCAG counts it."""
 
 
 def test_a_person_is_asked_for_takes_over_and_replies(chat: Visit, desk: DeskVisit) -> None:
@@ -268,6 +284,11 @@ def test_another_agent_takes_over_only_on_purpose(chat: Visit, desk: DeskVisit) 
     chat.ask_person(Your_name="Two Agents")
     desk.pick("Two Agents").take()
     desk.page.get_by_role("button", name="Signed in as").click()
+    desk.page.get_by_label("Your name").fill("")
+    go = desk.page.get_by_role("button", name="Continue")
+    expect(go).to_be_disabled()
+    desk.page.evaluate(AT_REST)
+    assert go.evaluate(CONTRAST) > 3
     desk.page.get_by_label("Your name").fill("Ole Berg")
     desk.press("Continue")
     desk.pick("Two Agents", tab="Active")

@@ -536,6 +536,7 @@ def test_the_commands_list_and_retry(
     run, id = CliRunner(), only(call)["id"]
     listed = run.invoke(build(), ["handoffs", "list", "--state", "failed"]).output
     assert id in listed
+    assert f"“{HACKED}”" in listed
     assert "webhook: dead, 1 attempt (Status 500.)" in listed
     assert "closed" not in listed
     assert call("POST", f"/v1/handoffs/{id}/close").is_success

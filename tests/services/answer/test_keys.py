@@ -132,11 +132,18 @@ def test_the_commands_make_list_and_revoke(tmp_path: Path, monkeypatch: pytest.M
          "--audience", "customer", "--rate", "30"],
     )  # fmt: skip
     assert made.exit_code == 0, made.output
+    assert "from now on every request needs one" in made.stderr
+    assert "TWOFOLD_API_KEY" in made.stderr
     key = made.stdout.strip()
+    second = run.invoke(build(), ["key", "create", "crm", "--scope", "answer"])
+    assert "from now on" not in second.stderr
+    assert run.invoke(build(), ["key", "revoke", "crm"]).stderr == ""
     listed = run.invoke(build(), ["key", "list"]).stdout
     assert "acme  crm  answer,read for customer" in listed
     assert key not in listed
-    assert run.invoke(build(), ["key", "revoke", "crm", "--workspace", "acme"]).exit_code == 0
+    last = run.invoke(build(), ["key", "revoke", "crm", "--workspace", "acme"])
+    assert last.exit_code == 0
+    assert "every request still needs one: twofold key create" in last.stderr
     assert "revoked" in run.invoke(build(), ["key", "list", "--workspace", "acme"]).stdout
     again = run.invoke(build(), ["key", "revoke", "crm", "--workspace", "acme"])
     assert again.exit_code == 2

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -129,13 +129,16 @@ def syncs_of(source: str, home: Path) -> int:
 
 
 def test_a_taken_port_is_named(home: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
+    with ExitStack() as taken:
+        port = taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        with suppress(OSError):  # somebody else's then
+            taken.enter_context(socket.create_server(("127.0.0.1", port + 1)))
         refused = twofold("serve", "--port", str(port))
+        proposed = int(refused.stderr.split("--port ")[1].split(",")[0])
+        socket.create_server(("127.0.0.1", proposed)).close()
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"error: Port {port} on 127.0.0.1 is taken")
+    assert proposed != port + 1
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,21 @@ def test_ask_says_so_through_a_server_as_well(
         assert "Nothing is indexed in" in refused.stderr
         assert "twofold ingest" in refused.stderr
         assert httpx.get(f"{url}/v1/handoffs", trust_env=False).json()["handoffs"] == []
+
+
+def test_a_command_says_how_to_show_a_key_to_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWOFOLD_HOME", str(tmp_path / "keyed"))
+    made = twofold("key", "create", "lead", "--scope", "admin")
+    assert "from now on every request needs one" in made.stderr
+    with serving(tmp_path / "keyed"):
+        refused = twofold("answers", "list")
+        assert refused.returncode == 2
+        assert "set it to a key of that server" in refused.stderr
+        assert "twofold key create NAME --scope" in refused.stderr
+        monkeypatch.setenv("TWOFOLD_API_KEY", made.stdout.strip())
+        assert twofold("answers", "list").returncode == 0
 
 
 def test_ask_goes_on_with_a_conversation() -> None:

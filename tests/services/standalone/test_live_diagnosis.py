@@ -247,7 +247,9 @@ def test_elsewhere_the_console_wants_a_key_that_may_read(parts: Parts) -> None:
     def sign_in(key: str, **headers: str) -> Any:
         return far("POST", "/console/sign-in", headers=form | headers, content=f"key={key}")
 
-    assert sign_in("tf_wrong_" + "x" * 40).status_code == 401
+    wrong = sign_in("tf_wrong_" + "x" * 40)
+    assert wrong.status_code == 401
+    assert "See <code>twofold key list</code>." in wrong.text
     assert sign_in(answers).status_code == 403
     assert sign_in(reads, origin="https://evil.example").status_code == 403
     signed = sign_in(reads)

@@ -113,6 +113,18 @@ def test_doctor_finds_a_damaged_and_an_older_ledger(home: Path) -> None:
     assert "twofold migrate" in old["fix"]
 
 
+def test_doctor_says_when_every_request_needs_a_key_and_none_is_in_use() -> None:
+    run("migrate")
+    assert [each["state"] for each in findings()["keys"]] == ["ok"]
+    run("key", "create", "lead", "--scope", "answer")
+    assert "1 in use: every request needs one" in findings()["keys"][0]["found"]
+    run("key", "revoke", "lead")
+    (none,) = findings()["keys"]
+    assert none["state"] == "warning"
+    assert none["found"] == "Every request needs a key, and none is in use."
+    assert "twofold key create" in none["fix"]
+
+
 def test_doctor_reads_a_model_server(monkeypatch: pytest.MonkeyPatch) -> None:
     replies = {"/v1/models": {"data": [{"id": "small"}]}, "/version": {"version": "0.30.1"}}
     merged = {"/v1/models": {"data": [{"id": "tuned-7"}]}, "/version": {"version": "0.32.0"}}

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from services.widget import theme
 from services.widget.hours import Hours
 from services.widget.site import check_origin
+from tests.deploy.fake_http import serving
 from tests.services.widget.visiting import SHOP, World, config
+from twofold import server_file
 from twofold.commands import build
 from twofold.errors import InvalidInput
 
@@ -168,6 +170,23 @@ def test_the_command_does_the_same(
     assert "`origins.0`" in refused.output
     _run("remove", "Shop", "--yes")
     assert "No sites" in _run("list")
+
+
+@pytest.mark.heavy
+def test_the_tag_comes_last_and_names_where_the_server_runs(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("TWOFOLD_HOME", str(home))
+    path = "/widget/loader.js?site="
+    said = _run("add", "Shop", "--origin", SHOP).splitlines()
+    assert f'src="http://127.0.0.1:8080{path}' in said[-1]
+    assert len(said) < 6
+    with serving({"/healthz": {}}) as url:
+        server_file.announce(home, url)
+        assert f'src="{url}{path}' in _run("show", "Shop").splitlines()[-1]
+        monkeypatch.setenv("TWOFOLD_WIDGET_URL", "https://help.example.com/")
+        assert f'src="https://help.example.com{path}' in _run("show", "Shop").splitlines()[-1]
 
 
 def _run(*arguments: str) -> str:

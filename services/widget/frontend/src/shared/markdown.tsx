@@ -38,15 +38,21 @@ export function markdown(text: string, mark: Mark = () => undefined): ComponentC
   return blocks(clean(text).replace(OWN, "").split("\n"), mark, 0);
 }
 
-/** Returns a Markdown text as a screen reader shall say it: without marks and signs. */
+/** Returns a Markdown text as a screen reader shall say it: the words of its elements alone. */
 export function spokenText(text: string): string {
-  return clean(text)
-    .replace(/\[\d{1,2}\](?!\()/g, "")
-    .replace(/!?\[([^[\]]*)\]\([^()]*\)/g, "$1")
-    .replace(/^[ \t]*(?:[-*+>]|#{1,6})[ \t]+/gm, "")
-    .replace(/[*`|]+/g, " ")
-    .replace(/\s+/g, " ")
-    .trim();
+  return words(markdown(text)).replace(/\s+/g, " ").trim();
+}
+
+function words(node: ComponentChildren): string {
+  if (Array.isArray(node)) return node.map(words).join("");
+  if (typeof node === "string") return node;
+  if (!node || typeof node !== "object") return "";
+  const { type, props } = node as VNode<{ class?: string; children?: ComponentChildren }>;
+  if (props.class === "host") return "";
+  const inner = words(props.children);
+  if (type === "th" || type === "td") return `${inner}, `;
+  if (type === "tr") return `${inner.replace(/, $/, ".")} `;
+  return ["p", "h3", "li", "pre"].includes(type as string) ? `${inner} ` : inner;
 }
 
 // Two private characters stand for the ends of a highlighted span while its text is read.

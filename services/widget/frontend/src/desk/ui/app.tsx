@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { t } from "../../shared/i18n";
 import { Icon } from "../../shared/icons";
+import { markdown } from "../../shared/markdown";
 import { clean } from "../../shared/text";
 import { useDesk } from "./context";
 import { DetailView } from "./detail";
@@ -112,7 +113,7 @@ function Gate({ title, text, label, type, given = "", wrong = "", onGiven }: Gat
       <Problem />
       <form class="form" onSubmit={submit}>
         <h1>{title}</h1>
-        <p class="note">{text}</p>
+        <div class="note">{markdown(text)}</div>
         <label>
           {label}
           {type === "password" ? <input type="password" autocomplete="off" {...field} /> : <input type="text" autocomplete="name" {...field} />}
