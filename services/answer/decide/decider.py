@@ -82,10 +82,6 @@ has to decide has its pages as well, but none that answers so plainly. Left out 
 that are grave reasons, of which missing one costs more than a page is worth, and that nothing has
 helped so far, which no page speaks about."""
 
-OFFERED = {True: 1.1, False: 1.0}
-"""How much likelier it must be that the sources answer than a reason for a person, grave or not,
-which only the classifier reads in a message, for an answer beside which a person is offered."""
-
 GUESSED = 0.45
 """From this probability on that the sources answer, a message that reads a little like many reasons
 for a person, and like none of them much, is answered."""
@@ -300,13 +296,13 @@ class Decider:
         return self._reads_as(best.outcome, heard, _with_costs(heard.signals, best, second))
 
     def _only_offered(self, heard: Witnesses) -> str:
-        """Returns the reason for a person that costs least, where no rule says it and the sources
-        more likely answer: the customer decides. Empty where it is none."""
+        """Returns the reason for a person that costs least, where no rule says it, it is not grave
+        and the sources likelier answer: the customer decides. Empty where it is none."""
         best = choices(heard.kinds, self._house.reasons)[0].outcome
         if best not in self._house.reasons or best == GAP or heard.matched:
             return ""
-        least = OFFERED[self._house.reasons[best].grave] * heard.kinds[best]
-        return best if heard.answerable >= least else ""
+        grave = self._house.reasons[best].grave
+        return "" if grave or heard.answerable < heard.kinds[best] else best
 
     def _weighed(
         self,

@@ -212,6 +212,10 @@ class WantedAnswer(NamedTuple):
         """Returns whether a price or a time is asked for, and the text says one."""
         return not TOLD_EXACTLY.isdisjoint(self.answered_by(text))
 
+    def priced_in(self, text: str) -> bool:
+        """Returns whether a price is asked for, and the text says one."""
+        return "money" in self.answered_by(text)
+
     def shares_figure(self, text: str) -> bool:
         return bool(self.figures) and not self.figures.isdisjoint(_FIGURES.findall(text))
 

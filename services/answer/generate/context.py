@@ -54,7 +54,9 @@ class Context:
         """Returns the unit and what a reader needs beside it, in their order."""
         section = self.sections[unit.mark]
         if unit.piece.cells:
-            return rows_named(unit, section, self.text, self.last)
+            rows = rows_named(unit, section, self.text, self.last)
+            priced = [each for each in rows if self.wants.priced_in(each.piece.read)]
+            return priced or rows
         whole = self.procedures.steps(unit)
         if len(whole) == 1 and unit.piece.kind in ("sentence", "step"):
             whole = self.beside.led(unit)

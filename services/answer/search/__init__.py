@@ -19,7 +19,7 @@ from services.answer.search.rerank import Rerank
 from services.answer.search.rest import with_rest
 from services.answer.search.retrieve import KEPT, encode, score
 from services.answer.search.retrieve import retrieve as retrieved
-from services.answer.search.topics import subject
+from services.answer.search.topics import sought
 from services.answer.search.units import cut
 from twofold.index.contract import Chunk
 from twofold.stack import Stack
@@ -186,10 +186,9 @@ def _one(
 def _with_its_page(question: Question, found: Found, stack: Stack, also: Synonyms) -> Found:
     """Returns what is found; of a question for a thing as such, in turn with what is found for its
     name alone, which opens the page about it."""
-    name = subject(question.asked)
-    if not name:
+    meant = sought(question.asked, also)
+    if not meant:
         return found
-    meant = f"{name} {also.beside(name)}"
     other = retrieved(replace(question, asked=meant, standalone=meant), stack)
     turns = zip_longest(found.candidates, other.candidates)
     mixed = {each.chunk.id: each for row in turns for each in row if each is not None}

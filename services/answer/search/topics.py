@@ -28,7 +28,7 @@ _LEAD = (
 _ARTICLE = r"(?:(?:an?|any|the|your|some|also|such|ein\w{0,2}|der|die|das|auch)\s++)*+"
 _TAIL = (
     r"(?:\s++(?:available|yet|already|too|as well|here|there|please|now|at all|or not|or something"
-    r"|an|auch|bei euch|schon|denn))*+"
+    r"|included|an|auch|bei euch|schon|denn))*+"
 )
 _NAME = rf"(?P<what>[^\s,;:?!]++(?:\s[^\s,;:?!]++){{0,{WORDS - 1}}}?)"
 _IS_THERE, *_OTHERS = (
@@ -41,6 +41,16 @@ _IS_THERE, *_OTHERS = (
         r"|gibt es|habt ihr|haben sie|bietet ihr)",
     )
 )
+_COSTS = re.compile(
+    rf"{_AROUND}(?:how much (?:is|are|does|do)\s++{_ARTICLE}{_NAME}(?: cost)?"
+    rf"|what (?:does|do)\s++{_ARTICLE}(?P<price>[^\s,;:?!]++) cost"
+    rf"|(?:what(?:'?s| is) )?(?:the )?price (?:of|for)\s++{_ARTICLE}(?P<of>[^\s,;:?!]++)"
+    rf"|was kostet\s++{_ARTICLE}(?P<was>[^\s,;:?!]++))"
+    r"(?: (?:plan|tarif|a month|per month|monthly|pro monat|im monat))?\W*+\Z",
+    re.IGNORECASE,
+)
+_PRICE = re.compile(r"\b(?:price|cost|fee|preis|kosten)", re.IGNORECASE)
+_MONEY = re.compile(r"[$€£]\s?\d|\d\s?(?:€|USD|EUR)|\b(?:free|kostenlos)\b", re.IGNORECASE)
 _NO_NAME = frozenset(
     """a about an and any anybody anyone as at auf bei by für for from from how i if in it like me
     mit my no of on one or oder per than that there this to under us von was way we what when which
@@ -57,6 +67,11 @@ _OF_ITSELF = re.compile(
     re.IGNORECASE,
 )
 _POLAR = re.compile(r"\W*+(?:yes|no|ja|nein|included|✓|✗)\b", re.IGNORECASE)
+_DEFINES = re.compile(
+    r"\A\W*+(?:(?:an?|the|ein\w?|der|die|das)\s+)?(?P<what>[\w-]+(?: [\w-]+){0,3}?) "
+    r"(?:is|are|ist|sind) (?:an?|the|ein\w*|der|die|das)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -67,11 +82,30 @@ def subject(question: str) -> str:
     return asked["what"] if asked and _NO_NAME.isdisjoint(asked["what"].lower().split()) else ""
 
 
+def sought(question: str, also: Synonyms) -> str:
+    """Returns what a question for a thing as such, or for its price, is searched for as well; empty
+    for other questions."""
+    if thing := _priced(question):
+        return f"{thing} plan price per month"
+    thing = subject(question)
+    return f"{thing} {also.beside(thing)}".strip()
+
+
+def _priced(question: str) -> str:
+    """Returns the name of the thing whose price a question asks for; empty where it does not."""
+    asked = _COSTS.match(question)
+    thing = next(filter(None, asked.groups()), "") if asked else ""
+    return thing if _NO_NAME.isdisjoint(thing.lower().split()) else ""
+
+
 def named(question: str, pages: Sequence[CutChunk], also: Synonyms) -> dict[str, float]:
     """Returns the pieces, below their headings, that stand for what the question asks for as such:
     rows, and of pages and sections that are called so what they begin with; of each the share
     (0..1) of the thing's name in what it is called. No release notes: what they begin with is news
     of the thing."""
+    if thing := _priced(question):
+        names = [_words(thing)]
+        return {text: 1.0 for page in pages for piece, text in _read(page) if _prices(piece, names)}
     asked = subject(question)
     if not asked:
         return {}
@@ -98,6 +132,8 @@ def named(question: str, pages: Sequence[CutChunk], also: Synonyms) -> dict[str,
             cell = _share(piece.cells[0], names) if has_it else 0.0
             if cell >= ROW:
                 found[chunk.id, text] = text, cell
+            elif called is not None and not whether and _defines(piece, names):
+                found[chunk.id, text] = text, 1.0
             elif called is not None and called not in opened and _says_something(piece):
                 opened.add(called)
                 same = (
@@ -105,9 +141,31 @@ def named(question: str, pages: Sequence[CutChunk], also: Synonyms) -> dict[str,
                     for each in zip(page.pieces, page.headed, strict=True)
                     if each[0].kind == piece.kind == "row" and each[0].block == piece.block
                 )
-                for row in {text, *(each[1] for each in same)}:
+                for row in (text, *(each[1] for each in same)):
                     found[chunk.id, row] = row, headings[called]
     return dict(found.values())
+
+
+def _read(page: CutChunk) -> Iterator[tuple[Piece, str]]:
+    return zip(page.pieces, page.headed, strict=True)
+
+
+def _prices(piece: Piece, names: Sequence[Sequence[str]]) -> bool:
+    """Returns whether a row says the price of the thing: a row of prices in the column called so,
+    or the row called so in a column of prices."""
+    if not piece.cells or len(piece.head) < 2:
+        return False
+    said = list(zip(piece.head, piece.cells, strict=False))[1:]
+    if _PRICE.search(piece.cells[0]):
+        return any(_share(name, names) == 1 and _MONEY.search(cell) for name, cell in said)
+    called = _share(piece.cells[0], names) == 1
+    return called and any(_PRICE.search(name) and _MONEY.search(cell) for name, cell in said)
+
+
+def _defines(piece: Piece, names: Sequence[Sequence[str]]) -> bool:
+    """Returns whether the sentence says what the thing is ("A lane is a queue ...")."""
+    said = _DEFINES.match(piece.shown) if piece.kind == "sentence" else None
+    return said is not None and any(set(_words(said["what"])) <= set(name) for name in names)
 
 
 def _says_who_has_it(piece: Piece) -> bool:

@@ -804,23 +804,36 @@ def test_who_is_threatened_is_heard_by_a_person(
     assert (told == "safety_threat") is reason
 
 
-PERHAPS_A_BUG = "my filter 'amount lt 100' also kicks out events that have no amount at all. bug?"
+PERHAPS_A_DISPUTE = (
+    "forgot to put in our vat number and you charged 19% on top. that invoice is 5 weeks old, any"
+    " chance to get the tax back?"
+)
 
 
 def test_a_person_is_offered_where_only_the_classifier_reads_a_reason_and_the_sources_answer(
     decider: Decider, embedder: Embedder
 ) -> None:
-    question = asking(PERHAPS_A_BUG)
-    plain = decide(decider, embedder, question, STRONG)
-    assert (plain.action, plain.consent) == ("ANSWER", "outage_report")
+    question = asking(PERHAPS_A_DISPUTE)
+    plain = decide(decider, embedder, question, Evidence(1.4, -3.0, Clues(cosine=0.72)))
+    assert (plain.action, plain.consent) == ("ANSWER", "billing_dispute")
     offer = decider.offering(plain, question)
     assert decider_team(plain) in offer
-    agreed = asking("yes please", Turn("user", PERHAPS_A_BUG), said_by(plain, f"It is so. {offer}"))
+    agreed = asking(
+        "yes please", Turn("user", PERHAPS_A_DISPUTE), said_by(plain, f"It is so. {offer}")
+    )
     told = decide(decider, embedder, agreed, STRONG)
     assert told.escalation is not None
-    assert told.escalation.reason == "outage_report"
+    assert told.escalation.reason == "billing_dispute"
     silent = decide(decider, embedder, question, WEAK)
     assert silent.action == "ESCALATE"
+
+
+def test_a_grave_reason_is_never_only_offered(neutral: Decider, embedder: Embedder) -> None:
+    text = (
+        "someone took over my account an hour ago, my mail got changed and theyre pushing malware"
+        " to my repos"
+    )
+    assert decide(neutral, embedder, asking(text), STRONG).action == "ESCALATE"
 
 
 def decider_team(decision: Decision) -> str:

@@ -82,3 +82,22 @@ def test_what_a_page_says_of_itself_is_left_out_and_all_of_a_table_that_opens_it
 def test_news_of_a_thing_does_not_stand_for_it() -> None:
     note = page("SSO", "Released on 3 May.", kind="release_note")
     assert pieces_for("Do you have SSO?", note) == []
+
+
+def test_what_a_thing_is_says_the_sentence_that_defines_it() -> None:
+    lanes = page("Ordered lanes", "Order is not guaranteed. A lane is a queue inside one project.")
+    assert "A lane is a queue inside one project." in pieces_for("What is an ordered lane?", lanes)
+    assert pieces_for("Do you have ordered lanes?", lanes) == ["Order is not guaranteed."]
+
+
+@pytest.mark.parametrize(
+    "question", ["How much is Creek?", "what does creek cost", "price of Creek"]
+)
+def test_the_price_of_a_thing_stands_in_its_column_or_its_row(question: str) -> None:
+    across = page("Plans", "| | Creek | River |\n|---|---|---|\n| Price per month | $49 | $249 |"
+                  "\n| Seats | 10 | 50 |")  # fmt: skip
+    down = page("Overage", "| Plan | Price | Example |\n|---|---|---|\n| Creek | $0.40 | $40 |"
+                "\n| River | $0.25 | $25 |")  # fmt: skip
+    found = pieces_for(question, across, down)
+    assert [each.split(";")[0] for each in found] == ["Price per month", "Plan: Creek"]
+    assert pieces_for("how much is a seat", across, down) == []
