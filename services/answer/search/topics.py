@@ -66,7 +66,7 @@ _OF_ITSELF = re.compile(
     r"\A\W*+this (?:agreement|article|document|guide|note|page|policy|section|topic)s?\b",
     re.IGNORECASE,
 )
-_POLAR = re.compile(r"\W*+(?:yes|no|ja|nein|included|✓|✗)\b", re.IGNORECASE)
+_POLAR = re.compile(r"\A\W{0,3}(?:yes|no|ja|nein|included|✓|✗)\b", re.IGNORECASE)
 _DEFINES = re.compile(
     r"\A\W*+(?:(?:an?|the|ein\w?|der|die|das)\s+)?(?P<what>[\w-]+(?: [\w-]+){0,3}?) "
     r"(?:is|are|ist|sind) (?:an?|the|ein\w*|der|die|das)\b",
