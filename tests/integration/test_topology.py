@@ -30,7 +30,8 @@ QUESTIONS = (
     "How long does the old signing secret keep working after I roll it?",
     "Can I get my money back?",
 )
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
+"""Longer than any machine is busy: two slow cores index some hundred pushed documents in it."""
 
 
 @pytest.fixture(scope="module")
