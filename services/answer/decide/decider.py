@@ -296,13 +296,13 @@ class Decider:
         return self._reads_as(best.outcome, heard, _with_costs(heard.signals, best, second))
 
     def _only_offered(self, heard: Witnesses) -> str:
-        """Returns the reason for a person that costs least, where no rule says it, it is not grave
-        and the sources likelier answer: the customer decides. Empty where it is none."""
+        """Returns the reason for a person that costs least, where no rule says it, a page may speak
+        against it and the sources likelier answer: the customer decides. Empty where none is."""
         best = choices(heard.kinds, self._house.reasons)[0].outcome
         if best not in self._house.reasons or best == GAP or heard.matched:
             return ""
-        grave = self._house.reasons[best].grave
-        return "" if grave or heard.answerable < heard.kinds[best] else best
+        certain = best in self._never_less
+        return "" if certain or heard.answerable < heard.kinds[best] else best
 
     def _weighed(
         self,

@@ -52,7 +52,7 @@ _GOES_ON = re.compile(
     re.IGNORECASE,
 )
 _APART = re.compile(
-    r"\b(?:(?:one more|another|a different|an?other|a new|next|an unrelated|a separate)"
+    r"\b(?:(?:one more|another|a different|a new|next|an unrelated|a separate)"
     r" (?:thing|question|topic|issue|subject|matter)|other (?:question|topic|thing)s?"
     r"|separately|unrelated|something (?:else|different)|(?:andere|neue|noch eine|weitere) frage"
     r"|(?:anderes|neues) thema|(?:et)?was anderes)\b",

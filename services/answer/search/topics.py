@@ -127,7 +127,7 @@ def named(question: str, pages: Sequence[CutChunk], also: Synonyms) -> dict[str,
             (chunk.document,): titled if titled >= TITLE else 0.0,
         }
         called = next((place for place, share in headings.items() if share), None)
-        for piece, text in zip(page.pieces, page.headed, strict=True):
+        for piece, text in _read(page):
             has_it = whether and _says_who_has_it(piece)
             cell = _share(piece.cells[0], names) if has_it else 0.0
             if cell >= ROW:
@@ -138,7 +138,7 @@ def named(question: str, pages: Sequence[CutChunk], also: Synonyms) -> dict[str,
                 opened.add(called)
                 same = (
                     each
-                    for each in zip(page.pieces, page.headed, strict=True)
+                    for each in _read(page)
                     if each[0].kind == piece.kind == "row" and each[0].block == piece.block
                 )
                 for row in (text, *(each[1] for each in same)):

@@ -1,15 +1,30 @@
 """A question for a thing as such is answered by the page, the section or the row called so."""
 
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
-from services.answer.contract import Candidate
+from ingestion.sources.folder import Folder
+from ingestion.sync.pipeline import sync
+from services.answer.app import open_parts
+from services.answer.contract import Ask, Candidate, Question
+from services.answer.pipeline import Parts, ask_once
+from services.answer.search import search
 from services.answer.search.expand import synonyms
 from services.answer.search.topics import named, subject
 from services.answer.search.units import cut
 from tests.services.answer.test_compose_verify import candidate
-from twofold.index.contract import Kind
+from tests.services.standalone.serving import needs_weights
+from twofold.clients.reader import Reader
+from twofold.index.contract import Kind, Scope
+from twofold.settings import Settings
+from twofold.stack import open_stack
 
 
 @pytest.mark.parametrize(
@@ -101,3 +116,70 @@ def test_the_price_of_a_thing_stands_in_its_column_or_its_row(question: str) -> 
     found = pieces_for(question, across, down)
     assert [each.split(";")[0] for each in found] == ["Price per month", "Plan: Creek"]
     assert pieces_for("how much is a seat", across, down) == []
+
+
+PAGES = {
+    "sla.md": "# Service level agreement\n\nRiver is available 99.9% of a month.\n",
+    "status.md": "# Status page\n\n## Claims\n\nUse **Billing** for an SLA claim in 30 days.\n",
+    "plans.md": "# Plans\n\n| | Creek | River |\n|---|---|---|\n| Price per month | $49 | $249 |\n"
+    "| Seats | 10 | 50 |\n",
+    "overage.md": "# Overage charges\n\n| Plan | Each further 1,000 |\n|---|---|\n"
+    "| Creek | $0.40 |\n| River | $0.25 |\n",
+    "close.md": "# Close or delete\n\n## Close\n\nClosing an account keeps its data 60 days.\n\n"
+    "## Delete\n\nDeleting an account erases its data at once.\n",
+}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    home = tmp_path_factory.mktemp("topics")
+    (home / "pages").mkdir()
+    for name, text in PAGES.items():
+        (home / "pages" / name).write_text(text, "utf-8")
+    with open_stack(Settings(home=home / "home", threads=1, deadline_s=120)) as stack:
+        sync(stack, stack.settings.workspace, Folder("help", home / "pages"))
+        with closing(open_parts(stack)) as opened:
+            yield opened
+
+
+@needs_weights
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("question", "told", "untold"),
+    [
+        ("Do you have an SLA?", ["99.9%"], ["Billing"]),
+        ("How much is Creek?", ["$49"], ["$0.40"]),
+    ],
+)  # fmt: skip
+def test_first_questions_are_answered(
+    question: str, told: list[str], untold: list[str], parts: Parts
+) -> None:
+    text = asyncio.run(ask_once(Ask(question, "default"), parts)).text
+    assert all(each in text for each in told), text
+    assert not any(each in text for each in untold), text
+
+
+class OneSided(Reader):
+    """Holds a piece for an answer to a question that names its own side alone."""
+
+    def __init__(self) -> None:
+        pass
+
+    def odds(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
+        sides = [side for side in ("closing", "deleting") if side in question]
+        sure = (len(sides) == 1 and sides[0].title() in piece for piece in pieces)
+        return np.array([3.0 if each else -3.0 for each in sure], np.float32)
+
+
+@needs_weights
+@pytest.mark.heavy
+def test_two_things_to_be_told_apart_are_searched_for_one_by_one(parts: Parts) -> None:
+    text = "What is the difference between closing and deleting an account?"
+    question = Question(text, text, "en", Scope("default", int(time.time()), frozenset()), None)
+    found = search(question, replace(parts.stack, reader=OneSided()))
+    assert [part.asked for part in found.question.parts] == [
+        "What is closing an account?",
+        "What is deleting an account?",
+    ]
+    silent = search(question, replace(parts.stack, reader=None))
+    assert not silent.question.parts
