@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import jwt
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from services.widget.sites import Placed
 from tests.e2e.widget.browsing import DeskVisit, Opened, Visit
@@ -131,6 +131,25 @@ def test_signing_in_takes_the_conversation_along_and_out_leaves_nothing(
     expect(visit.app.locator(".bubble")).to_have_count(0)
     expect(visit.app.locator("main")).to_have_attribute("aria-busy", "false")
     visit.ask("How do I invite a member?")
+
+
+def test_what_was_under_way_for_who_signs_out_does_not_come_to_who_signs_in(
+    visit: Visit, place: Place, vouching: Placed
+) -> None:
+    visit.go(place.page(vouching)).open()
+    visit.ask(ROLL)
+    first, second = sign(place, vouching, sub="c-8"), sign(place, vouching, sub="c-9")
+    held: list[tuple[Route, APIResponse]] = []
+    visit.page.route("**/thread", lambda each: held.append((each, each.fetch())), times=1)
+    with visit.page.expect_request("**/thread"):
+        visit.page.evaluate(TOLD, first)
+    visit.page.evaluate("(token) => { Twofold.reset(); Twofold.identify(token) }", second)
+    visit.page.wait_for_function("told.length === 2")
+    expect(visit.app.locator(".bubble")).to_have_count(0)
+    for route, thread in held:
+        route.fulfill(response=thread)
+    visit.ask("How do I invite a member?")
+    expect(visit.app.locator(".bubble")).to_have_text("How do I invite a member?")
 
 
 def test_a_token_that_was_used_before_vouches_for_nobody(

@@ -8,7 +8,7 @@ import { clean } from "../shared/text";
 import type { Answer, Handoff, Item, Office, Question, Session, Source, State, Thread } from "../shared/types";
 import { uuid } from "../shared/uuid";
 import type { Bridge } from "./bridge";
-import { Client } from "./client";
+import { Client, FORGOTTEN } from "./client";
 import type { Shell } from "./shell";
 
 const TRIES = 6;
@@ -404,12 +404,12 @@ export class Chat extends Store<ChatState> {
   }
 
   /** Forgets the visitor: what logging out of the host page calls. */
-  async reset(): Promise<void> {
+  reset(): void {
     this.stopAsking?.abort();
     this.listening?.abort();
     this.listening = undefined;
     this.bridge.identified = false;
-    await this.client.forget();
+    this.client.forget();
     this.set({ phase: "starting", items: [], stage: "assistant", handoff: null, visitor: undefined, failures: {}, problem: undefined, newest: undefined });
     this.setUnread(0);
     this.bridge.tell("reset");
@@ -434,6 +434,7 @@ export class Chat extends Store<ChatState> {
       this.set({ problem: new Problem("broken", "") });
       return false;
     }
+    if (error.slug === FORGOTTEN) return false;
     this.set({ problem: error });
     this.bridge.tell("error", { slug: error.slug });
     return true;

@@ -7,12 +7,19 @@ import { Kept, type Shell } from "./shell";
 const EARLY_SECONDS = 20;
 const GONE = ["unauthorized", "session-ended"];
 
-type Options = { body?: unknown; signal?: AbortSignal | undefined; after?: string };
+/** Why a call of a visitor who is forgotten ends. */
+export const FORGOTTEN = "forgotten";
+
+type Options = { body?: unknown; signal?: AbortSignal | undefined; after?: string; keepalive?: boolean };
 
 export class Client {
   session: Session | undefined;
   private readonly kept: Kept;
+  /** Ends what is asked for a visitor who is forgotten. */
+  private visit = new AbortController();
   private pending: Promise<Session> | undefined;
+  /** What was asked and has no reply yet. */
+  private readonly calls = new Set<Promise<Response>>();
 
   constructor(
     private readonly shell: Shell,
@@ -34,16 +41,25 @@ export class Client {
 
   /** Returns the reply to a call with a session that holds; raises Problem. */
   async call(method: string, path: string, options: Options = {}): Promise<Response> {
+    const { signal } = this.visit;
+    let used: Session | undefined;
+    const once = async () => {
+      signal.throwIfAborted();
+      used = this.session;
+      const reply = this.once(method, path, { signal, ...options });
+      this.calls.add(reply);
+      return reply.finally(() => this.calls.delete(reply));
+    };
     await this.ready();
     try {
-      return await this.once(method, path, options);
+      return await once();
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 401) throw error;
       if (error.slug === "token-expired") await this.renew();
-      else if (GONE.includes(error.slug)) await this.start();
-      else throw error;
+      else if (!GONE.includes(error.slug)) throw error;
+      else if (used === this.session) await this.start();
     }
-    return this.once(method, path, options);
+    return once();
   }
 
   async json<T>(method: string, path: string, options: Options = {}): Promise<T> {
@@ -78,14 +94,28 @@ export class Client {
   /** Takes the host's word for who its user is; raises Problem where it is not accepted. */
   async identify(identity: string): Promise<void> {
     this.vouched = identity;
-    const reply = await this.json<Session>("POST", "/identity", { body: { identity } });
-    this.take(reply, undefined);
+    let refused: unknown;
+    await this.ready();
+    while (this.pending) await this.pending.catch(() => undefined);
+    await this.alone(async () => {
+      // The session that they are made in ends with this one.
+      await Promise.allSettled(this.calls);
+      const reply = this.once("POST", "/identity", { body: { identity } });
+      return reply.then((each) => each.json() as Promise<Session>).catch((error: unknown) => {
+        refused = error;
+        return this.session!;
+      });
+    });
+    if (refused) throw refused;
   }
 
-  /** Ends the session on the server and forgets it here. */
-  async forget(): Promise<void> {
-    if (this.session) await this.once("DELETE", "/session", {}).catch(() => undefined);
-    this.session = undefined;
+  /** Forgets the session here, with all that is asked for in it, and ends it on the server. */
+  forget(): void {
+    this.visit.abort(new Problem(FORGOTTEN, ""));
+    this.visit = new AbortController();
+    // Where the host's page goes away with its user, the request is still sent.
+    if (this.session) this.once("DELETE", "/session", { keepalive: true }).catch(() => undefined);
+    this.session = this.pending = undefined;
     this.kept.set(null);
   }
 
@@ -94,7 +124,9 @@ export class Client {
   private async open(): Promise<Session> {
     this.refused = undefined;
     const renewal = this.kept.get();
+    const { signal } = this.visit;
     const identity = await this.identity();
+    signal.throwIfAborted();
     const asked = {
       ticket: this.shell.ticket,
       origin: this.shell.origin,
@@ -114,15 +146,22 @@ export class Client {
 
   private async post(path: string, body: object): Promise<Session> {
     const headers = { "Content-Type": "application/json" };
-    const init = { method: "POST", headers, body: JSON.stringify(body) };
+    const init = { method: "POST", headers, body: JSON.stringify(body), signal: this.visit.signal };
     return (await (await request(this.shell.api + path, init)).json()) as Session;
   }
 
   private alone(work: () => Promise<Session>): Promise<Session> {
-    this.pending ??= work()
-      .then((session) => this.take(session, this.refused))
-      .finally(() => (this.pending = undefined));
-    return this.pending;
+    if (this.pending) return this.pending;
+    const { signal } = this.visit;
+    const begun = work()
+      .then((session) => {
+        signal.throwIfAborted();
+        return session === this.session ? session : this.take(session, this.refused);
+      })
+      .finally(() => {
+        if (this.pending === begun) this.pending = undefined;
+      });
+    return (this.pending = begun);
   }
 
   private take(session: Session, refused: Problem | undefined): Session {
@@ -132,7 +171,7 @@ export class Client {
     return session;
   }
 
-  private once(method: string, path: string, { body, signal, after }: Options): Promise<Response> {
+  private once(method: string, path: string, { body, signal, after, keepalive }: Options): Promise<Response> {
     const headers: Record<string, string> = {
       Authorization: `Bearer ${this.session?.token}`,
       "Twofold-Origin": this.shell.origin,
@@ -144,6 +183,7 @@ export class Client {
       headers,
       ...(body !== undefined && { body: JSON.stringify(body) }),
       ...(signal && { signal }),
+      ...(keepalive && { keepalive }),
     });
   }
 }

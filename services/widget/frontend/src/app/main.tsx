@@ -58,7 +58,7 @@ async function start(): Promise<void> {
 }
 
 async function reset(): Promise<void> {
-  await chat.reset();
+  chat.reset();
   started = false;
   setDraft("");
   if (chat.state.open) await start();
