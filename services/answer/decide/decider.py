@@ -86,6 +86,9 @@ GUESSED = 0.45
 """From this probability on that the sources answer, a message that reads a little like many reasons
 for a person, and like none of them much, is answered."""
 
+HELPS = 1.4
+"""Log odds of the evidence from which what the sources say stands below a hand-over as well."""
+
 NAMED = 3
 """Topics that a customer is asked to choose among."""
 HOPELESS = 0.1
@@ -207,6 +210,12 @@ class Decider:
         signals = {**decision.signals, **{name: each for name, each in open_.items() if each}}
         said = left_open(self._house, draft.unanswered, draft.doubtful, question)
         return replace(decision, consent=GAP, signals=signals), said
+
+    def helps_meanwhile(self, decision: Decision, searched: Searched) -> bool:
+        """Returns whether who is handed over for a reason of the house is told what the sources say
+        as well: they seem to answer."""
+        to = decision.escalation
+        return to is not None and to.reason != GAP and searched.evidence.answerable >= HELPS
 
     def offering(self, decision: Decision, question: Question) -> str:
         """Returns what stands below an ANSWER that offers a person; empty where it offers none."""

@@ -58,6 +58,16 @@ UNSURE_OF = {
     "pt": "Não tenho certeza de que isto responda a {topic}.",
     "nl": "Ik weet niet zeker of dit {topic} beantwoordt.",
 }
+MEANWHILE = {
+    "en": "Meanwhile, our help center says this:",
+    "de": "Das sagt inzwischen unser Hilfezentrum dazu:",
+    "fr": "En attendant, voici ce qu'en dit notre centre d'aide :",
+    "es": "Mientras tanto, nuestro centro de ayuda dice esto:",
+    "it": "Nel frattempo, ecco che cosa dice il nostro centro assistenza:",
+    "pt": "Entretanto, a nossa central de ajuda diz o seguinte:",
+    "nl": "Intussen zegt ons helpcentrum dit:",
+}
+"""Said below a hand-over, before what the sources say."""
 YOURS = {
     "en": "your question",
     "de": "Ihre Frage",
@@ -132,6 +142,11 @@ def offered(house: HousePolicy, reason: str, locale: str) -> str:
     """Returns the question whether a person shall see to what an answer may not settle."""
     say = house.say(locale)
     return _offer(say, say.teams[house.reasons[reason].team])
+
+
+def from_the_sources(locale: str) -> str:
+    """Returns what stands between a hand-over and what the sources say."""
+    return _of(MEANWHILE, locale)
 
 
 def _of(sentences: Mapping[str, str], locale: str) -> str:

@@ -81,4 +81,7 @@ class ReplyResult:
     @property
     def citations(self) -> tuple[Citation, ...]:
         """Of what the text says; a fixed sentence of the house cites nothing."""
-        return self.verified.citations if self.decision.action == "ANSWER" or self.said else ()
+        cited = self.verified.citations
+        if self.decision.action == "ANSWER" or self.said:
+            return cited
+        return tuple(each for each in cited if f"[{each.n}]" in self.text)

@@ -16,7 +16,7 @@ from services.answer.access.bulkhead import Bulkhead
 from services.answer.access.flights import Flight
 from services.answer.contract import Decision, Verified
 from services.answer.decide.decider import Decider
-from services.answer.decide.wording import wording
+from services.answer.decide.wording import from_the_sources, wording
 from services.answer.events import Acted, Delta
 from services.answer.generate import (
     AnswerContext,
@@ -148,7 +148,8 @@ class Ladder:
 
     def _composed(self, seen: AnswerContext, decision: Decision, until: float) -> ReplyResult:
         draft, verified = None, Verified("", (), ())
-        if decision.action == "ANSWER" and seen.packed:
+        meanwhile = self.decider.helps_meanwhile(decision, seen.searched)
+        if (decision.action == "ANSWER" or meanwhile) and seen.packed:
             house = self.house
             draft = compose(
                 seen.searched, self.sentences, house.style.max_words, until, house.hours.zone
@@ -157,17 +158,21 @@ class Ladder:
                 repairs = {"composer": list(draft.repairs)}
                 decision = replace(decision, signals={**decision.signals, **repairs})
             verified = verify(draft, seen.packed, seen.searched.terms, self.house)
+            if meanwhile and (draft.doubtful or not verified.citations):
+                draft, verified = None, Verified("", (), ())
+        above: list[str] = []
+        below: list[str] = []
         if draft is not None and verified.citations:
-            text, ours = fold_marks(verified.text), list(draft.dated)
-            if draft.unanswered or draft.doubtful:
+            if meanwhile:
+                above = [self._wording(decision, seen), from_the_sources(seen.question.locale)]
+            elif draft.unanswered or draft.doubtful:
                 decision, said = self.decider.answering_in_part(decision, draft, seen.question)
-                ours.append(said)
+                below = [said]
             elif offer := self.decider.offering(decision, seen.question):
-                ours.append(offer)
-            if len(ours) > len(draft.dated):
-                text += f"\n\n{ours[-1]}"
-            if ours:
+                below = [offer]
+            if ours := [*draft.dated, *above, *below]:
                 decision = replace(decision, signals={**decision.signals, OURS: ours})
+            text = "\n\n".join((*above, fold_marks(verified.text), *below))
             return ReplyResult(decision, text, SERVED_BY, draft, verified)
         if decision.action == "ANSWER":
             why = "nothing that could be cited was left"

@@ -14,8 +14,9 @@ from services.answer.generate import ladder as ladders
 from services.answer.generate.ladder import Ladder, open_ladder
 from services.answer.pipeline import Parts
 from tests.model_server import GOOD, ModelServer, refuses, says
-from tests.services.answer.asking import check_told_once, hear, knowing, with_model
+from tests.services.answer.asking import QUESTION, check_told_once, hear, knowing, with_model
 from twofold.errors import Overloaded, SetupError
+from twofold.reply import OURS
 from twofold.settings import Settings
 
 
@@ -108,6 +109,27 @@ def test_models_of_one_server_share_its_breaker(parts: Parts) -> None:
 def test_an_embedded_ladder_starts_at_the_composer(parts: Parts) -> None:
     heard = asyncio.run(hear(replace(parts, ladder=Ladder(parts.house, parts.decider))))
     assert (heard.done.served_by, heard.done.action) == ("composer", "ANSWER")
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (f"I want to speak to a human. {QUESTION}", True),
+        ("I want to speak to a human.", False),
+        ("I want to speak to a human about my tax form.", False),
+    ],
+)
+def test_who_waits_for_a_person_reads_what_the_help_center_says(
+    parts: Parts, message: str, told: bool
+) -> None:
+    heard = asyncio.run(hear(parts, message))
+    record = check_told_once(parts, heard)
+    done = heard.done
+    assert done.action == "ESCALATE"
+    assert done.text.startswith("This needs a person.")
+    assert ("12 hours" in done.text) == told
+    assert [each.document for each in done.citations] == ["help/secrets.md"] * told
+    assert ("This needs a person." in " ".join(record.signals.get(OURS, ()))) == told
 
 
 # --- crowds --------------------------------------------------------------------------------------
