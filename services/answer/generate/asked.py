@@ -90,7 +90,8 @@ _WHY = re.compile(
     re.IGNORECASE,
 )
 _COMPARES = re.compile(
-    r"\bdiffer(?:s|ent|ences?)?\b|\bversus\b|\bvs\b|\bcompared? (?:to|with)\b|\bunterschied\w*",
+    r"\bdiffer(?:s|ent|ences?)?\b|\bversus\b|\bvs\b|\bcompared? (?:to|with)\b|\bunterschied\w*"
+    r"|\b(?:works?|behaves?) (?:like|as)\b|\bthe same as\b|\bwhich is which\b",
     re.IGNORECASE,
 )
 _NAME = r"(?:(?:the|a|an|your|my|our) )?(?P<{}>[^\s,;.:?!]+(?: [^\s,;.:?!]+){{0,3}}?)"

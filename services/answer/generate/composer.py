@@ -126,7 +126,8 @@ def compose(
         every = weigh(text, last, vector, pages, searched.terms, meaning, matched)
         every = _named(_followed(every, each, pages), matched, pages)
         old, own = _said_before(every, each), searched.terms.of(each.asked)
-        units = [u for u in every if u not in old or _asks_again(u, own)] or every
+        fresh = max((u.sure for u in every if u not in old), default=-math.inf)
+        units = [u for u in every if u not in old or _asks_again(u, own, fresh)] or every
         if not units:
             continue
         context = Context(units, pages, text, last, old)
@@ -199,9 +200,12 @@ def _named(
     return found
 
 
-def _asks_again(unit: Unit, own: Set[int]) -> bool:
+def _asks_again(unit: Unit, own: Set[int], fresh: float) -> bool:
     """Returns whether a message of these terms asks for what it has read: for steps, by most of
-    its words."""
+    its words; or, by what the reader says, for what no piece answers as well that it has not read
+    (log odds of the best of these: `fresh`)."""
+    if unit.piece.kind in ("sentence", "item", "row") and unit.sure > max(0.0, fresh) + SURER:
+        return True
     least = SAME * len(own) if unit.piece.kind in ("steps", "list") else 1
     return len(unit.terms & own) >= max(least, 1)
 

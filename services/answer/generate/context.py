@@ -7,7 +7,7 @@ from typing import Final
 from services.answer.generate import asked
 from services.answer.generate.beside import Beside
 from services.answer.generate.procedures import Procedures
-from services.answer.generate.rows import rows_named
+from services.answer.generate.rows import rows_apart, rows_named
 from services.answer.generate.sections import Sections, block_of, end_of, next_block
 from services.answer.generate.weigh import Unit, is_about, leads, words_of
 from services.answer.search.asks import is_question, sentence_that_asks
@@ -15,6 +15,9 @@ from services.answer.search.units import CutChunk
 
 SUBJECT: Final = 3
 """Words of a sentence or an item among which it names what it is about."""
+APART: Final = 4.0
+"""How far a row of a table may stand behind the best piece (log odds) whose columns tell two things
+apart that are to be."""
 VALUED: Final = 2.0
 """How far a piece with the value that is asked for may stand behind one without (log odds)."""
 LISTED: Final = 0.5
@@ -137,6 +140,8 @@ class Context:
     def both(self, ranked: Sequence[Unit]) -> list[Unit]:
         """Returns what says each of two things that are to be told apart, of one passage; nothing
         where no two are, or one sentence speaks of both."""
+        if rows := self._columns_apart(ranked):
+            return rows
         named = asked.told_apart(self.text)
         if named is None:
             return []
@@ -148,6 +153,20 @@ class Context:
         pairs = [(a, b) for a in sides[0] for b in sides[1] if self.sections.together(a, b)]
         best = max(pairs, key=lambda pair: pair[0].worth + pair[1].worth, default=())
         return sorted(best, key=lambda u: (u.mark, u.piece.place))
+
+    def _columns_apart(self, ranked: Sequence[Unit]) -> list[Unit]:
+        """Returns the rows by which two columns of a table differ that are to be told apart, of the
+        best such table that is about as good as the best piece."""
+        if not asked.compares(self.text):
+            return []
+        for unit in ranked:
+            if unit.worth < ranked[0].worth - APART:
+                break
+            if unit.piece.head:
+                table = [u for u in self.sections[unit.mark] if block_of(u) == block_of(unit)]
+                if rows := rows_apart(table, self.text):
+                    return rows
+        return []
 
     def valued(self, ranked: list[Unit]) -> list[Unit]:
         """Returns the units, best first; where a price or a time is asked for and the best one says

@@ -24,6 +24,17 @@ def names(text: str) -> set[str]:
     return {*words, *_WHOLE.findall(text)}
 
 
+def rows_apart(table: Sequence[Unit], text: str) -> list[Unit]:
+    """Returns the rows that tell two columns apart which the text names; nothing where it does not
+    name two, or too many do."""
+    head, words = table[0].piece.head, names(text)
+    named = [i for i, name in enumerate(head) if i and names(name) and names(name) <= words]
+    if len(named) < 2:
+        return []
+    apart = [u for u in table if len({u.piece.cells[i : i + 1] for i in named}) > 1]
+    return apart if len(apart) <= COLUMN_ROWS else []
+
+
 def rows_named(unit: Unit, section: Sequence[Unit], text: str, last: str) -> list[Unit]:
     """Returns the rows of the unit's table that the question names, by its last message or else
     by what it leans on. Where it names none, the unit; but all of a small table, where neither the

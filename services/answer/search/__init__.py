@@ -1,6 +1,7 @@
 """Question to passages: retrieve, rerank, overrule, match, pack, weigh, rest; `search` is the one
 way."""
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,10 @@ Amend = Callable[[Question, Found], Found]
 
 LOOKED_AT = 6
 """Candidates by which is decided whether a message leans on earlier turns."""
+PERHAPS = -2.5
+"""Log odds from which a piece may answer a question of one of two things, where its headings name
+that one and not the other."""
+_WORD = re.compile(r"\w{3,}")
 BETTER_WORDS = 0.01
 """Other words are taken where the best passage is so much more like (cosine) the question then."""
 
@@ -137,19 +142,27 @@ def _each(
 
 def _answered_apart(question: Question, found: Found, stack: Stack) -> bool:
     """Returns whether each part of the question has a passage of its own, of which a piece is more
-    likely than not to answer it: two rows of one table answer the whole."""
+    likely than not to answer it, or may where its headings name what that part alone does: two rows
+    of one table answer the whole."""
     if stack.matcher is None or stack.reader is None:
         return False
     matched = match(question, found, stack.matcher, stack.reader)
-    pages = {
-        text: page.candidate.chunk.id for page in cut(found.candidates) for text in page.headed
-    }
+    chunks = {text: page.candidate.chunk for page in cut(found.candidates) for text in page.headed}
+    words = [_words(part.asked) for part in question.parts]
     own = set()
-    for pieces in filter(None, matched.values()):
-        nearest = max(pieces, key=lambda text: pieces[text].likely)
-        if pieces[nearest].odds > 0:
-            own.add(pages[nearest])
+    for part, named in zip(question.parts, words, strict=True):
+        pieces = matched.get(part.asked, {})
+        alone = named.difference(*(each for each in words if each is not named))
+        for text in sorted(pieces, key=lambda text: -pieces[text].likely):
+            of_it = not alone.isdisjoint(_words(chunks[text].heading))
+            if pieces[text].odds > (PERHAPS if of_it else 0.0):
+                own.add(chunks[text].id)
+                break
     return len(own) == len(question.parts)
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
 
 
 def _one(

@@ -28,11 +28,17 @@ _END = re.compile(
 )
 _ASKING = (
     r"how|what|whats|which|who|when|where|why|can|could|do|does|did|is|are|will|may|should|must"
+    r"|(?:would|were) (?:i|we|you|it|he|she|they|that|this|there|my|our|any\w*)"
+    r"|(?:has|have|had) (?:i|we|you|they|any\w*)"
     r"|wie|was|welche[rsn]?|wer|wann|wo|warum|kann|können|darf|ist|sind|gibt|muss"
 )
+_BEFORE_ASKING = (
+    "for|at|in|on|from|by|until|after|within|since|with|about|per|to|under|ab|bis|nach|mit"
+)
+"""What may stand before the word that asks ("after how long")."""
 _AND = re.compile(
     rf"(?<!\s)(?:\s*+[,;–-])?\s++(?:and|und)\s++(?:(?:also|auch)\s++)?"
-    rf"(?=(?:{_ASKING}|for|at|in|from|by|until|ab|bis)\b\s++\S)",
+    rf"(?=(?:{_ASKING}|{_BEFORE_ASKING})\b\s++\S)",
     re.IGNORECASE,
 )
 _JOINED = re.compile(
@@ -43,12 +49,14 @@ _JOINED = re.compile(
 """What only joins a question to the one before."""
 _JOINS = re.compile(r"\A\W*+(?:and|but|or|und|aber|oder)\b", re.IGNORECASE)
 _ELLIPSIS = re.compile(
-    r"\A\W*+(?:and|und|(?:what|how) about|was ist mit)\b.*\?\W*\Z", re.IGNORECASE
+    r"\A\W*+(?:(?:and|und|(?:what|how) about|was ist mit)\b.*\?\W*\Z"
+    r"|(?:and )?(?:the )?same (?:q|question|thing)?\b ?(?:for|with|about|goes for)\b)",
+    re.IGNORECASE,
 )
 """So short a piece asks again, of something else, what was asked before it."""
 _STARTS = re.compile(
-    r"\A\W*+(?:(?:and|or|but|so|also|then|und|oder|aber|auch|dann|for|at|in|from|by|until|ab|bis)"
-    r"\s++)*+"
+    r"\A\W*+(?:(?:and|or|but|so|also|then|und|oder|aber|auch|dann)\s++)*+"
+    rf"(?:(?:{_BEFORE_ASKING})\s++)?+"
     rf"(?:{_ASKING})\b",
     re.IGNORECASE,
 )
@@ -118,10 +126,11 @@ _COMPARED = re.compile(
 other."""
 _TELLS_APART = re.compile(
     r"\bdiffer(?:s|ences?)?\b|\bwhat'?s different\b|\bwhich is which\b|\bversus\b|\bvs\b"
-    r"|\bcompar(?:e|es|ed|ison)\b|\bunterschied\w*",
+    r"|\bcompar(?:e|es|ed|ison)\b|\b(?:in|for) (?:each|either) (?:case|of them)\b"
+    r"|\bthe same(?=\W*\Z)|\bunterschied\w*",
     re.IGNORECASE,
 )
-_SIDE = rf"(?:(?!(?:{_OF}|{_VERB}|and|or|which|what|how|if|when|who|where|why)\b)[^\s,.;:?!]+)"
+_SIDE = rf"(?:(?!(?:{_OF}|{_VERB}|and|or|which|what|how|if|when|who|where|why)\b)[^\s,.;:?!()]+)"
 _SIDES = re.compile(
     rf"(?:\b(?:the )?differences? between |\b(?:between|zwischen) )?"
     rf"(?<!\S)(?P<one>{_SIDE}(?: {_SIDE}){{0,3}}) "
@@ -142,10 +151,13 @@ _ONLY_POLITE = re.compile(
 )
 
 
+_ANNOUNCED = re.compile(r"\A[^:?.!]{4,80}+:\s+(?=\S+\s\S)")
+"""What says that something is asked ("two things about the log: how far ...")."""
 _AROUND = re.compile(
     r"\A(?:\W*+(?:(?:hi|hello|hey|hallo|there|ok(?:ay)?|no|nope|nein|yes|yeah|wait|sorry|actually"
     r"|well|please|bitte|quick one|quick question|one more thing|thanks|thank you|danke|alright"
-    r"|cool|great)\b\s*+)++[,:;.!–-]++\s*+)*+"
+    r"|cool|great|btw|by the way|while we'?re at it|unrelated|separately|something else"
+    r"|(?:different|other|another|new) (?:topic|question|thing))\b\s*+)++[,:;.!–-]++\s*+)*+"
     r"(?:(?:(?:first|just|please|now) )*+(?:(?:(?:can|could) you )?(?:tell|let) me(?: know)?"
     r"|i(?:.d| would)? (?:like|want) to know) )?",
     re.IGNORECASE,
@@ -237,6 +249,8 @@ def sides_of(message: str) -> tuple[str, ...]:
         return ()
     for held in _SIDES.finditer(message):
         one, two = _BEFORE_SIDE.sub("", held["one"]), held["two"]
+        # "if I enter a fixed price or a percentage": both begin with the same word.
+        one = one[max(0, f" {one}".rfind(f" {two.split(' ')[0]} ")) :]
         if one and one.lower() != two.lower():
             before = message[: held.start()] + held["one"].removesuffix(one)
             # What both share stands behind the second: "cancelling and deleting a workspace".
@@ -270,4 +284,5 @@ def is_question(text: str) -> bool:
         return False
     if text.rstrip().endswith("?"):
         return True
+    text = _ANNOUNCED.sub("", text)
     return bool((_INVERTED.search if _CLAUSE.match(text) else _STARTS.match)(text))

@@ -180,13 +180,26 @@ def _items(text: str, number: int, cut: Sequence[tuple[Span, str]]) -> Iterator[
         for span, _ in cut:
             yield from _sentences(text, number, span, "step")
         return
-    for (span, line), link in zip(cut, links, strict=True):
-        if words_in(line) <= ITEM_WORDS:
-            yield Piece(number, 0, "item", span, (line,), link=link)
-        else:
-            yield from _sentences(text, number, span, "sentence")
+    for first, last in _trees(lines):
+        span, own = Span(cut[first][0].start, cut[last - 1][0].end), lines[first:last]
+        if last - first > 1 and sum(map(words_in, own)) <= ITEM_WORDS:
+            yield Piece(number, 0, "item", span, own)
+            continue
+        for (span, line), link in zip(cut[first:last], links[first:last], strict=True):
+            if words_in(line) <= ITEM_WORDS:
+                yield Piece(number, 0, "item", span, (line,), link=link)
+            else:
+                yield from _sentences(text, number, span, "sentence")
     if len(cut) > 1 and sum(map(words_in, lines)) <= LIST_WORDS:
         yield Piece(number, 0, "list", whole, lines, link=all(links))
+
+
+def _trees(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yields the first and the last (exclusive) line of each item with all that is set in below
+    it."""
+    outer = min(len(line) - len(line.lstrip()) for line in lines)
+    starts = [i for i, line in enumerate(lines) if len(line) - len(line.lstrip()) == outer]
+    yield from zip([0, *starts[1:]], [*starts[1:], len(lines)], strict=True)
 
 
 def _sentences(text: str, number: int, item: Span, kind: str) -> Iterator[Piece]:
