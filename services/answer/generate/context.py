@@ -22,9 +22,9 @@ VALUED: Final = 2.0
 """How far a piece with the value that is asked for may stand behind one without (log odds)."""
 LISTED: Final = 0.5
 """How far a list may stand behind one of its items (log odds) and still be said whole."""
-MORE_WORDS: Final = 60
+MORE_WORDS: Final = 45
 """Words up to which an answer is filled with the sentences that follow in its paragraph."""
-PARAGRAPH_WORDS: Final = 110
+PARAGRAPH_WORDS: Final = 90
 """Words of a paragraph of no more are said from its beginning on, where it says how to do it."""
 AFTER_STEPS: Final = 20
 """Words of the sentence after a list of steps that still belongs to it."""

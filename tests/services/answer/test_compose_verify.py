@@ -616,9 +616,12 @@ def test_a_second_question_is_not_answered_by_what_the_first_was_told(
     odds: float, told: bool
 ) -> None:
     first, second = "How long is the link good?", "Does an open one use a seat?"
-    page = candidate("The link is good for 7 days.\n\nEach invitation uses a seat.", "links")
-    whole = searched([page], asking(f"{first} {second}"), terms_of(first, [page]))
-    link, seat = cut([page])[0].headed
+    pages = [
+        candidate("The link is good for 7 days.", "links"),
+        candidate("Each invitation uses a seat.", "seats"),
+    ]
+    whole = searched(pages, asking(f"{first} {second}"), terms_of(first, pages))
+    link, seat = (page.headed[0] for page in cut(pages))
     matched = {
         first: {link: Match(0.8, 4.0), seat: Match(0.3, -4.0)},
         second: {link: Match(0.6, 1.0), seat: Match(0.6, odds)},
