@@ -68,6 +68,16 @@ MEANWHILE = {
     "nl": "Intussen zegt ons helpcentrum dit:",
 }
 """Said below a hand-over, before what the sources say."""
+NEAREST = {
+    "en": "I am not sure that our help center answers this. The nearest that it says:",
+    "de": "Ich bin nicht sicher, ob unser Hilfezentrum das beantwortet. Am nächsten kommt dem:",
+    "fr": "Je ne suis pas sûr que notre centre d'aide réponde à cela. Le plus proche :",
+    "es": "No estoy seguro de que nuestro centro de ayuda responda a esto. Lo más cercano:",
+    "it": "Non sono sicuro che il nostro centro assistenza risponda. La cosa più vicina:",
+    "pt": "Não tenho certeza de que a nossa central de ajuda responda a isto. O mais próximo:",
+    "nl": "Ik weet niet zeker of ons helpcentrum dit beantwoordt. Het dichtst erbij komt:",
+}
+"""Said before what may be no answer to the only question of a message."""
 YOURS = {
     "en": "your question",
     "de": "Ihre Frage",
@@ -122,20 +132,25 @@ def topic_of(message: str, locale: str, else_: Mapping[str, str] = THIS) -> str:
 def left_open(
     house: HousePolicy, unanswered: Sequence[str], doubtful: Sequence[str], question: Question
 ) -> str:
-    """Returns what is put beside an answer: which other questions have none, whether it may be
-    none to these, and whether a person shall see to them."""
+    """Returns what is put below an answer: which other questions have none, to which of several it
+    may be none, and whether a person shall see to them."""
     locale = question.locale
     lacks = _of(SILENT_ON, locale)
     topics = dict.fromkeys(topic_of(each, locale, THE_REST) for each in unanswered)
     said = [lacks.format(topic=topic) for topic in topics]
-    if doubtful:
-        several = len(questions_in(question)) > 1
+    if doubtful and not in_doubt(doubtful, question):
         topics = dict.fromkeys(topic_of(each, locale, YOURS) for each in doubtful)
-        topics = topics if several else dict.fromkeys([_of(YOURS, locale)])
         said += [_of(UNSURE_OF, locale).format(topic=topic) for topic in topics]
     say = house.say(locale)
     team = say.teams[house.reasons[NOT_IN_SOURCES].team]
     return " ".join((*said, _offer(say, team)))
+
+
+def in_doubt(doubtful: Sequence[str], question: Question) -> str:
+    """Returns what is put before an answer that may be none to the only question of a message;
+    empty where there are several, or it is in no doubt."""
+    alone = bool(doubtful) and len(questions_in(question)) == 1
+    return _of(NEAREST, question.locale) if alone else ""
 
 
 def offered(house: HousePolicy, reason: str, locale: str) -> str:

@@ -46,8 +46,8 @@ SURER: Final = 1.0
 """Log odds by which the reader must hold it for more likely than a piece that says what to do."""
 FOLLOWED: Final = 2.0
 """Log odds that a unit gains, in answer to a follow-up, where the last answer cites its page: of 96
-follow-ups written blind 87 are answered by the page of the turn before. Cited first is the right page
-for 67, with .7 for 62; of 27 new questions in a conversation for 21 and 22."""
+follow-ups written blind 87 are answered by the page of the turn before. Cited first is the right
+page for 67, with .7 for 62; of 27 new questions in a conversation for 21 and 22."""
 NAMED: Final = 5.0
 """Log odds that a unit gains that stands for what is asked for as such, times how much of what it
 is called that is."""

@@ -16,7 +16,7 @@ from services.answer.access.bulkhead import Bulkhead
 from services.answer.access.flights import Flight
 from services.answer.contract import Decision, Verified
 from services.answer.decide.decider import Decider
-from services.answer.decide.wording import from_the_sources, wording
+from services.answer.decide.wording import from_the_sources, in_doubt, wording
 from services.answer.events import Acted, Delta
 from services.answer.generate import (
     AnswerContext,
@@ -167,7 +167,8 @@ class Ladder:
                 above = [self._wording(decision, seen), from_the_sources(seen.question.locale)]
             elif draft.unanswered or draft.doubtful:
                 decision, said = self.decider.answering_in_part(decision, draft, seen.question)
-                below = [said]
+                doubt = in_doubt(draft.doubtful, seen.question)
+                above, below = [doubt] * bool(doubt), [said]
             elif offer := self.decider.offering(decision, seen.question):
                 below = [offer]
             if ours := [*draft.dated, *above, *below]:

@@ -21,7 +21,14 @@ from models.suite.client import AnswerClient
 from models.suite.suite import Case, Expected
 from services.answer.contract import Candidate, Decision, Evidence, Found, Question
 from services.answer.decide.decider import Decider, Witnesses
-from services.answer.decide.wording import SILENT_ON, THE_REST, UNSURE_OF, YOURS
+from services.answer.decide.wording import (
+    MEANWHILE,
+    NEAREST,
+    SILENT_ON,
+    THE_REST,
+    UNSURE_OF,
+    YOURS,
+)
 from services.answer.generate import AnswerContext, ReplyResult
 from services.answer.generate.composer import AS_OF, BEFORE
 from services.answer.generate.ladder import Ladder
@@ -37,7 +44,8 @@ from twofold.index.sparse import Bm25Encoder
 from twofold.reply import OURS, judged
 from twofold.text.statements import statements
 
-LANGUAGES = sorted({*SILENT_ON, *UNSURE_OF, *YOURS, *THE_REST, *house().templates, "ja"})
+WORDS = (SILENT_ON, UNSURE_OF, NEAREST, MEANWHILE, YOURS, THE_REST, house().templates)
+LANGUAGES = sorted({"ja"}.union(*WORDS))
 """Those that there are words in, and one that there are none in."""
 SPARSE = Bm25Encoder()
 NOW = int(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp())
@@ -131,15 +139,16 @@ def test_doubt_silence_and_the_offer_of_a_person_are_nobodys_claims(
 ) -> None:
     packed = page(ROLLED)
     told = composed(" ".join(odds), packed, odds, locale)
-    (closing,) = _ours(told)
+    *opening, closing = _ours(told)
+    assert told.text.startswith("".join(f"{each}\n\n" for each in opening))
     assert told.text.endswith(f"\n\n{closing}")
     say = house().say(locale)
     team = say.teams[house().reasons["not_in_sources"].team]
     assert closing.endswith(say.consent.format(team=team).strip())
-    assert formed(replayed(told.text, [closing], packed, locale), house()) == []
+    assert formed(replayed(told.text, [*opening, closing], packed, locale), house()) == []
     # A model that writes the very same is judged, sentence by sentence.
     imitated = replayed(told.text, (), packed, locale, step="tuned")
-    said = {each.bare.strip() for each in statements(closing)}
+    said = {each.bare.strip() for each in statements("\n\n".join([*opening, closing]))}
     assert said & {*_unsupported(imitated)}
 
 
@@ -189,13 +198,13 @@ def test_verdicts_headers_and_headings_are_held_by_what_they_stand_above(
 def test_a_claim_beside_our_words_is_judged(locale: str, place: str) -> None:
     packed = page(ROLLED)
     told = composed(HOURS, packed, {HOURS: -0.5}, locale)
-    (closing,) = _ours(told)
+    opening, closing = _ours(told)
     said = {
         "before": told.text.replace(closing, f"{INVENTED} [1]\n\n{closing}"),
         "after": f"{told.text} {INVENTED}",
         "within": told.text.replace(closing, f"{closing[:-1]} because {INVENTED}"),
     }[place]
-    found = replayed(said, [closing], packed, locale)
+    found = replayed(said, [opening, closing], packed, locale)
     assert any(INVENTED in each for each in _unsupported(found))
     assert read(found).claims >= 2
 

@@ -223,6 +223,21 @@ def test_what_was_said_is_not_said_again_unless_it_is_asked_for_again() -> None:
     assert "12 hours" in then("how many hours?")
 
 
+def test_what_was_said_is_said_again_where_only_that_answers() -> None:
+    pages = [
+        candidate("A snapshot is kept for 7 days.\n\nSnapshots hold the whole file system.", "s")
+    ]
+    asked = "and how long do they stay"
+    said = "A snapshot is kept for 7 days. [1]"
+    question = asking(asked, Turn("user", "do you back up?"), Turn("assistant", said, "ANSWER"))
+    whole = searched(pages, question, terms_of(asked, pages))
+    kept, holds = cut(pages)[0].headed
+    for odds, told in ((3.0, True), (0.0, False)):
+        matched = {asked: {kept: Match(0.5, odds), holds: Match(0.4, -0.5)}}
+        text = compose_searched(replace(whole, matched=matched), Sentences(), 120).text
+        assert ("7 days" in text) is told
+
+
 def test_where_everything_was_said_it_is_said_again() -> None:
     retries = THREE[2:]
     talk = (Turn("user", "retries?"), Turn("assistant", f"{RETRIES} [1]", "ANSWER"))
@@ -317,6 +332,38 @@ def test_a_comparison_names_both_rows() -> None:
     text = compose(plans, asking(asked), terms_of(asked, plans), 120).text
     assert "| Brook | 2 |\n| Creek | 25 |" in text
     assert "River" not in text
+
+
+MODES = """|  | Live | Test |
+|---|---|---|
+| Retries | 12 | 3 |
+| Signed | yes | yes |
+| Data kept | by plan | 24 hours |"""
+
+
+def test_two_columns_are_told_apart_by_the_rows_in_which_they_differ() -> None:
+    found = [candidate(f"Signatures work in test mode as in live mode.\n\n{MODES}", "modes")]
+    asked = "does test mode behave like live?"
+    text = compose(found, asking(asked), terms_of(asked, found), 120).text
+    assert "| Retries | 12 | 3 |\n| Data kept | by plan | 24 hours |" in text
+    assert "Signed" not in text
+    other = "what is signed in test mode"
+    assert "Retries" not in compose(found, asking(other), terms_of(other, found), 120).text
+
+
+def test_an_item_comes_with_what_is_set_in_below_it() -> None:
+    long = " ".join(["and whatever else a shop of that size has to think of"] * 9)
+    cart = f"""- Up to 300 products in a cart
+    - it works, but is slower
+- Above 500 products in a cart
+    - it may fail
+- {long}"""
+    found = [candidate(cart, "cart")]
+    asked = "is a cart above 500 products too much"
+    said = compose(found, asking(asked), terms_of(asked, found), 20).text
+    assert "- Above 500 products in a cart" in said
+    assert "it may fail" in said
+    assert "slower" not in said
 
 
 def test_two_questions_get_two_answers() -> None:

@@ -105,6 +105,10 @@ def test_an_offered_choice_is_understood(message: str, title: str | None) -> Non
         ("when we upgrade, can we keep the price", 1),
         ("what I changed is gone. is it lost?", 1),
         ("we have ten people and two are ill, also one left. how do I free a seat", 1),
+        ("2 q's about the log: how far does it go back, and would I see who read it", 2),
+        ("is there an installer? also after how long do I need to log in again", 2),
+        ("how many rules are too many? and same q for coupon codes", 2),
+        ("how do I export it and have it sent to my boss", 1),
     ],
 )
 def test_questions_of_one_message_are_told_apart(message: str, apart: int) -> None:
@@ -256,6 +260,13 @@ def test_who_says_that_he_turns_to_something_else_leans_only_on_clear_evidence(
             (
                 "whats different in the defaults of the python client",
                 "whats different in the defaults of the node one",
+            ),
+        ),
+        (
+            "if I enter a fixed price or a percentage for it, what happens in each case",
+            (
+                "if I enter a fixed price for it, what happens in each case",
+                "if I enter a percentage for it, what happens in each case",
             ),
         ),
         ("600 different items go into one cart and then the checkout dies", ()),

@@ -23,7 +23,7 @@ from services.answer.contract import (
 from services.answer.decide.decider import Decider, Witnesses
 from services.answer.decide.intent import fit, fit_house
 from services.answer.decide.rules import amounts
-from services.answer.decide.wording import left_open, topic_of, wording
+from services.answer.decide.wording import in_doubt, left_open, topic_of, wording
 from services.answer.pipeline import Parts, ask_once
 from services.answer.search import Searched
 from services.answer.search.pack import Terms
@@ -850,22 +850,30 @@ def test_evidence_does_not_talk_a_grave_reason_away(decider: Decider, embedder: 
 
 
 @pytest.mark.parametrize(
-    ("message", "doubtful", "said"),
+    ("message", "doubtful", "before", "below"),
     [
-        ("can i pay later", "can i pay later", "I am not sure that this answers your question."),
+        (
+            "can i pay later",
+            "can i pay later",
+            "I am not sure that our help center answers this. The nearest that it says:",
+            "",
+        ),
         (
             "how long are logs kept? can i pay later?",
             "can i pay later?",
-            "I am not sure that this answers “can i pay later”.",
+            "",
+            "I am not sure that this answers “can i pay later”. ",
         ),
     ],
 )
 def test_what_is_doubtful_is_said_to_be_and_a_person_offered(
-    message: str, doubtful: str, said: str
+    message: str, doubtful: str, before: str, below: str
 ) -> None:
     question = replace(HERE, asked=message, standalone=message)
     offer = HOUSE.templates["en"].consent.format(team="our support team").strip()
-    assert left_open(HOUSE, (), (doubtful,), question) == f"{said} {offer}"
+    assert in_doubt((doubtful,), question) == before
+    assert left_open(HOUSE, (), (doubtful,), question) == f"{below}{offer}"
+    assert in_doubt((), question) == ""
 
 
 def test_what_reads_a_little_like_many_reasons_for_a_person_is_answered_where_a_page_does(

@@ -183,3 +183,30 @@ def test_two_things_to_be_told_apart_are_searched_for_one_by_one(parts: Parts) -
     ]
     silent = search(question, replace(parts.stack, reader=None))
     assert not silent.question.parts
+
+
+class Doubting(Reader):
+    """Holds nothing for an answer, and nothing for hopeless."""
+
+    def __init__(self) -> None:
+        pass
+
+    def odds(self, question: str, pieces: Sequence[str]) -> npt.NDArray[np.float32]:
+        return np.full(len(pieces), -1.0, np.float32)
+
+
+@needs_weights
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("text", "apart"),
+    [
+        ("What is the difference between plans and overage?", 2),
+        ("What is the difference between lunch and dinner?", 0),
+    ],
+)
+def test_pages_that_are_called_as_the_two_things_are_answer_each(
+    text: str, apart: int, parts: Parts
+) -> None:
+    question = Question(text, text, "en", Scope("default", int(time.time()), frozenset()), None)
+    found = search(question, replace(parts.stack, reader=Doubting()))
+    assert len(found.question.parts) == apart
