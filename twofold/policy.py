@@ -72,6 +72,9 @@ class Reason(_Model):
     meanwhile: dict[Locale, Word] = {}
     grave: bool = False
     """Missing it costs more than an agent's time: an account in wrong hands, a court's deadline."""
+    pages: bool = False
+    """Below the hand-over stands what the sources say, where they clearly answer: fitting for who
+    asks how something is done, not for who is threatened or sues."""
     firm: bool = False
     """Where a pattern matches, no example outweighs it; so with every grave reason."""
 
@@ -248,7 +251,7 @@ class HousePolicy(_Model):
         that this house does not use, makes nobody train again, nor do words that no model is
         shown."""
         unseen = {
-            "reasons": {"__all__": {"meanwhile", "unless"}},
+            "reasons": {"__all__": {"meanwhile", "unless", "pages"}},
             "templates": {"__all__": {"about", "thanks"}},
         }
         return content_hash(self.model_dump_json(exclude_defaults=True, exclude=unseen))[:12]

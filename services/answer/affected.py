@@ -114,7 +114,7 @@ async def replay(parts: Parts, answers: Sequence[Answer]) -> list[AnswerComparis
 def said(action: str, text: str, documents: Collection[str], locale: str) -> ReplyMeaning:
     """Returns what a reply in the language `locale` means."""
     # A fixed sentence of the house names hours and days of its own, which no document changes.
-    words = _MARK.sub(" ", plain(text)) if action == "ANSWER" else ""
+    words = _MARK.sub(" ", plain(text)) if action == "ANSWER" or documents else ""
     named = list(dates.read(words))
     days = frozenset(map(str, named))
     return ReplyMeaning(

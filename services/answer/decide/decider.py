@@ -215,7 +215,8 @@ class Decider:
         """Returns whether who is handed over for a reason of the house is told what the sources say
         as well: they seem to answer."""
         to = decision.escalation
-        return to is not None and to.reason != GAP and searched.evidence.answerable >= HELPS
+        fits = to is not None and self._house.reasons[to.reason].pages
+        return fits and searched.evidence.answerable >= HELPS
 
     def offering(self, decision: Decision, question: Question) -> str:
         """Returns what stands below an ANSWER that offers a person; empty where it offers none."""

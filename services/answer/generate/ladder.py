@@ -14,7 +14,7 @@ import structlog
 
 from services.answer.access.bulkhead import Bulkhead
 from services.answer.access.flights import Flight
-from services.answer.contract import Decision, Verified
+from services.answer.contract import Decision, Draft, Verified
 from services.answer.decide.decider import Decider
 from services.answer.decide.wording import from_the_sources, in_doubt, wording
 from services.answer.events import Acted, Delta
@@ -150,16 +150,17 @@ class Ladder:
         draft, verified = None, Verified("", (), ())
         meanwhile = self.decider.helps_meanwhile(decision, seen.searched)
         if (decision.action == "ANSWER" or meanwhile) and seen.packed:
-            house = self.house
-            draft = compose(
-                seen.searched, self.sentences, house.style.max_words, until, house.hours.zone
-            )
-            if draft.repairs:
+            try:
+                draft, verified = self._from_sources(seen, until)
+            except Exception as error:
+                if not meanwhile:
+                    raise
+                _log.error("nothing is told below a hand-over", exc_info=error)
+            if draft is not None and draft.repairs:
                 repairs = {"composer": list(draft.repairs)}
                 decision = replace(decision, signals={**decision.signals, **repairs})
-            verified = verify(draft, seen.packed, seen.searched.terms, self.house)
-            if meanwhile and (draft.doubtful or not verified.citations):
-                draft, verified = None, Verified("", (), ())
+            if meanwhile and not verified.citations:
+                draft = None
         above: list[str] = []
         below: list[str] = []
         if draft is not None and verified.citations:
@@ -180,6 +181,13 @@ class Ladder:
             decision = self.decider.nothing_to_show(seen.heard, why)
         step = SERVED_BY if decision.searched else ESCALATION
         return ReplyResult(decision, self._wording(decision, seen), step, draft, verified)
+
+    def _from_sources(self, seen: AnswerContext, until: float) -> tuple[Draft, Verified]:
+        house = self.house
+        draft = compose(
+            seen.searched, self.sentences, house.style.max_words, until, house.hours.zone
+        )
+        return draft, verify(draft, seen.packed, seen.searched.terms, house)
 
     def _wording(self, decision: Decision, seen: AnswerContext) -> str:
         return wording(self.house, decision, seen.question, self.clock())

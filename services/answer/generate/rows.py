@@ -26,10 +26,11 @@ def names(text: str) -> set[str]:
 
 def rows_apart(table: Sequence[Unit], text: str) -> list[Unit]:
     """Returns the rows that tell two columns apart which the text names; nothing where it does not
-    name two, or too many do."""
+    name two, names a row, or too many do."""
     head, words = table[0].piece.head, names(text)
     named = [i for i, name in enumerate(head) if i and names(name) and names(name) <= words]
-    if len(named) < 2:
+    rows = (names(unit.piece.cells[0]) for unit in table)
+    if len(named) < 2 or any(row and row <= words for row in rows):
         return []
     apart = [u for u in table if len({u.piece.cells[i : i + 1] for i in named}) > 1]
     return apart if len(apart) <= COLUMN_ROWS else []

@@ -151,7 +151,8 @@ def _answered_apart(question: Question, found: Found, stack: Stack) -> bool:
     words = [_words(part.asked) for part in question.parts]
     own = set()
     for part, named in zip(question.parts, words, strict=True):
-        pieces = matched.get(part.asked, {})
+        found_for = matched.get(part.standalone if part.leans else part.asked, {})
+        pieces = {text: each for text, each in found_for.items() if each.holds}
         alone = named.difference(*(each for each in words if each is not named))
         for text in sorted(pieces, key=lambda text: -pieces[text].likely):
             of_it = not alone.isdisjoint(_words(chunks[text].heading))

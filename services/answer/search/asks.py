@@ -33,7 +33,7 @@ _ASKING = (
     r"|wie|was|welche[rsn]?|wer|wann|wo|warum|kann|können|darf|ist|sind|gibt|muss"
 )
 _BEFORE_ASKING = (
-    "for|at|in|on|from|by|until|after|within|since|with|about|per|to|under|ab|bis|nach|mit"
+    "for|at|in|on|from|by|until|after|within|since|with|about|per|under|ab|bis|nach|mit"
 )
 """What may stand before the word that asks ("after how long")."""
 _AND = re.compile(
@@ -151,7 +151,13 @@ _ONLY_POLITE = re.compile(
 )
 
 
-_ANNOUNCED = re.compile(r"\A[^:?.!]{4,80}+:\s+(?=\S+\s\S)")
+_ANNOUNCED = re.compile(
+    rf"\A[^:?.!]{{4,80}}+:\s++(?=(?:(?:{_BEFORE_ASKING}) )?"
+    r"(?:how|what|whats|which|who|when|where|why|wie|was|welche[rsn]?|wer|wann|wo|warum)\b"
+    r"|(?:can|could|do|does|did|is|are|will|may|should|must|would|kann|darf|ist|sind)"
+    r" (?:i|we|you|it|they|there|this|that|my|our|ich|wir|es|das)\b)",
+    re.IGNORECASE,
+)
 """What says that something is asked ("two things about the log: how far ...")."""
 _AROUND = re.compile(
     r"\A(?:\W*+(?:(?:hi|hello|hey|hallo|there|ok(?:ay)?|no|nope|nein|yes|yeah|wait|sorry|actually"

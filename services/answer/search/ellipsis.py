@@ -16,8 +16,8 @@ SAME_SHAPE: Final = 0.3
 
 _LEAD = re.compile(
     r"\A\W*+(?:(?:ok(?:ay)?|and|but|or|und|oder|aber|also|the same|same|then|dann)\b[\s,]*+)*+"
-    r"(?:(?:what|how) about\b|(?:q|question|thing)? ?(?:goes )?(?=(?:for|with)\b)|was ist mit\b"
-    r"|wie (?:ist|sieht) es (?:mit|bei|aus mit)\b)?+\s*+",
+    r"(?:(?:what|how) about\b|(?:q|question|thing)? ?(?:goes )?(?:about\b ?|(?=(?:for|with)\b))"
+    r"|was ist mit\b|wie (?:ist|sieht) es (?:mit|bei|aus mit)\b)?+\s*+",
     re.IGNORECASE,
 )
 _TAIL = re.compile(r"(?:\s+(?:then|too|as well|instead|dann|auch))?\W*\Z", re.IGNORECASE)

@@ -183,7 +183,7 @@ def _items(text: str, number: int, cut: Sequence[tuple[Span, str]]) -> Iterator[
     for first, last in _trees(lines):
         span, own = Span(cut[first][0].start, cut[last - 1][0].end), lines[first:last]
         if last - first > 1 and sum(map(words_in, own)) <= ITEM_WORDS:
-            yield Piece(number, 0, "item", span, own)
+            yield Piece(number, 0, "item", span, own, link=all(links[first:last]))
             continue
         for (span, line), link in zip(cut[first:last], links[first:last], strict=True):
             if words_in(line) <= ITEM_WORDS:

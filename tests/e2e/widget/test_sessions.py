@@ -152,6 +152,42 @@ def test_what_was_under_way_for_who_signs_out_does_not_come_to_who_signs_in(
     expect(visit.app.locator(".bubble")).to_have_text("How do I invite a member?")
 
 
+def test_who_signs_out_while_the_chat_begins_gets_one(
+    visit: Visit, place: Place, vouching: Placed
+) -> None:
+    visit.go(place.page(vouching))
+    held: list[Route] = []
+    visit.page.route("**/sessions", lambda each: held.append(each), times=1)
+    with visit.page.expect_request("**/sessions"):
+        visit.button.click()
+    visit.page.evaluate("Twofold.reset()")
+    for route in held:
+        route.continue_()
+    expect(visit.app.locator("main")).to_have_attribute("aria-busy", "false")
+    visit.ask(ROLL)
+
+
+def test_who_signs_out_while_signing_in_stays_out(
+    visit: Visit, place: Place, vouching: Placed, desk: DeskVisit
+) -> None:
+    visit.go(place.page(vouching)).open()
+    visit.ask(ROLL)
+    one, two = sign(place, vouching, sub="c-1"), sign(place, vouching, sub="c-2", name="Gone Away")
+    held: list[Route] = []
+    visit.page.route("**/identity", lambda each: held.append(each), times=1)
+    with visit.page.expect_request("**/identity"):
+        visit.page.evaluate("(token) => Twofold.identify(token)", one)
+    visit.page.evaluate("(token) => { Twofold.identify(token); Twofold.reset() }", two)
+    for route in held:
+        route.abort()
+    expect(visit.app.locator(".bubble")).to_have_count(0)
+    expect(visit.app.locator("main")).to_have_attribute("aria-busy", "false")
+    visit.ask("How do I invite a member?")
+    visit.ask_person()
+    desk.pick("How do I invite a member?")
+    expect(desk.page.locator(".aside")).not_to_contain_text("Gone Away")
+
+
 def test_a_token_that_was_used_before_vouches_for_nobody(
     visits: Opened, place: Place, vouching: Placed
 ) -> None:

@@ -347,6 +347,10 @@ def test_two_columns_are_told_apart_by_the_rows_in_which_they_differ() -> None:
     text = compose(found, asking(asked), terms_of(asked, found), 120).text
     assert "| Retries | 12 | 3 |\n| Data kept | by plan | 24 hours |" in text
     assert "Signed" not in text
+    row = "does test mode differ from live in retries?"
+    named = compose(found, asking(row), terms_of(row, found), 120).text
+    assert "Retries" in named
+    assert "Data kept" not in named
     other = "what is signed in test mode"
     assert "Retries" not in compose(found, asking(other), terms_of(other, found), 120).text
 

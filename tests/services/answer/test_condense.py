@@ -109,6 +109,8 @@ def test_an_offered_choice_is_understood(message: str, title: str | None) -> Non
         ("is there an installer? also after how long do I need to log in again", 2),
         ("how many rules are too many? and same q for coupon codes", 2),
         ("how do I export it and have it sent to my boss", 1),
+        ("it fails with this message: could not write file. How do I fix it?", 1),
+        ("What do I need to connect the shop and to do backups each night?", 1),
     ],
 )
 def test_questions_of_one_message_are_told_apart(message: str, apart: int) -> None:

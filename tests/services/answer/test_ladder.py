@@ -111,15 +111,20 @@ def test_an_embedded_ladder_starts_at_the_composer(parts: Parts) -> None:
     assert (heard.done.served_by, heard.done.action) == ("composer", "ANSWER")
 
 
+TWICE = "You charged me twice."
+LAWYER = "Our lawyer will sue you."
+
+
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        (f"I want to speak to a human. {QUESTION}", True),
-        ("I want to speak to a human.", False),
-        ("I want to speak to a human about my tax form.", False),
+        (f"{TWICE} {QUESTION}", True),
+        (TWICE, False),
+        (f"{LAWYER} {QUESTION}", False),
+        (f"I want to speak to a human. {QUESTION}", False),
     ],
 )
-def test_who_waits_for_a_person_reads_what_the_help_center_says(
+def test_who_waits_for_a_person_reads_what_the_help_center_says_where_that_is_fitting(
     parts: Parts, message: str, told: bool
 ) -> None:
     heard = asyncio.run(hear(parts, message))
@@ -130,6 +135,20 @@ def test_who_waits_for_a_person_reads_what_the_help_center_says(
     assert ("12 hours" in done.text) == told
     assert [each.document for each in done.citations] == ["help/secrets.md"] * told
     assert ("This needs a person." in " ".join(record.signals.get(OURS, ()))) == told
+
+
+def test_a_hand_over_stands_whatever_becomes_of_what_is_told_below_it(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no piece could be weighed")
+
+    monkeypatch.setattr(ladders, "compose", fails)
+    done = asyncio.run(hear(parts, f"{TWICE} {QUESTION}")).done
+    assert done.escalation is not None
+    assert done.escalation.reason == "billing_dispute"
+    assert done.text.startswith("This needs a person.")
+    assert not done.citations
 
 
 # --- crowds --------------------------------------------------------------------------------------

@@ -57,6 +57,12 @@ export class Bridge {
     });
   }
 
+  /** Who was asked for is gone: nobody's token is waited for. */
+  forget(): void {
+    this.identified = false;
+    this.waiting?.(undefined);
+  }
+
   tell(name: EventName, detail?: unknown): void {
     this.send({ type: "event", name, detail });
   }

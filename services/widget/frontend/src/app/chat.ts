@@ -84,12 +84,16 @@ export class Chat extends Store<ChatState> {
 
   /** Gets a session and the conversation so far; what goes wrong is shown, and tried again. */
   start(): Promise<void> {
-    this.beginning ??= this.begin().finally(() => (this.beginning = undefined));
-    return this.beginning;
+    if (this.beginning) return this.beginning;
+    const beginning = this.begin(this.client.visiting).finally(() => {
+      if (this.beginning === beginning) this.beginning = undefined;
+    });
+    return (this.beginning = beginning);
   }
 
-  private async begin(): Promise<void> {
+  private async begin(visit: AbortSignal): Promise<void> {
     for (let tries = 0; ; tries += 1) {
+      if (visit.aborted) return;
       try {
         await this.client.ready();
         this.takeThread(await this.client.json<Thread>("GET", "/thread"));
@@ -98,7 +102,7 @@ export class Chat extends Store<ChatState> {
         if (!this.show(error)) return;
         const { slug, retryAfter } = error as Problem;
         if (!PASSES.includes(slug)) return;
-        await pause(Math.max(backoff(tries), retryAfter));
+        await pause(Math.max(backoff(tries), retryAfter), visit);
       }
     }
     this.set({ phase: "ready", problem: this.state.problem?.slug === "identity-refused" ? this.state.problem : undefined });
@@ -390,8 +394,9 @@ export class Chat extends Store<ChatState> {
   async identify(identity: string | undefined): Promise<void> {
     this.bridge.identified = !!identity;
     if (!identity) return;
+    const visit = this.client.visiting;
     await this.beginning;
-    if (identity === this.client.vouched) return;
+    if (visit.aborted || identity === this.client.vouched) return;
     // A site that wants to know its visitors let nobody in before.
     if (!this.client.session) return void (this.state.open && (await this.start()));
     try {
@@ -408,7 +413,8 @@ export class Chat extends Store<ChatState> {
     this.stopAsking?.abort();
     this.listening?.abort();
     this.listening = undefined;
-    this.bridge.identified = false;
+    this.beginning = undefined;
+    this.bridge.forget();
     this.client.forget();
     this.set({ phase: "starting", items: [], stage: "assistant", handoff: null, visitor: undefined, failures: {}, problem: undefined, newest: undefined });
     this.setUnread(0);

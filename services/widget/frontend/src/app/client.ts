@@ -1,10 +1,11 @@
 // The session with the server: opened once, renewed before it ends, opened again when it is gone.
 
-import { Problem, request } from "../shared/http";
+import { Problem, pause, request } from "../shared/http";
 import type { Session } from "../shared/types";
 import { Kept, type Shell } from "./shell";
 
 const EARLY_SECONDS = 20;
+const SETTLE_SECONDS = 3;
 const GONE = ["unauthorized", "session-ended"];
 
 /** Why a call of a visitor who is forgotten ends. */
@@ -33,6 +34,11 @@ export class Client {
   locale: string | undefined;
   /** The token that the host gave last: each is good for once. */
   vouched: string | undefined;
+
+  /** Ends when the visitor is forgotten. */
+  get visiting(): AbortSignal {
+    return this.visit.signal;
+  }
 
   /** Whether a visitor was here before. */
   get known(): boolean {
@@ -75,16 +81,18 @@ export class Client {
   }
 
   renew(): Promise<Session> {
-    return this.alone(async () => {
-      // Another tab may have renewed meanwhile: what it kept counts.
-      const renewal = this.kept.get() ?? this.session?.renewal;
-      try {
-        return await this.post("/sessions/renew", { renewal });
-      } catch (error) {
-        if (error instanceof Problem && error.status === 401) return this.open();
-        throw error;
-      }
-    });
+    return this.alone(() => this.renewed());
+  }
+
+  private async renewed(): Promise<Session> {
+    // Another tab may have renewed meanwhile: what it kept counts.
+    const renewal = this.kept.get() ?? this.session?.renewal;
+    try {
+      return await this.post("/sessions/renew", { renewal });
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) return this.open();
+      throw error;
+    }
   }
 
   start(): Promise<Session> {
@@ -93,20 +101,34 @@ export class Client {
 
   /** Takes the host's word for who its user is; raises Problem where it is not accepted. */
   async identify(identity: string): Promise<void> {
+    const { signal } = this.visit;
     this.vouched = identity;
     let refused: unknown;
     await this.ready();
     while (this.pending) await this.pending.catch(() => undefined);
+    signal.throwIfAborted();
     await this.alone(async () => {
-      // The session that they are made in ends with this one.
-      await Promise.allSettled(this.calls);
-      const reply = this.once("POST", "/identity", { body: { identity } });
-      return reply.then((each) => each.json() as Promise<Session>).catch((error: unknown) => {
-        refused = error;
-        return this.session!;
-      });
+      // The session that they are made in ends with this one. What takes long is told so, and asked again.
+      await Promise.race([Promise.allSettled(this.calls), pause(SETTLE_SECONDS, signal)]);
+      for (let again = true; ; again = false) {
+        try {
+          signal.throwIfAborted();
+          return (await (await this.once("POST", "/identity", { signal, body: { identity } })).json()) as Session;
+        } catch (error) {
+          signal.throwIfAborted();
+          const slug = error instanceof Problem && again ? error.slug : "";
+          if (slug === "token-expired") this.take(await this.renewed(), undefined);
+          else if (GONE.includes(slug)) return this.open();
+          else {
+            refused = error;
+            return this.session!;
+          }
+        }
+      }
     });
-    if (refused) throw refused;
+    if (!refused) return;
+    if ((refused as Problem).slug !== "identity-refused") this.vouched = undefined;
+    throw refused;
   }
 
   /** Forgets the session here, with all that is asked for in it, and ends it on the server. */

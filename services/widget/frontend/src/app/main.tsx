@@ -18,7 +18,6 @@ const site = shell.config;
 const bridge = new Bridge(site.site, shell.origin);
 const chat = new Chat(shell, bridge);
 let locale = site.locale;
-let started = false;
 // A frame that has to be loaded again keeps what was being written.
 let draft = (history.state as { draft?: string } | null)?.draft ?? "";
 
@@ -52,14 +51,11 @@ async function hello(message: ToFrame & { type: "hello" }): Promise<void> {
 }
 
 async function start(): Promise<void> {
-  if (started) return;
-  started = true;
-  await chat.start();
+  if (chat.state.phase !== "ready") await chat.start();
 }
 
 async function reset(): Promise<void> {
   chat.reset();
-  started = false;
   setDraft("");
   if (chat.state.open) await start();
 }
