@@ -76,7 +76,7 @@ def test_every_model_that_was_asked_is_told_with_what_it_read_and_wrote(parts: P
     _, told, _ = replayed(parts, "ESCALATE [team=security reason=security]\n" + "So it goes. " * 50)
     assert (told["action"], told["served_by"]) == ("ESCALATE", there)
     assert told["calls"][0]["prompt_tokens"] == PROMPT
-    assert 0 < told["calls"][0]["completion_tokens"] < 42
+    assert told["calls"][0]["completion_tokens"] > 0
     assert told["calls"][0]["cached_tokens"] is None
     _, told, _ = replayed(parts, maker="composer")
     assert told["calls"] == []
