@@ -215,8 +215,8 @@ class Decider:
         """Returns whether who is handed over for a reason of the house is told what the sources say
         as well: they seem to answer."""
         to = decision.escalation
-        fits = to is not None and self._house.reasons[to.reason].pages
-        return fits and searched.evidence.answerable >= HELPS
+        reason = self._house.reasons.get(to.reason) if to is not None and to.reason != GAP else None
+        return reason is not None and reason.pages and searched.evidence.answerable >= HELPS
 
     def offering(self, decision: Decision, question: Question) -> str:
         """Returns what stands below an ANSWER that offers a person; empty where it offers none."""
